@@ -1,0 +1,43 @@
+# The words of a contributor. Readers need two: `make run` and `make test`.
+
+PYTHON ?= python3
+VENV = .venv
+BIN = $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
+
+.PHONY: run test benchmark chapters style clean
+
+run: $(VENV)/.run
+	$(BIN)/python -m companion run $(ARGS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+# Speed, as ratios: each library in a process of its own.
+benchmark: $(VENV)/.benchmark
+	$(BIN)/python -m pytest tests/benchmarks -o addopts= -s $(ARGS)
+
+# Execute the chapters (or those that NAMES begin) on all of MNIST and store their outputs.
+chapters: $(VENV)/.test
+	$(BIN)/python tests/execute_chapters.py $(NAMES)
+
+style: $(VENV)/.test
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.run: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet -e ".[test]"
+	touch $@
+
+$(VENV)/.benchmark: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet -e ".[test,benchmark]"
+	touch $@

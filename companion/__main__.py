@@ -1,0 +1,88 @@
+"""The command line: ``python -m companion info | fetch | run | reproduce NAME``."""
+
+import argparse
+import os
+import sys
+
+
+def info():
+    """Print versions, the backend, and which data a chapter would see and why."""
+    from . import __version__
+    from .data import find_mnist
+    from .reproduce import environment
+
+    facts = environment()
+    print(f"Deep Beliefs {__version__} on {facts['machine']}")
+    print("versions: " + ", ".join(f"{name} {number}" for name, number in facts["versions"].items()))
+    print(f"backend:  {facts['backend']}")
+    source = find_mnist()
+    name = {"full": "all of MNIST", "sample": "the packaged sample of 5,000 digits"}.get(source and source.kind)
+    reason = source.reason if source else "will be downloaded; where there is no network, the packaged sample is used"
+    print(f"data:     {name or 'MNIST'} ({reason})")
+
+
+def fetch():
+    """Download MNIST and verify it; say where it is if it is there already."""
+    from .data import DATA, fetch_mnist
+
+    print(f"MNIST, verified, is in {os.path.relpath(fetch_mnist(), DATA.parent)}")
+
+
+def run(arguments):
+    """Open the book in JupyterLab on this machine; further `arguments` are passed on to it."""
+    from jupyterlab.labapp import LabApp
+
+    from .data import ROOT
+
+    settings = [
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.root_dir={ROOT}",
+        "--LabApp.default_url=/lab/tree/chapters/00_getting_started.ipynb",
+        # Nothing leaves the machine: no look for news or for a newer JupyterLab.
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
+    ]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        settings.append("--allow-root")  # in a container there is no one else
+    LabApp.launch_instance(settings + arguments)
+
+
+def reproduce(name):
+    """Run a headline recipe and record its result."""
+    from .reproduce import reproduce
+
+    result = reproduce(name)
+    print(
+        f"{name}: test error {result['test_error']:.2%} ± {result['test_error_std']:.2%} over seeds {result['seeds']}, "
+        f"{result['cpu_minutes']:.2f} CPU minutes each; written to data/results/{name}.json"
+    )
+
+
+def main(arguments=None):
+    """Parse the command line and do what it says; errors that a reader can mend are one line, not a traceback."""
+    parser = argparse.ArgumentParser(prog="python -m companion", description="The companion of Deep Beliefs.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("info", help="versions, backend, which data and why")
+    commands.add_parser("fetch", help="download MNIST and verify it")
+    commands.add_parser("run", help="open the book in JupyterLab; its own options may follow")
+    commands.add_parser("reproduce", help="run a headline recipe at full scale").add_argument("name")
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest and chosen.command != "run":
+        parser.error(f"unrecognised arguments: {' '.join(rest)}")
+    try:
+        if chosen.command == "run":
+            run(rest)
+        elif chosen.command == "reproduce":
+            reproduce(chosen.name)
+        else:
+            {"info": info, "fetch": fetch}[chosen.command]()
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. What was done is kept; the same command goes on from there.")
+    except (OSError, ValueError, RuntimeError) as problem:
+        sys.exit(f"{chosen.command}: {problem}")
+    except KeyError as problem:
+        sys.exit(f"{chosen.command}: {problem.args[0]}")
+
+
+if __name__ == "__main__":
+    main()

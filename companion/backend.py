@@ -1,0 +1,121 @@
+"""Where arrays live: ``xp`` is CuPy when a GPU answers, NumPy otherwise.
+
+The rest of the book writes ``xp.exp(x)`` and never asks which of the two it is. This is the only file that names
+CuPy. Nothing converts silently: arrays go to the device through `to_device`, once, and come back through `to_numpy`,
+at the edge (figures, files, scikit-learn's answers).
+
+The environment variable ``COMPANION_BACKEND`` overrides the choice: ``numpy`` or ``cupy``.
+"""
+
+import importlib.util
+import os
+
+import numpy as np
+
+__all__ = ["Noise", "generator", "to_device", "to_numpy", "xp", "xp_name"]
+
+
+def _cupy_that_works():
+    """Return the module ``cupy`` after a tiny computation on a device; raise whatever stands in the way."""
+    import cupy
+
+    # Without a device `import cupy` succeeds silently, so ask for one, and for a result.
+    if cupy.cuda.runtime.getDeviceCount() < 1 or int(cupy.arange(3).sum()) != 3:
+        raise RuntimeError("no GPU answers")
+    return cupy
+
+
+def _choose(wanted=None):
+    """Return the array module: NumPy, or CuPy if it works.
+
+    Parameters
+    ----------
+    wanted : {None, "numpy", "cupy"}
+        None takes CuPy where it works and NumPy otherwise.
+
+    Raises
+    ------
+    ValueError
+        If `wanted` is another word.
+    RuntimeError
+        If `wanted` is ``"cupy"`` and CuPy is not installed or no GPU answers.
+    """
+    if wanted not in (None, "", "numpy", "cupy"):
+        raise ValueError(f"COMPANION_BACKEND is {wanted!r}; expected 'numpy' or 'cupy', or leave it unset")
+    if wanted == "numpy":
+        return np
+    if not wanted and importlib.util.find_spec("cupy") is None:  # 0.1 ms; an import would be far slower
+        return np
+    try:
+        return _cupy_that_works()
+    except Exception as reason:  # CuPy's own errors have no common base, and may come from the driver
+        if wanted == "cupy":
+            raise RuntimeError(
+                f"COMPANION_BACKEND=cupy, but CuPy cannot be used here ({type(reason).__name__}: {reason}). "
+                "It needs an NVIDIA GPU and one of the packages cupy-cuda12x or cupy-cuda13x. "
+                "Unset COMPANION_BACKEND to go on with NumPy."
+            ) from reason
+        return np
+
+
+xp = _choose(os.environ.get("COMPANION_BACKEND"))
+xp_name = xp.__name__
+
+
+def to_device(array, dtype=None):
+    """Move `array` to where ``xp`` computes (no copy if it is there already).
+
+    Parameters
+    ----------
+    array : array_like, any shape
+    dtype : dtype, optional
+        Converted to this on the way, for instance ``xp.float32``.
+    """
+    return xp.asarray(array, dtype=dtype)
+
+
+def to_numpy(array):
+    """Bring `array` back to NumPy (no copy if it is there already)."""
+    return array if isinstance(array, np.ndarray) else xp.asnumpy(array) if xp is not np else np.asarray(array)
+
+
+def generator(random_state=None):
+    """Return the one random generator that a model passes down.
+
+    It lives on the host, also when ``xp`` is CuPy: its state can be saved and restored exactly, which is what lets a
+    resumed run equal an uninterrupted one.
+
+    Parameters
+    ----------
+    random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+        A `numpy.random.Generator` is returned as it is; a `RandomState`, which scikit-learn hands out, seeds a new
+        generator; None asks the operating system for a seed.
+    """
+    if isinstance(random_state, np.random.RandomState):
+        random_state = random_state.randint(2**31, size=4)
+    return np.random.default_rng(random_state)
+
+
+class Noise:
+    """Random numbers where the arrays live, all following from one host generator.
+
+    With NumPy they come from `rng` itself. With CuPy they come from a generator on the device that `renew` seeds from
+    `rng`; training renews it at the start of every epoch, so that the state of `rng` is all a checkpoint must hold.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    """
+
+    def __init__(self, rng):
+        self._rng = self._device = rng
+        self.renew()
+
+    def renew(self):
+        """Start a new stream on the device; with NumPy nothing changes."""
+        if xp is not np:
+            self._device = xp.random.default_rng(int(self._rng.integers(2**63)))
+
+    def uniform(self, out):
+        """Fill the float32 or float64 array `out` with numbers uniform in [0, 1) and return it."""
+        return self._device.random(out.shape, dtype=out.dtype, out=out)

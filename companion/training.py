@@ -1,0 +1,295 @@
+"""The one training loop of the book.
+
+A model hands over a function that makes one update, and the arrays that it changes; the loop does the rest: epochs of
+shuffled minibatches, validation, early stopping, the best parameters kept, progress, history, interrupt, checkpoint
+and resume.
+"""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
+
+from .backend import to_device, xp
+from .data import minibatches
+from .optimize import Patience
+from .storage import load, save
+
+__all__ = ["Divergence", "History", "Training"]
+
+CHECKPOINT_SECONDS = 20  # at most so much work is lost, plus the epoch under way
+
+
+@dataclasses.dataclass
+class History:
+    """What happened during training; one entry in each list for every validation (or epoch, where there is none).
+
+    Attributes
+    ----------
+    updates : list of int
+        Updates done at each entry.
+    train_loss : list of float
+        Mean loss of the minibatches since the entry before.
+    valid_error : list of float
+        Validation error; empty without a validation set.
+    best_update : int
+        The update after which the parameters were best.
+    n_batches : int
+        Updates in an epoch.
+    epoch : int
+        Epochs completed.
+    stopped : str
+        Why training ended: ``"epochs"``, ``"patience"``, ``"interrupt"``, or ``""`` while it runs.
+    cpu_seconds, wall_seconds : float
+        Time spent, sessions before a resume included.
+    """
+
+    n_batches: int
+    updates: list = dataclasses.field(default_factory=list)
+    train_loss: list = dataclasses.field(default_factory=list)
+    valid_error: list = dataclasses.field(default_factory=list)
+    best_update: int = 0
+    epoch: int = 0
+    stopped: str = ""
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+
+    @property
+    def epochs(self):
+        """`updates` counted in epochs, as an array: the horizontal axis of a learning curve."""
+        return np.array(self.updates) / self.n_batches
+
+    @property
+    def best_error(self):
+        """The lowest validation error; nan without a validation set."""
+        return min(self.valid_error, default=float("nan"))
+
+    @property
+    def last_update(self):
+        """Updates done at the latest entry."""
+        return self.updates[-1] if self.updates else 0
+
+    @property
+    def latest(self):
+        """The latest entry, in words."""
+        if self.valid_error:
+            return f"validation error {self.valid_error[-1]:.2%}"
+        return f"loss {self.train_loss[-1]:.4g}"
+
+    def __str__(self):
+        why = {"epochs": "All epochs done", "patience": "Patience exhausted", "interrupt": "Interrupted"}
+        text = f"{why.get(self.stopped, 'Under way')} after {self.last_update:,} updates ({self.epoch} epochs)"
+        if self.valid_error:
+            text += f"; best validation error {self.best_error:.2%} after update {self.best_update:,}"
+        return text
+
+
+class Divergence(FloatingPointError):
+    """The loss is no longer a finite number."""
+
+
+class Training:
+    """A training run: `run` goes on until the epochs, or the patience, are used up.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(indices)`` makes one update on the minibatch with these indices and returns its loss, a number or an
+        array without dimensions.
+    n : int
+        Number of training examples.
+    parameters : dict of str to array
+        What is learned. Updated in place; holds the best values, by validation error, at the end.
+    batch_size, n_epochs : int
+    rng : numpy.random.Generator
+        Shuffles the examples.
+    noise : companion.backend.Noise, optional
+        What `step` draws from, if it draws; made from the same `rng`.
+    state : dict of str to array, optional
+        Whatever else `step` changes (momenta, Markov chains, ...), so that a checkpoint can hold it.
+    validate : callable, optional
+        Returns the validation error, a number to be made small. Without it the last parameters are the best.
+    patience : Patience, optional
+        Early stopping by the validation error; without it all epochs are done.
+    checkpoint : path-like, optional
+        A file that is written now and then, and read first if it exists: training then goes on as if it had never
+        been interrupted, bit for bit.
+    identity : dict, optional
+        What makes this training this one (the hyper-parameters): a checkpoint with another identity is refused.
+    verbose : bool
+        Show progress and say how it ended.
+    """
+
+    def __init__(
+        self, step, n, *, parameters, batch_size, n_epochs, rng, noise=None, state=None, validate=None,
+        patience=None, checkpoint=None, identity=None, verbose=False,
+    ):  # fmt: skip
+        self.step, self.n, self.parameters, self.state = step, n, parameters, state or {}
+        self.batch_size, self.n_epochs, self.verbose = batch_size, n_epochs, verbose
+        self.rng, self.noise = rng, noise
+        self.validate, self.patience = validate, patience if validate else None
+        self.checkpoint = checkpoint and Path(checkpoint)
+        identity = {
+            "n": n,
+            "batch_size": batch_size,
+            "n_epochs": n_epochs,
+            "validated": validate is not None,
+            **(identity or {}),
+        }
+        self.identity = json.loads(
+            json.dumps(identity, default=lambda value: type(value).__name__)
+        )  # as it will come back from a file
+        self.history = History(n_batches=-(-n // batch_size))
+        self.frequency = self.history.n_batches
+        if self.patience:  # at least once an epoch, and at least twice before the patience can end
+            self.frequency = max(1, min(self.frequency, int(patience.patience) // 2))
+        self.update = 0
+        self.loss_sum = xp.zeros(())  # since the last entry; on the device, so that adding to it does not wait
+        self._keep_best()
+
+    def run(self):
+        """Train, and return the `History`.
+
+        Raises
+        ------
+        Divergence
+            If the loss becomes infinite or NaN. The parameters are then the best so far.
+        ValueError
+            If the checkpoint is a file of another training.
+        """
+        self._resume()
+        bar = tqdm(disable=not self.verbose, unit=" updates", leave=False)
+        # Two BLAS threads make small products slower. Overflow is looked for in the loss, where it can be explained.
+        with (
+            threadpool_limits(1, user_api="blas"),
+            np.errstate(over="ignore", invalid="ignore", divide="ignore"),
+            bar,
+        ):
+            try:
+                self._run_epochs(bar)
+            except KeyboardInterrupt:
+                self.history.stopped = "interrupt"
+                print("Interrupted; the parameters are the best so far.")
+            finally:
+                for name, array in self.best.items():
+                    self.parameters[name][...] = array
+        if self.verbose:
+            print(f"{self.history}.")
+        return self.history
+
+    def _run_epochs(self, bar):
+        clock, saved = _Clock(self.history), time.perf_counter()
+        bar.update(self.update)
+        while not self.history.stopped:
+            if self.history.epoch >= self.n_epochs:
+                self.history.stopped = "epochs"
+            else:
+                self._run_epoch(bar)
+            clock.read()
+            if self.checkpoint and (self.history.stopped or time.perf_counter() - saved > CHECKPOINT_SECONDS):
+                self._save()
+                saved = time.perf_counter()
+        if self.update > self.history.last_update:  # stopped between two validations
+            self._record()
+
+    def _run_epoch(self, bar):
+        last = self.n_epochs * self.history.n_batches
+        if self.noise:
+            self.noise.renew()
+        for indices in minibatches(self.n, self.batch_size, self.rng):
+            bar.total = min(last, int(self.patience.patience) + 1) if self.patience else last
+            self.loss_sum += self.step(indices)
+            self.update += 1
+            bar.update()
+            if self.update % self.frequency == 0:
+                self._record()
+                bar.set_postfix_str(self.history.latest, refresh=False)
+            if self.patience and self.patience.exhausted(self.update - 1):
+                self.history.stopped = "patience"
+                return
+        self.history.epoch += 1
+
+    def _record(self):
+        """Validate, add to the history, keep the parameters if they are the best."""
+        history = self.history
+        loss = float(self.loss_sum) / (self.update - history.last_update)
+        self.loss_sum[...] = 0
+        if not np.isfinite(loss):
+            raise Divergence(
+                f"the training loss is {loss} after {self.update:,} updates: the steps are too large. Try a learning "
+                "rate ten times smaller, and check that the inputs are scaled (pixels to 0 … 1, other columns to unit "
+                "variance)."
+            )
+        error = float(self.validate()) if self.validate else None
+        history.updates.append(self.update)
+        history.train_loss.append(loss)
+        if self.validate:
+            best = min((e for e in history.valid_error if not np.isnan(e)), default=float("inf"))
+            history.valid_error.append(error)
+            improved = self.patience.improved(self.update - 1, error) if self.patience else error < best
+        if not self.validate or improved:
+            history.best_update = self.update
+            self._keep_best()
+
+    def _keep_best(self):
+        # One assignment at the end: an interrupt leaves all of the old arrays or all of the new ones.
+        self.best = {name: array.copy() for name, array in self.parameters.items()}
+
+    def _arrays(self):
+        """Every array that changes during training, under the name it has in a checkpoint."""
+        kinds = {"parameter": self.parameters, "best": self.best, "state": self.state}
+        named = {f"{kind}/{name}": array for kind, arrays in kinds.items() for name, array in arrays.items()}
+        return named | {"loss_sum": self.loss_sum}
+
+    def _save(self):
+        facts = {
+            "identity": self.identity,
+            "update": self.update,
+            "history": dataclasses.asdict(self.history),
+            "patience": dataclasses.asdict(self.patience) if self.patience else None,
+            "generator": self.rng.bit_generator.state,
+        }
+        save(self.checkpoint, self._arrays(), facts)
+
+    def _resume(self):
+        """Go back to where the checkpoint stood, if there is one."""
+        if not self.checkpoint or not self.checkpoint.exists():
+            return
+        arrays, facts = load(self.checkpoint)
+        self._check_identity(facts.get("identity", {}), {name: array.shape for name, array in arrays.items()})
+        for name, array in self._arrays().items():
+            # an array of the host, such as a count of updates, stays there
+            array[...] = arrays[name] if isinstance(array, np.ndarray) else to_device(arrays[name])
+        self.update, self.history = facts["update"], History(**facts["history"])
+        if self.patience:
+            self.patience = Patience(**facts["patience"])
+        self.rng.bit_generator.state = facts["generator"]
+
+    def _check_identity(self, saved, shapes):
+        mine = self.identity
+        changed = [
+            f"{key} was {saved.get(key)!r} and is {mine.get(key)!r}"
+            for key in sorted(mine.keys() | saved.keys())
+            if mine.get(key) != saved.get(key)
+        ]
+        if changed or shapes != {name: array.shape for name, array in self._arrays().items()}:
+            raise ValueError(f"{self.checkpoint} is the checkpoint of another training "
+                             f"({', '.join(changed) or 'its arrays have other shapes'}); delete it, or name another "
+                             "file")  # fmt: skip
+
+
+class _Clock:
+    """Adds the time since it was made to the times in a history."""
+
+    def __init__(self, history):
+        self.history = history
+        self.wall = history.wall_seconds - time.perf_counter()
+        self.cpu = history.cpu_seconds - time.process_time()
+
+    def read(self):
+        self.history.wall_seconds = self.wall + time.perf_counter()
+        self.history.cpu_seconds = self.cpu + time.process_time()

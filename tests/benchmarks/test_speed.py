@@ -1,0 +1,39 @@
+"""Speed as ratios, measured in one run: to the bare matrix products, and to other libraries (`make benchmark`).
+
+Each library runs in a process of its own on one thread, because thread pools that share a process fight.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def measure(library, name, batch):
+    """Return the microseconds that `steps.py` prints, a dict."""
+    if library != "companion" and importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed: pip install -e '.[benchmark]'")
+    script = Path(__file__).with_name("steps.py")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COMPANION_BACKEND": "numpy"}
+    command = [sys.executable, str(script), library, name, str(batch)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(("name", "batch", "most"), [("softmax", 600, 1.3)])
+def test_a_step_costs_little_more_than_its_matrix_products(name, batch, most):
+    times = measure("companion", name, batch)
+    ratio = times["step"] / times["products"]
+    print(f"\n{name}, batch {batch}: {times['step']:.0f} µs, {ratio:.2f} × its products ({times['products']:.0f} µs)")
+    assert ratio <= most
+
+
+@pytest.mark.parametrize(("library", "name", "batch", "least"), [("torch", "softmax", 600, 1.5)])
+def test_a_step_is_faster_than_elsewhere(library, name, batch, least):
+    theirs, ours = measure(library, name, batch)["step"], measure("companion", name, batch)["step"]
+    print(f"\n{name}, batch {batch}: {library} {theirs:.0f} µs, {theirs / ours:.2f} × ours ({ours:.0f} µs)")
+    assert theirs / ours >= least

@@ -1,0 +1,358 @@
+"""The choice between NumPy and CuPy, to the device and back, and the models on a strict stand-in for CuPy."""
+
+import importlib.machinery
+import importlib.util
+import os
+import pickle
+import subprocess
+import sys
+import types
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import strict_cupy
+
+from companion import backend
+from companion.backend import Noise, generator, to_device, to_numpy, xp
+
+HERE = Path(__file__).parent
+CUPY = importlib.util.find_spec("cupy") is not None  # the real one, or the stand-in in its place
+# on the stand-in; also what to run on a machine with a GPU, with COMPANION_BACKEND=cupy
+MODEL_TESTS = ["functions", "layers", "optimize", "training", "storage", "logistic"]
+
+
+# ------------------------------------------------------------------------------------------------- the choice
+
+
+fake = strict_cupy.make()
+
+
+def fake_cupy(count=lambda: 1, arange=fake.arange):
+    """A module ``cupy`` with the parts that the choice asks for."""
+    cupy = types.ModuleType("cupy")
+    cupy.__spec__ = importlib.machinery.ModuleSpec("cupy", None)
+    cupy.cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(getDeviceCount=count))
+    cupy.arange = arange
+    return cupy
+
+
+def fails(*_):
+    raise OSError("CUDA driver version is insufficient")
+
+
+UNUSABLE = {
+    "not installed": None,
+    "no device": fake_cupy(count=lambda: 0),
+    "no driver": fake_cupy(count=fails),
+    "computes nothing": fake_cupy(arange=fails),
+    "computes wrongly": fake_cupy(arange=lambda n: np.arange(n) + 1),
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+@pytest.mark.parametrize("wanted", [None, ""])
+def test_without_a_gpu_numpy_is_taken_silently(monkeypatch, what, wanted):
+    monkeypatch.setitem(sys.modules, "cupy", UNUSABLE[what])
+    with warnings.catch_warnings(action="error"):
+        assert backend._choose(wanted) is np
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_cupy_asked_for_in_vain_is_a_clear_error(monkeypatch, what):
+    monkeypatch.setitem(sys.modules, "cupy", UNUSABLE[what])
+    with pytest.raises(RuntimeError, match="COMPANION_BACKEND=cupy.*needs an NVIDIA GPU.*Unset COMPANION_BACKEND"):
+        backend._choose("cupy")
+
+
+def test_the_reason_of_the_driver_is_passed_on(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", UNUSABLE["no driver"])
+    with pytest.raises(RuntimeError, match="OSError: CUDA driver version is insufficient"):
+        backend._choose("cupy")
+
+
+@pytest.mark.parametrize("wanted", [None, "", "cupy"])
+def test_cupy_that_works_is_taken(monkeypatch, wanted):
+    cupy = fake_cupy()
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    assert backend._choose(wanted) is cupy
+
+
+def test_numpy_can_be_asked_for_where_cupy_works(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy())
+    assert backend._choose("numpy") is np
+
+
+@pytest.mark.parametrize("word", ["torch", "CuPy", "gpu"])
+def test_another_word_is_refused(word):
+    with pytest.raises(ValueError, match=f"COMPANION_BACKEND is '{word}'; expected 'numpy' or 'cupy'"):
+        backend._choose(word)
+
+
+def run(code, *options, **environment):
+    """Run Python code in a process with another environment; None unsets a variable."""
+    environment = {name: value for name, value in (os.environ | environment).items() if value is not None}
+    return subprocess.run([sys.executable, *options, "-c", code], env=environment, capture_output=True, text=True)
+
+
+def test_importing_the_backend_gives_no_warning():
+    ran = run("import companion.backend as b; print(b.xp_name)", "-W", "error", COMPANION_BACKEND=None)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.strip() in ("numpy", "cupy") if CUPY else ran.stdout.strip() == "numpy"
+
+
+def test_the_environment_decides():
+    ran = run("import companion.backend", COMPANION_BACKEND="nonsense")
+    assert ran.returncode != 0 and "COMPANION_BACKEND is 'nonsense'" in ran.stderr
+
+
+# --------------------------------------------------------------------------------------------- there and back
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8, bool])
+def test_there_and_back(rng, dtype):
+    array = (10 * rng.normal(size=(3, 4))).astype(dtype)
+    there = to_device(array)
+    assert isinstance(there, xp.ndarray) and there.dtype == dtype
+    back = to_numpy(there)
+    assert type(back) is np.ndarray and back.dtype == dtype
+    np.testing.assert_array_equal(back, array)
+
+
+def test_what_is_there_already_is_not_copied():
+    there, here = to_device(np.arange(3)), np.arange(3)
+    assert to_device(there) is there
+    assert to_numpy(here) is here
+
+
+def test_the_type_can_change_on_the_way():
+    assert to_device([1, 2], dtype=xp.float32).dtype == np.float32
+    assert to_device(np.arange(3), dtype=xp.float32).dtype == np.float32
+
+
+def test_numbers_and_lists_come_back_as_arrays():
+    np.testing.assert_array_equal(to_numpy([1, 2]), np.array([1, 2]))
+    assert to_numpy(to_device(np.ones(3)).sum()).shape == ()
+
+
+# ---------------------------------------------------------------------------------------------- the generator
+
+
+def test_a_number_seeds_the_generator():
+    np.testing.assert_array_equal(generator(7).random(5), np.random.default_rng(7).random(5))
+    assert (generator(7).random(5) != generator(8).random(5)).any()
+
+
+def test_none_asks_for_a_new_seed():
+    assert (generator().random(5) != generator().random(5)).any()
+
+
+def test_a_generator_is_the_generator():
+    rng = np.random.default_rng(0)
+    assert generator(rng) is rng
+
+
+def test_a_random_state_seeds_a_generator_and_moves_on():
+    state, same = np.random.RandomState(1), np.random.RandomState(1)
+    first, second = generator(state).random(5), generator(state).random(5)
+    np.testing.assert_array_equal(first, generator(same).random(5))
+    assert (first != second).any()
+
+
+def test_the_global_seed_is_left_alone():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 (that it is not touched is the point)
+    Noise(generator()).uniform(xp.empty(3))
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_noise_is_uniform(dtype):
+    """Mean, variance and the ends, within five standard errors, written into the array that is given."""
+    out = xp.full((100, 100), 7, dtype)
+    assert Noise(generator(0)).uniform(out) is out
+    numbers = to_numpy(out).astype(np.float64)
+    assert out.dtype == dtype and numbers.min() >= 0 and numbers.max() < 1
+    assert abs(numbers.mean() - 1 / 2) < 5 * np.sqrt(1 / 12 / 10_000)
+    assert abs(numbers.var() - 1 / 12) < 5 * np.sqrt(1 / 180 / 10_000)
+    assert numbers.min() < 0.001 and numbers.max() > 0.999
+
+
+def test_noise_follows_from_the_state_of_the_generator():
+    """A checkpoint relies on it: the state at the start of an epoch, and `renew`, give its numbers again."""
+
+    def epoch(rng, noise):
+        noise.renew()
+        return to_numpy(noise.uniform(xp.empty((3, 4)))).copy()
+
+    rng = generator(4)
+    noise = Noise(rng)
+    first, state = epoch(rng, noise), rng.bit_generator.state
+    second = epoch(rng, noise)
+    assert (first != second).any()
+    other = generator(99)
+    other_noise = Noise(other)
+    other.bit_generator.state = state
+    np.testing.assert_array_equal(epoch(other, other_noise), second)
+
+
+# -------------------------------------------------------------------------- the stand-in is as strict as CuPy
+
+
+A, B = (fake.asarray(np.arange(6.0).reshape(2, 3) + shift) for shift in (0, 1))
+HOST = np.ones((2, 3))
+
+IMPLICIT = {
+    "asarray": lambda: np.asarray(A),
+    "array": lambda: np.array(A, dtype=np.float32),
+    "ufunc, second": lambda: np.add(A, HOST),
+    "ufunc, first": lambda: np.add(HOST, A),
+    "operator": lambda: A + HOST,
+    "operator of the host": lambda: HOST + A,
+    "comparison": lambda: A == HOST,
+    "product": lambda: A @ HOST.T,
+    "product of the host": lambda: HOST @ A.T,
+    "in place": lambda: A.__iadd__(HOST),
+    "in place of the host": lambda: np.ones((2, 3)).__iadd__(A),
+    "out on the host": lambda: np.exp(A, out=np.ones((2, 3))),
+    "module's ufunc": lambda: fake.exp(HOST),
+    "module's out on the host": lambda: fake.exp(A, out=HOST),
+    "module's function": lambda: fake.sum(HOST, axis=0),
+    "module's function, out on the host": lambda: fake.sum(A, axis=0, out=np.ones(3)),
+    "function of two": lambda: fake.concatenate([A, HOST]),
+    "keyword": lambda: fake.clip(A, a_min=HOST, a_max=5),
+    "NumPy's function": lambda: np.concatenate([A, HOST]),
+    "method": lambda: A.dot(HOST.T),
+    "assertion": lambda: np.testing.assert_array_equal(HOST, A),
+    "list to a ufunc": lambda: fake.exp([1.0, 2.0]),
+    "assignment": lambda: A.__setitem__(0, HOST[0]),
+    "assignment of a list": lambda: A.__setitem__(0, [1, 2, 3]),
+    "assignment on the host": lambda: np.ones((2, 3)).__setitem__(..., A),
+    "where": lambda: fake.sum(A, where=A > 1),
+    "where of a ufunc": lambda: fake.exp(A, where=A > 1),
+    "mode of take": lambda: fake.take(A, fake.asarray([0]), mode="clip"),
+    "mode of the method": lambda: A.take(fake.asarray([0]), mode="clip"),
+    "hash": lambda: hash(A),
+    "two numbers as one": lambda: float(A),
+}
+
+
+@pytest.mark.parametrize("what", IMPLICIT)
+def test_the_stand_in_refuses_what_cupy_refuses(what):
+    before = A.get()
+    with pytest.raises((TypeError, ValueError)):
+        IMPLICIT[what]()
+    np.testing.assert_array_equal(A.get(), before)
+
+
+@pytest.mark.parametrize("index", [np.array([0]), [0], np.array([True, False]), (slice(None), np.array([1]))])
+def test_the_stand_in_refuses_an_index_from_the_host(index):
+    with pytest.raises(IndexError):
+        A[index]
+    with pytest.raises(IndexError):
+        A[index] = 0
+
+
+@pytest.mark.parametrize("name", ["__array_interface__", "__array_struct__", "data", "ctypes", "nonsense"])
+def test_the_stand_in_does_not_leak_its_memory(name):
+    with pytest.raises(AttributeError):
+        getattr(A, name)
+
+
+@pytest.mark.parametrize("name", ["linalg", "nonsense", "__path__"])
+def test_the_stand_in_has_no_more_than_it_says(name):
+    assert not hasattr(fake, name)
+
+
+def test_the_stand_in_shares_no_memory_with_the_host():
+    host = np.zeros(3)
+    there = fake.asarray(host)
+    there[...] = 1
+    back = there.get()
+    back[:] = 2
+    assert host.tolist() == [0, 0, 0] and fake.asnumpy(there).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("words", [np.array(["a"]), np.array([None])])
+def test_the_stand_in_holds_numbers_only(words):
+    with pytest.raises(ValueError, match="Unsupported dtype"):
+        fake.asarray(words)
+
+
+def test_the_stand_in_has_arrays_where_numpy_has_scalars():
+    for result in (
+        A.sum(),
+        A[0, 1],
+        fake.exp(1.0),
+        fake.mean(A),
+        A.max(),
+        next(iter(A[0])),
+        fake.allclose(A, A),
+    ):
+        assert type(result) is fake.ndarray and result.shape == ()
+    assert float(A.sum()) == 15 and int(A[1, 2]) == 5 and bool(A.sum() > 14) and f"{A.sum():.1f}" == "15.0"
+
+
+def test_the_stand_in_computes_what_numpy_computes():
+    a, b = A.get(), B.get()
+    i = fake.asarray([1, 0])
+    pairs = [
+        (A @ B.T, a @ b.T),
+        (2 * A - B / 3, 2 * a - b / 3),
+        (fake.concatenate([A, B]), np.concatenate([a, b])),
+        (np.exp(A), np.exp(a)),
+        (A[fake.arange(2), i], a[np.arange(2), [1, 0]]),
+        (A[A > 2], a[a > 2]),
+        (A[:, None, ::-1], a[:, None, ::-1]),
+        (fake.where(A > 2, A, B), np.where(a > 2, a, b)),
+        (A.take(i, axis=1), a.take([1, 0], axis=1)),
+        (fake.add.reduce(A, axis=1), np.add.reduce(a, axis=1)),
+        (A.T.copy().reshape(-1), a.T.reshape(-1)),
+    ]
+    for found, expected in pairs:
+        np.testing.assert_array_equal(found.get(), expected)
+
+
+def test_the_stand_in_writes_in_place_and_through_views():
+    a = fake.zeros((2, 3))
+    alias, row = a, a[1]
+    a += 1
+    a[0] = fake.asarray([5.0, 6.0, 7.0])
+    a[fake.asarray([1]), fake.asarray([2])] -= 4
+    assert alias is a and row.get().tolist() == [1, 1, -3] and a[0].get().tolist() == [5, 6, 7]
+    total, out = fake.zeros(()), fake.zeros(3)
+    alias = total
+    total += a.sum()
+    assert alias is total and float(alias) == 17
+    assert fake.sum(a, axis=0, out=out) is out and out.get().tolist() == [6, 7, 4]
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(a)).get(), a.get())
+
+
+def test_the_stand_in_draws_what_a_seed_says():
+    out = fake.zeros((2, 3), np.float32)
+    assert fake.random.default_rng(1).random(out.shape, dtype=out.dtype, out=out) is out
+    np.testing.assert_array_equal(out.get(), np.random.default_rng(1).random((2, 3), np.float32))
+    with pytest.raises(TypeError):
+        fake.random.default_rng(1).random((2, 3), out=HOST)
+
+
+@pytest.mark.skipif(CUPY, reason="where CuPy is, the same tests run on it: COMPANION_BACKEND=cupy pytest")
+def test_the_models_convert_nothing_silently():
+    """Their tests, in a process whose CuPy is the stand-in."""
+    files = [str(HERE / f"test_{name}.py") for name in MODEL_TESTS]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *files,
+        "-q",
+        "--tb=short",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=",
+    ]
+    environment = os.environ | {"COMPANION_BACKEND": "cupy"}
+    ran = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
+    assert " passed" in ran.stdout

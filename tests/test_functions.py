@@ -1,0 +1,81 @@
+"""The functions of the models against direct formulas in float64, and by hand."""
+
+import numpy as np
+import pytest
+import scipy.special
+
+from companion.backend import to_device, to_numpy
+from companion.functions import log_softmax, negative_log_likelihood, softmax, zero_one_loss
+
+SHAPES = [(7, 4), (1, 4), (7, 1), (1, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("scale", [1, 1e3, 1e4])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 1e-6)])
+def test_log_softmax_is_the_direct_formula(rng, shape, scale, dtype, tolerance):
+    scores = (scale * rng.normal(size=shape)).astype(dtype)
+    found = to_numpy(log_softmax(to_device(scores)))
+    assert found.dtype == dtype
+    expected = scipy.special.log_softmax(scores.astype(np.float64), axis=1)
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e3, 1e4])
+def test_huge_scores_stay_finite(size, dtype):
+    scores = to_device(np.array([[size, -size, 0], [-size, -size, -size], [size, size, size]], dtype))
+    log_p, p = to_numpy(log_softmax(scores)), to_numpy(softmax(scores))
+    assert np.isfinite(log_p).all() and (log_p <= 0).all()
+    np.testing.assert_allclose(log_p[0], [0, -2 * size, -size], rtol=1e-6)
+    np.testing.assert_allclose(log_p[1:], -np.log(3), rtol=1e-6)
+    np.testing.assert_allclose(p, [[1, 0, 0], [1 / 3] * 3, [1 / 3] * 3], rtol=1e-6)
+
+
+def test_softmax_by_hand():
+    scores = np.log(np.array([[1.0, 2.0, 5.0], [3.0, 3.0, 2.0]]))
+    expected = [[1 / 8, 2 / 8, 5 / 8], [3 / 8, 3 / 8, 2 / 8]]
+    np.testing.assert_allclose(to_numpy(softmax(to_device(scores))), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("function", [log_softmax, softmax])
+def test_a_shift_of_a_row_changes_nothing(rng, function):
+    scores, shifts = rng.normal(size=(6, 5)), np.array([[0.0], [1.0], [-30.0], [500.0], [-1e4], [1e4]])
+    shifted = to_numpy(function(to_device(scores + shifts)))
+    np.testing.assert_allclose(shifted, to_numpy(function(to_device(scores))), rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("function", [log_softmax, softmax])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_in_place_gives_the_same_as_not_in_place(rng, function, shape):
+    scores = to_device(rng.normal(size=shape).astype(np.float32))
+    expected = to_numpy(function(scores.copy()))
+    elsewhere = to_device(np.full(shape, np.nan, np.float32))
+    assert function(scores, out=elsewhere) is elsewhere
+    np.testing.assert_array_equal(to_numpy(elsewhere), expected)
+    assert function(scores, out=scores) is scores
+    np.testing.assert_array_equal(to_numpy(scores), expected)
+
+
+@pytest.mark.parametrize("function", [log_softmax, softmax])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_without_out_the_scores_stay_as_they_are(rng, function, shape, order):
+    """Also where the transpose of the scores is contiguous, and so might be their memory and not a copy."""
+    scores = np.asarray(rng.normal(size=shape), order=order)
+    on_device = to_device(scores.copy(order="K"))
+    function(on_device)
+    np.testing.assert_array_equal(to_numpy(on_device), scores)
+
+
+def test_negative_log_likelihood_by_hand():
+    p = np.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]])
+    targets = to_device(np.array([1, 2]))
+    found = float(negative_log_likelihood(to_device(np.log(p)), targets))
+    assert found == pytest.approx((np.log(4) + np.log(1.25)) / 2, rel=1e-14)
+
+
+def test_zero_one_loss_by_hand():
+    predicted, targets = to_device(np.array([3, 1, 4, 1, 5])), to_device(np.array([3, 1, 4, 7, 0]))
+    assert float(zero_one_loss(predicted, targets)) == pytest.approx(2 / 5)
+    assert float(zero_one_loss(targets, targets)) == 0

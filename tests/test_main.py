@@ -1,0 +1,125 @@
+"""The command line, and what `reproduce` records."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from companion import __main__ as command_line
+from companion import data, reproduce
+from companion.data import MNIST, Pair
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """A recipe on 300 digits instead of 70,000, recorded in a temporary folder."""
+    rng = np.random.default_rng(0)
+    centres = rng.random((10, 784), np.float32)
+
+    def pair(n):
+        labels = rng.integers(0, 10, n)
+        return Pair((centres[labels] + 1.5 * rng.standard_normal((n, 784))).astype(np.float32), labels)
+
+    digits = MNIST(pair(300), pair(100), pair(100))
+    recipe = {
+        "chapter": "01_logistic_regression",
+        "model": "companion.logistic.LogisticRegression",
+        "seeds": [3, 4],
+        "candidates": [
+            {"n_epochs": 3, "learning_rate": 0.02, "l2": 10.0},  # a penalty that leaves nothing to see by
+            {"n_epochs": 3, "learning_rate": 0.01, "batch_size": 20},
+        ],
+        "tutorial": {"test_error": 0.07489},
+    }
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"small": recipe})
+    monkeypatch.setattr(reproduce, "load_mnist", lambda: digits)
+    monkeypatch.setattr(reproduce, "find_mnist", lambda: None)
+    monkeypatch.setattr(reproduce, "DATA", tmp_path)
+    monkeypatch.setenv("COMPANION_DATASET", "")
+    return tmp_path
+
+
+def test_reproduce_chooses_on_validation_and_records_the_run(small, capsys):
+    command_line.main(["reproduce", "small"])
+    result = json.loads((small / "results" / "small.json").read_text(encoding="utf8"))
+    assert result["parameters"]["batch_size"] == 20, "the candidate with the lower validation error"
+    assert result["valid_error"] == min(candidate["valid_error"] for candidate in result["candidates"])
+    assert result["test_error"] == pytest.approx(np.mean(result["test_errors"])) and result["seeds"] == [3, 4]
+    assert 0 < result["test_error"] < 0.5 and result["cpu_minutes"] > 0 and result["backend"] in ("numpy", "cupy")
+    assert not list((small / "checkpoints").iterdir()), "checkpoints are cleared away after the result is written"
+    assert f"test error {result['test_error']:.2%}" in capsys.readouterr().out
+
+
+def test_reproduce_goes_on_after_an_interrupt(small, monkeypatch, capsys):
+    command_line.main(["reproduce", "small"])
+    path = small / "results" / "small.json"
+    uninterrupted = json.loads(path.read_text(encoding="utf8"))
+    path.unlink()
+
+    from companion import training
+
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    record, calls = training.Training._record, []
+
+    def interrupted(self):
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        record(self)
+
+    monkeypatch.setattr(training.Training, "_record", interrupted)
+    with pytest.raises(SystemExit, match="the same command goes on"):
+        command_line.main(["reproduce", "small"])
+    assert not path.exists(), "an interrupted run is not a result"
+    command_line.main(["reproduce", "small"])
+    resumed = json.loads(path.read_text(encoding="utf8"))
+    for key in ("test_errors", "valid_error", "parameters", "candidates"):
+        assert resumed[key] == uninterrupted[key]
+
+
+@pytest.mark.parametrize(
+    ("setting", "arguments", "message"),
+    [
+        ({}, ["reproduce", "nonesuch"], "there are: logistic"),
+        ({"COMPANION_DATASET": "sample"}, ["reproduce", "logistic"], "needs all of MNIST, not the sample"),
+        ({"COMPANION_DATASET": "some"}, ["info"], "expected 'sample' or 'full'"),
+        ({"COMPANION_DATASET": "", "COMPANION_DATA": "nowhere"}, ["info"], "missing train-images-idx3-ubyte"),
+    ],
+)
+def test_errors_are_one_line_that_says_what_was_expected(monkeypatch, setting, arguments, message):
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as problem:
+        command_line.main(arguments)
+    assert message in str(problem.value) and "\n" not in str(problem.value)
+
+
+def test_info_says_which_data_and_why(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(data, "DATA", tmp_path)
+    monkeypatch.delenv("COMPANION_DATA", raising=False)
+    for dataset, said in (("sample", "COMPANION_DATASET=sample asks for it"), ("", "will be downloaded")):
+        monkeypatch.setenv("COMPANION_DATASET", dataset)
+        command_line.main(["info"])
+        printed = capsys.readouterr().out
+        assert said in printed and "numpy 2" in printed and "backend:" in printed
+
+
+def test_fetch_says_where_mnist_is(monkeypatch, capsys, tmp_path):
+    for name in data.FILES:
+        (tmp_path / "mnist" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "mnist" / name).touch()
+    monkeypatch.setattr(data, "DATA", tmp_path)
+    command_line.main(["fetch"])
+    assert capsys.readouterr().out.strip().endswith("mnist")
+
+
+def test_asking_for_a_gpu_that_is_not_there_is_one_line():
+    """In a process of its own, because the backend is chosen at the first import."""
+    code = "import sys; sys.modules['cupy'] = None; from companion.__main__ import main; main(['info'])"
+    environment = {**os.environ, "COMPANION_BACKEND": "cupy"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "needs an NVIDIA GPU" in done.stderr and "Unset COMPANION_BACKEND" in done.stderr

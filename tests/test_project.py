@@ -1,0 +1,65 @@
+"""The doors of the project agree with each other: environment.yml, pyproject.toml, Makefile, README."""
+
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf8")
+
+
+def test_environment_installs_this_checkout_and_the_same_python():
+    """The conda door adds nothing to the one list of dependencies."""
+    lines = [line.strip() for line in read("environment.yml").splitlines() if line.strip().startswith("- ")]
+    packages = [line[2:] for line in lines]
+    assert packages == ["conda-forge", f"python{PROJECT['requires-python']}", "pip", "pip:", '"-e .[test]"']
+
+
+def test_every_dependency_is_a_range_with_its_reason():
+    text = read("pyproject.toml")
+    extras = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
+    for requirement in PROJECT["dependencies"] + extras:
+        assert re.fullmatch(r"[\w-]+>=[\d.]+", requirement), f"{requirement}: a lower bound, not a pin"
+        (line,) = (line for line in text.splitlines() if f'"{requirement}"' in line)
+        assert len(line.partition("#")[2].strip()) > 5, f"{requirement} lacks its reason"
+
+
+def test_readme_names_commands_that_exist():
+    words = set(re.findall(r"`make (\w+)", read("README.md")))
+    targets = set(re.findall(r"^(\w+):", read("Makefile"), flags=re.M))
+    assert {"run", "test"} <= words <= targets
+
+
+def test_readme_tells_every_chapter_and_its_links_lead_somewhere():
+    text = read("README.md")
+    for chapter in (ROOT / "chapters").glob("*.ipynb"):
+        assert f"(chapters/{chapter.name})" in text
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "data" / "results").glob("*.json")), ids=lambda path: path.stem)
+def test_readme_quotes_the_recorded_results(path):
+    """The table of results says what was measured, digit by digit."""
+    record = json.loads(path.read_text(encoding="utf8"))
+    number = record["chapter"].split("_")[0].lstrip("0")
+    quoted = f"**{100 * record['test_error']:.2f} ± {100 * record['test_error_std']:.2f} %**"
+    assert [line for line in read("README.md").splitlines() if line.startswith(f"| {number} |") and quoted in line]
+
+
+def test_no_data_set_and_nothing_large_is_committed():
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    for name in filter(None, listed.stdout.split("\0")):
+        assert not re.search(r"ubyte|mnist\.(npz|pkl)|uv\.lock|\.pyc$", name), name
+        assert not (ROOT / name).exists() or (ROOT / name).stat().st_size < 4_000_000, name

@@ -1,0 +1,249 @@
+"""Files: what goes in comes out, what is damaged or foreign is refused, and no half file is ever left."""
+
+import io
+import json
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from companion.backend import to_device, to_numpy
+from companion.logistic import LogisticRegression
+from companion.storage import VERSION, load, load_model, replacing, save, save_model
+
+ARRAYS = {
+    "float32": np.array([[1.5, -np.inf], [np.nan, 0]], np.float32),
+    "float16": np.array([1 / 3, 65504], np.float16),
+    "bool": np.array([True, False]),
+    "int64": np.array([-(2**63), 2**63 - 1]),
+    "uint8": np.arange(256, dtype=np.uint8),
+    "string": np.array(["ja", "née", ""]),
+    "zero_dimensions": np.array(2.5),
+    "empty": np.zeros((0, 784), np.float32),
+    "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "best/W": np.array([1]),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A file in a folder that does not exist yet."""
+    return tmp_path / "folder" / "file.npz"
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_round_trip(path, name):
+    save(path, {name: ARRAYS[name]})
+    arrays, facts = load(path)
+    assert facts == {} and arrays.keys() == {name}
+    assert arrays[name].dtype == ARRAYS[name].dtype
+    np.testing.assert_array_equal(arrays[name], ARRAYS[name])
+
+
+def test_round_trip_from_the_device_with_facts(path, rng):
+    W = rng.normal(size=(4, 3)).astype(np.float32)
+    facts = {"generator": rng.bit_generator.state, "names": ["a", "ü"], "rate": 0.1, "none": None}
+    save(path, {"W": to_device(W), "b": np.zeros(3)}, facts)
+    arrays, found = load(path)
+    np.testing.assert_array_equal(arrays["W"], W)
+    assert found == facts  # the state of a generator is two numbers of 128 bits
+
+
+@pytest.mark.parametrize(
+    ("arrays", "facts", "says"),
+    [
+        ({"names": np.array(["a", None], object)}, None, "'names' holds Python objects"),
+        ({"W": np.zeros(2)}, {"function": print}, "not JSON serializable"),
+    ],
+)
+def test_what_only_a_pickle_could_hold_is_refused(path, arrays, facts, says):
+    with pytest.raises(TypeError, match=says):
+        save(path, arrays, facts)
+    assert not path.exists()
+
+
+def as_zip(**members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def as_npz(**arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def as_npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=True)
+    return buffer.getvalue()
+
+
+def header(**content):
+    return np.array(json.dumps(content))
+
+
+REFUSED = {
+    "empty": (b"", "no .npz archive"),
+    "text": (b"<!DOCTYPE html>", "no .npz archive"),
+    "pickle": (pickle.dumps({"W": [1, 2]}), "no .npz archive"),
+    "npy": (as_npy(np.arange(3)), "no .npz archive"),
+    "npz of objects": (as_npz(W=np.array([None])), "damaged"),
+    "npz of another origin": (as_npz(W=np.arange(3)), "another origin"),
+    "zip of another origin": (as_zip(readme="hello"), "another origin"),
+    "newer version": (as_npz(__companion__=header(version=VERSION + 1, facts={})), f"format {VERSION + 1}"),
+    "header that is not JSON": (as_npz(__companion__=np.array("hello")), "expected"),
+    "header without a version": (as_npz(__companion__=header(facts={})), "expected"),
+    "header of numbers": (as_npz(__companion__=np.arange(3)), "expected"),
+}
+
+
+@pytest.mark.parametrize("content", REFUSED)
+def test_other_files_are_refused_by_name(tmp_path, content):
+    path = tmp_path / "weights.npz"
+    content, says = REFUSED[content]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=says) as error:
+        load(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "nothing.npz")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """The bytes of a small file of the companion."""
+    save(tmp_path / "small.npz", {"W": np.arange(12.0).reshape(3, 4)}, {"a": 1})
+    return (tmp_path / "small.npz").read_bytes()
+
+
+def test_every_truncation_is_refused(tmp_path, saved):
+    path = tmp_path / "cut.npz"
+    for length in range(len(saved)):
+        path.write_bytes(saved[:length])
+        with pytest.raises(ValueError, match="cut.npz: expected"):
+            load(path)
+
+
+@pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF])
+def test_every_damaged_byte_is_noticed_or_harmless(tmp_path, saved, mask):
+    """Harmless are, for instance, the dates in the archive; whatever loads has the right numbers."""
+    path, refused = tmp_path / "bad.npz", 0
+    for position in range(len(saved)):
+        damaged = bytearray(saved)
+        damaged[position] ^= mask
+        path.write_bytes(damaged)
+        try:
+            arrays, facts = load(path)
+        except ValueError as error:
+            assert "bad.npz" in str(error)
+            refused += 1
+        except Exception as error:
+            raise AssertionError(f"byte {position} of {len(saved)} gave {error!r}") from error
+        else:
+            for array in arrays.values():  # the name of a member has no checksum
+                np.testing.assert_array_equal(array, np.arange(12.0).reshape(3, 4))
+            assert facts == {"a": 1}
+    assert refused > len(saved) / 3
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt, OSError])
+def test_an_interrupted_save_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, problem):
+    path = tmp_path / "file.npz"
+    save(path, {"W": np.arange(3)})
+
+    def savez(file, **arrays):
+        file.write(b"half of a fi")
+        raise problem
+
+    monkeypatch.setattr(np, "savez", savez)
+    with pytest.raises(problem):
+        save(path, {"W": np.arange(4)})
+    assert list(tmp_path.iterdir()) == [path]
+    np.testing.assert_array_equal(load(path)[0]["W"], np.arange(3))
+
+
+def test_the_old_file_is_there_until_the_block_ends(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old" and temporary.parent == path.parent
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+
+
+# ----------------------------------------------------------------------------------------------------- models
+
+
+@pytest.fixture
+def X(rng):
+    """Sixty rows of four columns, to learn from and to predict."""
+    return rng.normal(size=(60, 4)).astype(np.float32)
+
+
+def fitted(X, labels, **parameters):
+    columns = X[:, : len(labels)].argmax(axis=1)
+    return LogisticRegression(n_epochs=20, batch_size=20, random_state=0, **parameters).fit(X, labels[columns])
+
+
+@pytest.mark.parametrize("labels", [np.array([3, 1, 7]), np.array(["sit", "sat", "set"]), np.array([False, True])])
+def test_a_loaded_model_predicts_the_same(path, X, labels):
+    model = fitted(X, labels, l2=0.01)
+    save_model(path, model)
+    again = load_model(path, LogisticRegression)
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert set(again.predict(X)) <= set(labels.tolist()) and len(set(again.predict(X))) > 1
+    assert again.get_params() == model.get_params()
+    assert again.W_.dtype == model.W_.dtype and type(again.W_) is type(model.W_)
+    with pytest.raises(ValueError, match="features"):
+        again.predict(X[:, :3])
+
+
+def test_a_loaded_model_can_be_saved_again(path, X):
+    save_model(path, fitted(X, np.array([0, 1, 2])))
+    save_model(path, load_model(path, LogisticRegression))
+    W = to_numpy(fitted(X, np.array([0, 1, 2])).W_)
+    np.testing.assert_array_equal(to_numpy(load_model(path, LogisticRegression).W_), W)
+
+
+def test_words_as_python_objects_are_labels_like_others(path, X):
+    """Labels that come from pandas are arrays of objects."""
+    model = fitted(X, np.array(["sit", "sat", "set"], object))
+    save_model(path, model)
+    assert load_model(path, LogisticRegression).predict(X).tolist() == model.predict(X).tolist()
+
+
+def test_hyper_parameters_that_a_search_has_set_can_be_saved(path, X):
+    """A grid made with NumPy sets NumPy's numbers."""
+    save_model(path, fitted(X, np.array([0, 1, 2]), l2=np.float32(0.5), patience=np.int64(7)))
+    parameters = load_model(path, LogisticRegression).get_params()
+    assert parameters["l2"] == 0.5 and parameters["patience"] == 7
+
+
+def test_a_model_of_another_class_is_refused(path, X):
+    class Another(LogisticRegression):
+        pass
+
+    save_model(path, fitted(X, np.array([0, 1])))
+    with pytest.raises(ValueError, match="expected a Another, found LogisticRegression"):
+        load_model(path, Another)
+
+
+def test_a_file_without_a_model_is_refused(path):
+    save(path, {"W": np.zeros(3)})
+    with pytest.raises(ValueError, match="expected a LogisticRegression, found no model"):
+        load_model(path, LogisticRegression)
+
+
+def test_an_unfitted_model_is_refused(path):
+    with pytest.raises(ValueError, match="LogisticRegression is not fitted yet"):
+        save_model(path, LogisticRegression())
+    assert not path.exists()
