@@ -11,8 +11,9 @@ import importlib.util
 import os
 
 import numpy as np
+from scipy.linalg import get_blas_funcs
 
-__all__ = ["Noise", "generator", "to_device", "to_numpy", "xp", "xp_name"]
+__all__ = ["Noise", "add_scaled", "generator", "to_device", "to_numpy", "xp", "xp_name"]
 
 
 def _cupy_that_works():
@@ -79,6 +80,18 @@ def to_numpy(array):
     return array if isinstance(array, np.ndarray) else xp.asnumpy(array) if xp is not np else np.asarray(array)
 
 
+def add_scaled(target, scale, array):
+    """Add `scale` times `array` to `target`, in place; both are contiguous and of one shape and type.
+
+    With NumPy this is the BLAS routine axpy: one pass over the memory where ``target += scale * array`` makes three.
+    """
+    if xp is np:
+        axpy = get_blas_funcs("axpy", (array, target))
+        axpy(array.reshape(-1), target.reshape(-1), a=scale)
+    else:
+        target += scale * array
+
+
 def generator(random_state=None):
     """Return the one random generator that a model passes down.
 
@@ -119,3 +132,7 @@ class Noise:
     def uniform(self, out):
         """Fill the float32 or float64 array `out` with numbers uniform in [0, 1) and return it."""
         return self._device.random(out.shape, dtype=out.dtype, out=out)
+
+    def normal(self, out):
+        """Fill the float32 or float64 array `out` with numbers of the standard normal distribution and return it."""
+        return self._device.standard_normal(out.shape, dtype=out.dtype, out=out)

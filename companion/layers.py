@@ -6,9 +6,19 @@ live in buffers that the next call overwrites; copy what you want to keep.
 """
 
 from .backend import xp
-from .functions import log_softmax, negative_log_likelihood
+from .functions import log_softmax, negative_log_likelihood, sigmoid
 
-__all__ = ["Dense", "Dropout", "SoftmaxCrossEntropy"]
+__all__ = [
+    "BatchNorm",
+    "Dense",
+    "Dropout",
+    "GaussianNoise",
+    "Network",
+    "ReLU",
+    "Sigmoid",
+    "SoftmaxCrossEntropy",
+    "Tanh",
+]
 
 
 def _reuse(buffer, shape, dtype):
@@ -18,7 +28,27 @@ def _reuse(buffer, shape, dtype):
     return buffer
 
 
-class Dense:
+class Layer:
+    """What layers have in common.
+
+    Attributes
+    ----------
+    parameters, gradients : tuple of array
+        What is learned, and the gradients of the loss that `backward` leaves, in the same order.
+    """
+
+    parameters = gradients = ()
+
+    def predict(self, x):
+        """Return the output as it is computed when nothing is trained; here, what `forward` returns."""
+        return self.forward(x)
+
+    def penalty(self):
+        """Return what the layer adds to the loss."""
+        return 0.0
+
+
+class Dense(Layer):
     r"""The affine map :math:`a = x W + b`, with its penalty :math:`\lambda_1 \|W\|_1 + \lambda_2 \|W\|_2^2`.
 
     Parameters
@@ -36,11 +66,19 @@ class Dense:
 
     def __init__(self, W, b, l1=0.0, l2=0.0):
         self.W, self.b, self.l1, self.l2 = W, b, l1, l2
-        self.dW, self.db = xp.zeros_like(W), xp.zeros_like(b)
+        self.dW, self.db = xp.empty_like(W), xp.empty_like(b)
         self._output = self._dx = None
 
     def __repr__(self):
         return f"Dense({self.W.shape[0]} → {self.W.shape[1]})"
+
+    @property
+    def parameters(self):  # noqa: D102
+        return self.W, self.b
+
+    @property
+    def gradients(self):  # noqa: D102
+        return self.dW, self.db
 
     def forward(self, x):
         """Map x (n, n_in) to scores (n, n_out)."""
@@ -63,14 +101,59 @@ class Dense:
             return xp.matmul(delta, self.W.T, out=self._dx[: len(delta)])
 
     def penalty(self):
-        """The penalty as it stands, a number to add to the loss."""
+        """Return the penalty as it stands, a number to add to the loss."""
         return self.l1 * xp.abs(self.W).sum() + self.l2 * (self.W**2).sum() if self.l1 or self.l2 else 0.0
 
 
-class Dropout:
+class Tanh(Layer):
+    """The hyperbolic tangent of every number; overwrites its input."""
+
+    def forward(self, x):
+        """Return tanh x, in place of x."""
+        self._y = xp.tanh(x, out=x)
+        return self._y
+
+    def backward(self, delta):
+        """Return delta times 1 − tanh², in place of delta."""
+        slope = xp.multiply(self._y, self._y, out=self._y)  # the output is not needed any more
+        xp.subtract(1, slope, out=slope)
+        delta *= slope
+        return delta
+
+
+class Sigmoid(Layer):
+    """The logistic function of every number; overwrites its input."""
+
+    def forward(self, x):
+        """Return σ(x), in place of x."""
+        self._y = sigmoid(x, out=x)
+        return self._y
+
+    def backward(self, delta):
+        """Return delta times σ (1 − σ), in place of delta."""
+        delta *= self._y
+        delta *= xp.subtract(1, self._y, out=self._y)  # the output is not needed any more
+        return delta
+
+
+class ReLU(Layer):
+    """max(0, x) for every number; overwrites its input."""
+
+    def forward(self, x):
+        """Return max(0, x), in place of x."""
+        self._y = xp.maximum(x, 0, out=x)
+        return self._y
+
+    def backward(self, delta):
+        """Return delta where the output was positive, 0 elsewhere, in place of delta."""
+        delta *= self._y > 0  # at 0 itself, where there is no derivative, 0 is as good a choice as any
+        return delta
+
+
+class Dropout(Layer):
     r"""Set each input to zero with probability `rate` and divide the others by 1 − rate, so that means stay the same.
 
-    For training only: to predict, leave the layer out. Source: Srivastava et al. (2014), *Dropout*, section 4.
+    To predict, nothing is dropped. Source: Srivastava et al. (2014), *Dropout*, section 4.
 
     Parameters
     ----------
@@ -95,10 +178,169 @@ class Dropout:
         self._kept *= 1 / (1 - self.rate)
         return xp.multiply(x, self._kept, out=self._output[: len(x)])
 
+    def predict(self, x):
+        """Return x itself."""
+        return x
+
     def backward(self, delta):
         """Return delta (n, n_in), overwritten, where the inputs were kept."""
         delta *= self._kept
         return delta
+
+
+class GaussianNoise(Layer):
+    """Add normal noise of standard deviation `scale` to every input; none to predict.
+
+    Parameters
+    ----------
+    scale : float
+    noise : companion.backend.Noise
+    """
+
+    def __init__(self, scale, noise):
+        self.scale, self.noise, self._output = scale, noise, None
+
+    def __repr__(self):
+        return f"GaussianNoise({self.scale})"
+
+    def forward(self, x):
+        """Return x (n, n_in) plus noise; x is left as it is."""
+        self._output = _reuse(self._output, x.shape, x.dtype)
+        y = self.noise.normal(self._output[: len(x)])
+        y *= self.scale
+        y += x
+        return y
+
+    def predict(self, x):
+        """Return x itself."""
+        return x
+
+    def backward(self, delta):
+        """Return delta itself: the noise does not depend on x."""
+        return delta
+
+
+class BatchNorm(Layer):
+    r"""Batch normalisation: :math:`y = \gamma\, (x - m) / \sqrt{s + \epsilon} + \beta`, column by column.
+
+    In training m and s are mean and variance of the minibatch; to predict, running averages of them. Source: Ioffe and
+    Szegedy (2015), algorithms 1 and 2.
+
+    Parameters
+    ----------
+    gamma, beta : array (n_in,)
+        Scale and shift, learned.
+    running_mean, running_var : array (n_in,)
+        Updated by `forward`, used by `predict`.
+    momentum : float
+        How much of the running averages a minibatch leaves as it was.
+    """
+
+    def __init__(self, gamma, beta, running_mean, running_var, momentum=0.99, epsilon=1e-5):
+        self.gamma, self.beta, self.running_mean, self.running_var = gamma, beta, running_mean, running_var
+        self.momentum, self.epsilon = momentum, epsilon
+        self.dgamma, self.dbeta = xp.empty_like(gamma), xp.empty_like(beta)
+        self._normal = self._output = None
+
+    def __repr__(self):
+        return f"BatchNorm({len(self.gamma)})"
+
+    @property
+    def parameters(self):  # noqa: D102
+        return self.gamma, self.beta
+
+    @property
+    def gradients(self):  # noqa: D102
+        return self.dgamma, self.dbeta
+
+    def forward(self, x):
+        """Normalise x (n, n_in) by its own columns."""
+        n = len(x)
+        self._normal, self._output = (_reuse(array, x.shape, x.dtype) for array in (self._normal, self._output))
+        mean = x.mean(axis=0)
+        z = xp.subtract(x, mean, out=self._normal[:n])
+        variance = xp.einsum("ij,ij->j", z, z) / n
+        for running, value in ((self.running_mean, mean), (self.running_var, variance * n / max(n - 1, 1))):
+            running *= self.momentum
+            running += (1 - self.momentum) * value
+        self._slope = 1 / xp.sqrt(variance + self.epsilon)
+        z *= self._slope
+        self._z = z
+        y = xp.multiply(z, self.gamma, out=self._output[:n])
+        y += self.beta
+        return y
+
+    def predict(self, x):
+        """Normalise x (n, n_in) by the running averages."""
+        scale = self.gamma / xp.sqrt(self.running_var + self.epsilon)
+        return x * scale + (self.beta - self.running_mean * scale)
+
+    def backward(self, delta):
+        r"""Return the gradient with respect to x, in place of delta (n, n_in).
+
+        Mean and variance depend on x too: with :math:`g = \gamma\, \delta` the gradient is
+        :math:`(g - \overline{g} - z\, \overline{g z}) / \sqrt{s + \epsilon}`, where the bar is the mean of a column.
+        """
+        n, z = len(delta), self._z
+        xp.sum(delta, axis=0, out=self.dbeta)
+        self.dgamma[...] = xp.einsum("ij,ij->j", delta, z)
+        z *= self.dgamma / n  # the normalised input is not needed any more
+        delta -= z
+        delta -= self.dbeta / n
+        delta *= self.gamma * self._slope
+        return delta
+
+
+class Network(Layer):
+    """Layers, one after the other.
+
+    Parameters
+    ----------
+    layers : list of Layer
+    """
+
+    ROWS = 2000  # predicted at a time: bounds the memory, and keeps the layers' buffers small
+
+    def __init__(self, layers):
+        self.layers = layers
+
+    def __repr__(self):
+        return f"Network({', '.join(map(repr, self.layers))})"
+
+    @property
+    def parameters(self):  # noqa: D102
+        return [array for layer in self.layers for array in layer.parameters]
+
+    @property
+    def gradients(self):  # noqa: D102
+        return [array for layer in self.layers for array in layer.gradients]
+
+    def forward(self, x):
+        """Return the output for a minibatch x (n, n_in) while training."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, delta):
+        """Set the gradients of all layers from delta (n, n_out), the gradient with respect to the output."""
+        first = next(i for i, layer in enumerate(self.layers) if layer.parameters)
+        for layer in reversed(self.layers[first + 1 :]):
+            delta = layer.backward(delta)
+        self.layers[first].backward(delta, need_dx=False)  # below the first parameters there is nothing to learn
+
+    def predict(self, X):
+        """Return the output (n, n_out) for any number of rows X (n, n_in), in an array of its own."""
+        outputs = []
+        for start in range(0, len(X), self.ROWS):
+            x = X[start : start + self.ROWS]
+            for layer in self.layers:
+                x = layer.predict(x)
+            outputs.append(x.copy())
+        return xp.concatenate(outputs)
+
+    def penalty(self):
+        """Return the sum of the layers' penalties."""
+        return sum(layer.penalty() for layer in self.layers)
 
 
 class SoftmaxCrossEntropy:

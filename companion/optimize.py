@@ -4,23 +4,158 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["SGD", "MovingAverage", "Patience"]
+from .backend import add_scaled, xp
+
+__all__ = ["SGD", "Adam", "MovingAverage", "Patience", "Schedule", "limit_norms"]
+
+
+BLOCK = 2**15  # numbers: arrays are updated in pieces that stay in the cache while several operations pass over them
+
+
+def _pieces(*arrays):
+    """Cut arrays of one shape into the same pieces, which are views; on a GPU one piece is best."""
+    flat = [array.reshape(-1) for array in arrays]
+    size = len(flat[0])
+    block = BLOCK if xp is np else size
+    for start in range(0, size, block):
+        yield [array[start : start + block] for array in flat]
+
+
+class Schedule:
+    r"""A learning rate that changes with the number of updates t done so far.
+
+    Parameters
+    ----------
+    rate : float
+        :math:`\eta_0`.
+    n_updates : int
+        T, the updates of the whole training.
+    kind : {"constant", "inverse", "linear", "cosine"}
+        :math:`\eta_0`; :math:`\eta_0 / (1 + d\,t)`; :math:`\eta_0 (1 - t / T)`;
+        :math:`\eta_0 (1 + \cos(\pi t / T)) / 2`.
+    decay : float
+        d, for ``"inverse"``.
+    warmup : int
+        Over so many first updates the rate grows to its value in proportion to the updates done.
+    """
+
+    def __init__(self, rate, n_updates, kind="constant", decay=0.0, warmup=0):
+        if kind not in ("constant", "inverse", "linear", "cosine"):
+            raise ValueError(f"schedule is {kind!r}; expected 'constant', 'inverse', 'linear' or 'cosine'")
+        self.rate, self.n_updates, self.kind, self.decay, self.warmup = rate, n_updates, kind, decay, warmup
+
+    def __call__(self, t):
+        """Return the rate for the update after t updates."""
+        done = min(t / self.n_updates, 1.0)
+        factor = {
+            "constant": 1.0,
+            "inverse": 1 / (1 + self.decay * t),
+            "linear": 1 - done,
+            "cosine": (1 + np.cos(np.pi * done)) / 2,
+        }[self.kind]
+        return self.rate * factor * min(1.0, (t + 1) / (self.warmup + 1))
 
 
 class SGD:
-    """Stochastic gradient descent: every step subtracts ``learning_rate`` times the gradient, in place."""
+    r"""Stochastic gradient descent, in place, with momentum: :math:`v \leftarrow \mu v - \eta g`, then
+    :math:`\theta \leftarrow \theta + v`.
 
-    def __init__(self, learning_rate):
-        self.learning_rate = learning_rate
+    Parameters
+    ----------
+    learning_rate : float or callable
+        :math:`\eta`, or a function of the number of updates done, such as a `Schedule`.
+    momentum : float
+        :math:`\mu`.
+    """
+
+    def __init__(self, learning_rate, momentum=0.0):
+        self.learning_rate, self.momentum = learning_rate, momentum
+        self.updates = np.zeros((), np.int64)  # an array, so that a checkpoint can hold it
 
     def __repr__(self):
-        return f"SGD(learning_rate={self.learning_rate})"
+        return f"SGD(learning_rate={self.learning_rate}, momentum={self.momentum})"
+
+    def start(self, parameters):
+        """Make what the optimiser remembers of `parameters`, a list of arrays; return it by name."""
+        self.velocities = [xp.zeros_like(parameter) for parameter in parameters] if self.momentum else []
+        return {"updates": self.updates} | {f"velocity{i}": array for i, array in enumerate(self.velocities)}
+
+    def update(self, parameters, gradients):
+        """Move `parameters`, a list of contiguous arrays, against `gradients`."""
+        rate = _rate(self)
+        if self.momentum:
+            for velocity, gradient in zip(self.velocities, gradients):
+                velocity *= self.momentum
+                add_scaled(velocity, -rate, gradient)
+            gradients, rate = self.velocities, -1.0
+        for parameter, gradient in zip(parameters, gradients):
+            add_scaled(parameter, -rate, gradient)
+
+
+class Adam:
+    r"""Adam (Kingma and Ba, 2015, algorithm 1): steps of about :math:`\eta` whatever the scale of the gradients.
+
+    Running means of the gradient and of its square,
+    :math:`m \leftarrow \beta_1 m + (1 - \beta_1) g` and :math:`s \leftarrow \beta_2 s + (1 - \beta_2) g^2`, both
+    freed of their start at zero, give the step :math:`-\eta\, \hat m / (\sqrt{\hat s} + \epsilon)`.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+        As in `SGD`.
+    beta1, beta2, epsilon : float
+    """
+
+    def __init__(self, learning_rate, beta1=0.9, beta2=0.999, epsilon=1e-8):
+        self.learning_rate, self.beta1, self.beta2, self.epsilon = learning_rate, beta1, beta2, epsilon
+        self.updates = np.zeros((), np.int64)
+
+    def __repr__(self):
+        return f"Adam(learning_rate={self.learning_rate})"
+
+    def start(self, parameters):
+        """Make what the optimiser remembers of `parameters`, a list of arrays; return it by name."""
+        self.means = [xp.zeros_like(parameter) for parameter in parameters]
+        self.squares = [xp.zeros_like(parameter) for parameter in parameters]
+        named = {f"mean{i}": array for i, array in enumerate(self.means)}
+        return {"updates": self.updates} | named | {f"square{i}": array for i, array in enumerate(self.squares)}
 
     def update(self, parameters, gradients):
         """Move `parameters`, a list of arrays, against `gradients`, which are overwritten."""
-        for parameter, gradient in zip(parameters, gradients):
-            gradient *= self.learning_rate
-            parameter -= gradient
+        rate = _rate(self)
+        t = int(self.updates)
+        correction = np.sqrt(1 - self.beta2**t)
+        step = rate * correction / (1 - self.beta1**t)
+        for arrays in zip(parameters, gradients, self.means, self.squares):
+            for parameter, gradient, mean, square in _pieces(*arrays):
+                mean *= self.beta1
+                mean += (1 - self.beta1) * gradient
+                square *= self.beta2
+                gradient *= gradient
+                gradient *= 1 - self.beta2
+                square += gradient
+                xp.sqrt(square, out=gradient)
+                gradient += self.epsilon * correction
+                xp.divide(mean, gradient, out=gradient)
+                gradient *= step
+                parameter -= gradient
+
+
+def _rate(optimizer):
+    """Return the rate of the next update, as a Python number, and count that update."""
+    rate = optimizer.learning_rate
+    rate = float(rate(int(optimizer.updates)) if callable(rate) else rate)
+    optimizer.updates += 1
+    return rate
+
+
+def limit_norms(W, most):
+    """Scale down the columns of W (n_in, n_out) that are longer than `most`, in place ("max-norm").
+
+    Source: Srivastava et al. (2014), *Dropout*, section 5.1.
+    """
+    norms = xp.sqrt(xp.einsum("ij,ij->j", W, W))
+    W *= xp.minimum(1, most / xp.maximum(norms, 1e-12))
 
 
 class MovingAverage:
@@ -50,13 +185,19 @@ class MovingAverage:
         self.averages = [parameter.copy() for parameter in parameters]
         self.updates = np.zeros((), np.int64)
 
+    def replace_in(self, named):
+        """Return the dict `named` with every averaged array replaced by its average."""
+        averages = {id(parameter): average for parameter, average in zip(self.parameters, self.averages)}
+        return {name: averages.get(id(array), array) for name, array in named.items()}
+
     def update(self):
         """Take the parameters as they are now into the averages, in place."""
         self.updates += 1
         d = min(self.decay, float((1 + self.updates) / (10 + self.updates)))
-        for average, parameter in zip(self.averages, self.parameters):
-            average *= d
-            average += (1 - d) * parameter
+        for arrays in zip(self.averages, self.parameters):
+            for average, parameter in _pieces(*arrays):
+                average *= d
+                average += (1 - d) * parameter
 
 
 @dataclass

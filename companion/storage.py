@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from .backend import to_device, to_numpy
 
@@ -104,21 +105,23 @@ def load(path):
 
 
 def save_model(path, model):
-    """Write a fitted model: its hyper-parameters and the arrays it has learned (attributes whose names end in ``_``).
+    """Write a fitted model: its hyper-parameters, its labels and what it has learned (``parameters_``).
 
     The history of its training is not kept.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If there is nothing to save yet.
     """
-    fitted = {name: value for name, value in vars(model).items() if name.endswith("_") and hasattr(value, "dtype")}
-    if not fitted:
-        raise ValueError(f"{type(model).__name__} is not fitted yet; there is nothing to save")
-    # Labels that are words may come as Python objects; as strings of fixed width they need no pickle.
-    fitted = {name: value.astype(str) if value.dtype == object else value for name, value in fitted.items()}
-    facts = {
-        "model": type(model).__name__,
-        "parameters": model.get_params(),
-        "n_features": model.n_features_in_,
-    }
-    save(path, fitted, facts)
+    check_is_fitted(model)
+    arrays = {f"parameters/{name}": array for name, array in model.parameters_.items()}
+    if hasattr(model, "classes_"):
+        # Labels that are words may come as Python objects; as strings of fixed width they need no pickle.
+        labels = model.classes_
+        arrays["classes"] = labels.astype(str) if labels.dtype == object else labels
+    facts = {"model": type(model).__name__, "parameters": model.get_params(), "n_features": model.n_features_in_}
+    save(path, arrays, facts)
 
 
 def load_model(path, cls):
@@ -134,7 +137,7 @@ def load_model(path, cls):
         raise ValueError(f"{path}: expected a {cls.__name__}, found {facts.get('model') or 'no model'}")
     model = cls(**facts["parameters"])
     model.n_features_in_ = facts["n_features"]
-    for name, array in arrays.items():
-        # classes may be words, which live on the host only
-        setattr(model, name, array if name == "classes_" else to_device(array))
+    if "classes" in arrays:
+        model.classes_ = arrays.pop("classes")  # labels may be words, which live on the host only
+    model.parameters_ = {name.removeprefix("parameters/"): to_device(array) for name, array in arrays.items()}
     return model

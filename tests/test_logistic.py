@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from companion import logistic, training
+from companion import classifier, training
 from companion.backend import to_device, to_numpy
 from companion.data import load_mnist
 from companion.layers import Dense, SoftmaxCrossEntropy
@@ -265,17 +265,14 @@ def test_fit_resumes_bit_for_bit(tmp_path, monkeypatch, capsys, problem, validat
     validation = (X[::3], y[::3]) if validated else None
     whole = LogisticRegression(**settings).fit(X, y, validation)
 
-    class Interrupted(logistic.SGD):
-        updates = 0
-
+    class Interrupted(classifier.SGD):
         def update(self, parameters, gradients):
-            self.updates += 1
-            if self.updates == 17:
+            if self.updates == 16:
                 raise KeyboardInterrupt
             super().update(parameters, gradients)
 
     with monkeypatch.context() as patch:
-        patch.setattr(logistic, "SGD", Interrupted)
+        patch.setattr(classifier, "SGD", Interrupted)
         stopped = LogisticRegression(**settings).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")
     assert stopped.history_.stopped == "interrupt" and "Interrupted" in capsys.readouterr().out
     resumed = LogisticRegression(**settings).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")

@@ -244,6 +244,6 @@ def test_a_file_without_a_model_is_refused(path):
 
 
 def test_an_unfitted_model_is_refused(path):
-    with pytest.raises(ValueError, match="LogisticRegression is not fitted yet"):
+    with pytest.raises(ValueError, match="LogisticRegression instance is not fitted yet"):
         save_model(path, LogisticRegression())
     assert not path.exists()

@@ -1,7 +1,7 @@
 """One training step of each library, timed in a process of its own: ``python steps.py LIBRARY STEP BATCH``.
 
-Prints a JSON object of microseconds: the best of several rounds, so that a busy machine disturbs little. Data, sizes and
-precision are the same for all.
+Prints a JSON object of microseconds: the best of several rounds, so that a busy machine disturbs little. Data, sizes
+and precision are the same for all.
 """
 
 import json

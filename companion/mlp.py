@@ -1,0 +1,132 @@
+r"""The multilayer perceptron: layers of hidden units between the image and the softmax.
+
+.. math:: h^{(1)} = s(x W^{(1)} + b^{(1)}), \quad h^{(2)} = s(h^{(1)} W^{(2)} + b^{(2)}), \quad \dots, \quad
+          p(y \mid x) = \mathrm{softmax}(h^{(L)} W^{(L + 1)} + b^{(L + 1)})
+"""
+
+from .backend import xp
+from .classifier import Classifier, initial_weights
+from .layers import BatchNorm, Dense, Dropout, GaussianNoise, Network, ReLU, Sigmoid, Tanh
+from .optimize import SGD, Adam, Schedule, limit_norms
+
+__all__ = ["MLP"]
+
+ACTIVATIONS = {"tanh": Tanh, "logistic": Sigmoid, "relu": ReLU}
+
+
+class MLP(Classifier):
+    """A multilayer perceptron, trained by back-propagation.
+
+    Source: Deep Learning Tutorials (LISA lab), *Multilayer Perceptron*, whose settings are the defaults.
+
+    Parameters
+    ----------
+    hidden_sizes : tuple of int
+        Units of each hidden layer, from the image upwards.
+    activation : {"tanh", "logistic", "relu"}
+    learning_rate, n_epochs, batch_size
+    optimizer : {"sgd", "adam"}
+    momentum : float
+        For ``"sgd"``.
+    schedule, decay, warmup
+        How the learning rate changes: see `companion.optimize.Schedule`.
+    l1, l2 : float
+        Penalties on all weights, not on biases.
+    dropout, input_dropout : float
+        Fraction of the hidden units, and of the pixels, that is dropped.
+    gaussian_noise : float
+        Standard deviation of the noise added to the input of every layer.
+    batch_norm : bool
+        Normalise the input of every activation.
+    max_norm : float, optional
+        The longest that the incoming weights of a hidden unit may be.
+    averaging : float
+        As in `companion.optimize.MovingAverage`; 0 for none.
+    patience, patience_increase, improvement_threshold : float
+        Early stopping, used when `fit` is given a validation set: see `companion.optimize.Patience`.
+    random_state : None, int or generator
+        Seeds initial weights, order of the minibatches, dropout and noise.
+    verbose : bool
+        Show progress.
+
+    Attributes
+    ----------
+    parameters_ : dict of str to array, on the device
+        ``W1`` (n_features, hidden_sizes[0]), ``b1``, ``W2``, ... and, with batch normalisation, ``gamma1``, ``beta1``,
+        ``running_mean1``, ``running_var1``, ...
+    classes_, history_
+        See `companion.classifier.Classifier`.
+    """
+
+    def __init__(
+        self, *, hidden_sizes=(500,), activation="tanh", learning_rate=0.01, n_epochs=1000, batch_size=20,
+        optimizer="sgd", momentum=0.0, schedule="constant", decay=0.0, warmup=0, l1=0.0, l2=1e-4, dropout=0.0,
+        input_dropout=0.0, gaussian_noise=0.0, batch_norm=False, max_norm=None, averaging=0.0, patience=10000,
+        patience_increase=2.0, improvement_threshold=0.995, random_state=None, verbose=False,
+    ):  # fmt: skip
+        self.hidden_sizes = hidden_sizes
+        self.activation = activation
+        self.learning_rate = learning_rate
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.momentum = momentum
+        self.schedule = schedule
+        self.decay = decay
+        self.warmup = warmup
+        self.l1 = l1
+        self.l2 = l2
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.gaussian_noise = gaussian_noise
+        self.batch_norm = batch_norm
+        self.max_norm = max_norm
+        self.averaging = averaging
+        self.patience = patience
+        self.patience_increase = patience_increase
+        self.improvement_threshold = improvement_threshold
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _initial_parameters(self, n_features, n_classes, rng):
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
+        sizes, parameters = [n_features, *self.hidden_sizes, n_classes], {}
+        for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:]), start=1):
+            hidden = i <= len(self.hidden_sizes)
+            # The top layer feeds a softmax: starting it at zero makes the first prediction one of ignorance.
+            parameters[f"W{i}"] = (
+                initial_weights(n_in, n_out, self.activation, rng) if hidden else xp.zeros((n_in, n_out), xp.float32)
+            )
+            parameters[f"b{i}"] = xp.zeros(n_out, xp.float32)
+            if self.batch_norm and hidden:
+                for name, value in (("gamma", 1), ("beta", 0), ("running_mean", 0), ("running_var", 1)):
+                    parameters[f"{name}{i}"] = xp.full(n_out, value, xp.float32)
+        return parameters
+
+    def _network(self, parameters, noise):
+        layers = []
+        for i in range(1, len(self.hidden_sizes) + 2):
+            if noise and (rate := self.input_dropout if i == 1 else self.dropout):
+                layers.append(Dropout(rate, noise))
+            if noise and self.gaussian_noise:
+                layers.append(GaussianNoise(self.gaussian_noise, noise))
+            layers.append(Dense(parameters[f"W{i}"], parameters[f"b{i}"], self.l1, self.l2))
+            if i <= len(self.hidden_sizes):
+                if self.batch_norm:
+                    names = ("gamma", "beta", "running_mean", "running_var")
+                    layers.append(BatchNorm(*(parameters[f"{name}{i}"] for name in names)))
+                layers.append(ACTIVATIONS[self.activation]())
+        return Network(layers)
+
+    def _optimizer(self, n_updates):
+        rate = Schedule(self.learning_rate, n_updates, self.schedule, self.decay, self.warmup)
+        if self.optimizer not in ("sgd", "adam"):
+            raise ValueError(f"optimizer is {self.optimizer!r}; expected 'sgd' or 'adam'")
+        return Adam(rate) if self.optimizer == "adam" else SGD(rate, self.momentum)
+
+    def _constrain(self, network):
+        if self.max_norm:
+            for layer in network.layers[:-1]:
+                if isinstance(layer, Dense):
+                    limit_norms(layer.W, self.max_norm)
