@@ -78,11 +78,12 @@ def reproduce(name):
     train, valid, test = load_mnist()
 
     trials = []
-    for number, candidate in enumerate(recipe["candidates"]):
+    candidates = [recipe.get("common", {}) | candidate for candidate in recipe["candidates"]]
+    for number, candidate in enumerate(candidates):
         models = []
         for seed in recipe["seeds"]:
             print(
-                f"{name}: candidate {number + 1} of {len(recipe['candidates'])} {candidate}, seed {seed}",
+                f"{name}: candidate {number + 1} of {len(candidates)} {recipe['candidates'][number]}, seed {seed}",
                 flush=True,
             )
             checkpoint = _checkpoint(name, number, seed)

@@ -1,0 +1,5 @@
+"""Panels to play with. They drive the models and draw; they compute nothing themselves."""
+
+from .contributions import Contributions
+
+__all__ = ["Contributions"]

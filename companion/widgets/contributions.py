@@ -1,0 +1,137 @@
+"""Chapter 1: what each pixel of a digit says for and against each class."""
+
+import ipywidgets as widgets
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..backend import generator, to_device, to_numpy
+from ..functions import softmax
+from .canvas import Canvas
+from .panel import Panel, blue_red, text
+
+__all__ = ["Contributions"]
+
+# A round, soft brush, as broad as the strokes of MNIST.
+OFFSETS = np.stack(np.mgrid[-2:3, -2:3], axis=-1).reshape(-1, 2)
+BRUSH = np.clip(1.9 - np.hypot(*OFFSETS.T), 0, 1)
+
+TILE, GAP = 84, 14  # screen pixels: a contribution image, and the space between two
+BAR = 58  # below it: the class and its score, the bar, the probability
+
+
+class Contributions(Panel):
+    r"""Draw a digit, or pick one, and see :math:`x_d W_{dk}`: what each pixel adds to the score of each class.
+
+    Parameters
+    ----------
+    model : companion.logistic.LogisticRegression
+        Fitted on images of 28 × 28 pixels.
+    images : array (n, 784)
+        Digits to pick from.
+    labels : array (n,)
+    seed : int
+        Of the button that picks at random: the same seed picks the same digits.
+    """
+
+    description = (
+        "A digit at the left; beside it, for each class, which of its pixels speak for the class (red) and which "
+        "against it (blue), with score and probability. The most probable class is framed."
+    )
+
+    def __init__(self, model, images, labels, seed=0):
+        self.model, self.images, self.labels = model, images, labels
+        self.rng = generator(seed)
+        self.x = np.zeros(784, np.float32)
+        self.pad = Canvas(scale=8, paintable=True, label="Pad of 28 by 28 pixels: paint a digit here")
+        self.pad.on_paint(self.paint)
+        self.view = Canvas(scale=1, label=self.description)
+        full = widgets.Layout(width="224px")
+        short = {"description_width": "70px"}
+        self.pick = widgets.IntSlider(0, 0, len(images) - 1, description="digit no.", layout=full, style=short)
+        self.strength = widgets.FloatSlider(
+            1, min=0, max=3, step=0.05, description="strength", layout=full, style=short
+        )
+        self.random = widgets.Button(description="Random digit", layout=widgets.Layout(width="110px"))
+        self.clear = widgets.Button(description="Clear", layout=widgets.Layout(width="106px"))
+        self.said = widgets.HTML(layout=full)
+        self.pick.observe(lambda change: self.show(change.new), "value")
+        self.strength.observe(lambda change: self.refresh(), "value")
+        self.random.on_click(lambda _: self.pick_at_random())
+        self.clear.on_click(lambda _: self.wipe())
+        buttons = widgets.HBox([self.random, self.clear])
+        left = widgets.VBox([self.pad, self.pick, buttons, self.strength, self.said])
+        left.layout.margin = "0 18px 0 0"
+        super().__init__([widgets.HBox([left, self.view])])
+        self.show(0)
+
+    def show(self, number):
+        """Put the digit of this number on the pad."""
+        self.x[:] = self.images[number]
+        self.refresh(f"label: {self.labels[number]}")
+
+    def pick_at_random(self):
+        """Put a digit drawn at random on the pad."""
+        number = int(self.rng.integers(len(self.images)))
+        if number == self.pick.value:  # the slider would not notice
+            self.show(number)
+        self.pick.value = number
+
+    def wipe(self):
+        """Leave no ink on the pad."""
+        self.x[:] = 0
+        self.refresh("draw with the mouse; right button erases")
+
+    def paint(self, strokes):
+        """Add ink, or take it away, around the pixels (row, column, erase) that were touched."""
+        for row, column, erase in strokes:
+            where = OFFSETS + (row, column)
+            inside = ((where >= 0) & (where < 28)).all(axis=1)
+            pixels, ink = where[inside] @ (28, 1), BRUSH[inside].astype(np.float32)
+            self.x[pixels] = np.minimum(self.x[pixels], 1 - ink) if erase else np.maximum(self.x[pixels], ink)
+        self.refresh("your drawing")
+
+    def evaluate(self):
+        """Return contributions (784, n_classes), scores and probabilities (n_classes,) of what is on the pad."""
+        W, b = self.strength.value * self.model.W_, self.strength.value * self.model.b_
+        contributions = to_device(self.x)[:, None] * W
+        scores = (contributions.sum(axis=0) + b)[None]
+        return to_numpy(contributions), to_numpy(scores)[0], to_numpy(softmax(scores))[0]
+
+    def refresh(self, said=None):
+        """Draw everything anew; `said` is the line below the pad, if it changes."""
+        if said is not None:
+            self.said.value = f"<span style='font-size:15px'>{said}</span>"
+        self.pad.draw(255 * self.x.reshape(28, 28))
+        self.view.draw(self._draw())
+
+    def _draw(self):
+        """Return the ten classes, two rows of five, as uint8 (height, width, 3)."""
+        contributions, scores, probabilities = self.evaluate()
+        # One scale for all, and for every strength: that of the largest contribution an inked pixel can make.
+        limit = 0.6 * float(abs(self.model.W_).max())
+        image = Image.new("RGB", (5 * TILE + 4 * GAP + 8, 2 * (TILE + BAR) + GAP + 8), "white")
+        for k, label in enumerate(self.model.classes_[:10]):
+            left, top = 4 + (k % 5) * (TILE + GAP), 4 + (k // 5) * (TILE + BAR + GAP)
+            tile = Image.fromarray(blue_red(contributions[:, k].reshape(28, 28), limit))
+            image.paste(tile.resize((TILE, TILE), Image.Resampling.NEAREST), (left, top))
+            first = probabilities[k] == probabilities.max()
+            draw = ImageDraw.Draw(image)
+            frame = (left - 3, top - 3, left + TILE + 2, top + TILE + 2)
+            draw.rectangle(frame, outline="black" if first else "#dddddd", width=3 if first else 1)
+            text(image, (left, top + TILE + 8), f"{label}", 20)
+            text(image, (left + TILE, top + TILE + 11), f"{scores[k]:+.1f}", 14, "#444444", "rt")
+            bar = top + TILE + 33
+            draw.rectangle((left, bar, left + TILE, bar + 6), fill="#e6e6e6")
+            draw.rectangle((left, bar, left + probabilities[k] * TILE, bar + 6), fill="#0072B2")
+            text(image, (left + TILE, bar + 11), f"{probabilities[k]:.1%}", 14, anchor="rt")
+        return np.asarray(image)
+
+    def picture(self):
+        """Return pad and classes side by side, a PIL image."""
+        pad = Image.fromarray(self.pad.pixels).resize((224, 224), Image.Resampling.NEAREST)
+        classes = Image.fromarray(self.view.pixels)
+        image = Image.new("RGB", (224 + 30 + classes.width + 20, classes.height + 20), "white")
+        image.paste(pad, (10, 14))
+        image.paste(classes, (224 + 30, 10))
+        text(image, (10, 250), f"strength {self.strength.value:.2f}", 15, "#444444")
+        return image

@@ -1,0 +1,120 @@
+"""Panels without a kernel: they show what the model computes, and do what their controls say."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from companion.backend import to_numpy
+from companion.data import load_mnist
+from companion.logistic import LogisticRegression
+from companion.widgets import Contributions
+from companion.widgets.canvas import Canvas
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_mnist(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def model(digits):
+    return LogisticRegression(n_epochs=20, random_state=0).fit(*digits.train)
+
+
+@pytest.fixture
+def panel(model, digits):
+    return Contributions(model, *digits.valid, seed=3)
+
+
+def test_canvas_sends_pixels_and_number_in_one_message():
+    canvas, sent = Canvas(), []
+    canvas.send_state = lambda key=None: sent.append(set(key))
+    canvas.draw(np.arange(6, dtype=np.uint8).reshape(2, 3))
+    assert sent == [{"height", "width", "frame", "number"}]
+    assert canvas.frame == bytes(np.repeat(np.arange(6), 3).tolist()) and (canvas.height, canvas.width) == (2, 3)
+    assert canvas.number == 1
+
+
+def test_canvas_hands_strokes_to_its_painters():
+    canvas, seen = Canvas(paintable=True), []
+    canvas.on_paint(seen.append)
+    canvas._receive(canvas, {"painted": [[1, 2, False], [3, 4, True]]}, [])
+    canvas._receive(canvas, {"something": "else"}, [])
+    assert seen == [[(1, 2, False), (3, 4, True)]]
+
+
+def test_contributions_and_bias_are_the_score_and_probabilities_those_of_the_model(panel, model, digits):
+    panel.pick.value = 17
+    contributions, scores, probabilities = panel.evaluate()
+    x = digits.valid.images[17]
+    np.testing.assert_array_equal(panel.x, x)
+    np.testing.assert_allclose(scores, x @ to_numpy(model.W_) + to_numpy(model.b_), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(contributions.sum(axis=0) + to_numpy(model.b_), scores, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(probabilities, model.predict_proba(x[None])[0], rtol=1e-4, atol=1e-6)
+
+
+def test_strength_goes_from_ignorance_to_certainty(panel):
+    panel.strength.value = 0
+    np.testing.assert_allclose(panel.evaluate()[2], 0.1, rtol=1e-6)
+    certainty = []
+    for panel.strength.value in (0.5, 1, 3):
+        certainty.append(panel.evaluate()[2].max())
+    assert certainty == sorted(certainty) and certainty[0] < certainty[-1]
+
+
+def test_paint_changes_the_neighbourhood_and_erasing_takes_it_back(panel):
+    panel.clear.click()
+    assert not panel.x.any() and not panel.pad.pixels.any()
+    before = panel.view.number
+    panel.pad._receive(panel.pad, {"painted": [[10, 12, False]]}, [])
+    changed = np.argwhere(panel.x.reshape(28, 28))
+    assert panel.x.reshape(28, 28)[10, 12] == 1 and np.abs(changed - (10, 12)).max() <= 1
+    assert 0 < panel.x.reshape(28, 28)[9, 11] < 1, "grey at the edges, as MNIST is"
+    assert panel.view.number == before + 1 and panel.pad.pixels[10, 12, 0] == 255
+    panel.pad._receive(panel.pad, {"painted": [[10, 12, True]]}, [])
+    assert panel.x.max() < 0.6 and panel.x.reshape(28, 28)[10, 12] == 0
+
+
+def test_paint_at_the_border_stays_on_the_pad(panel):
+    panel.clear.click()
+    panel.paint([(0, 0, False), (27, 27, False), (0, 27, False)])
+    inked = np.argwhere(panel.x.reshape(28, 28))
+    assert {tuple(corner) for corner in inked} >= {(0, 0), (27, 27), (0, 27)}
+    assert all(min(r, 27 - r) <= 1 and min(c, 27 - c) <= 1 for r, c in inked)
+
+
+def test_the_digits_of_the_book_are_not_painted_on(panel, digits):
+    before = digits.valid.images[5].copy()
+    panel.pick.value = 5
+    panel.paint([(r, 14, False) for r in range(28)])
+    np.testing.assert_array_equal(digits.valid.images[5], before)
+
+
+def test_the_same_seed_picks_the_same_digits(model, digits):
+    picked = []
+    for seed in (7, 7, 8):
+        panel = Contributions(model, *digits.valid, seed=seed)
+        numbers = []
+        for _ in range(5):
+            panel.random.click()
+            numbers.append(panel.pick.value)
+            np.testing.assert_array_equal(panel.x, digits.valid.images[panel.pick.value])
+        picked.append(numbers)
+    assert picked[0] == picked[1] != picked[2]
+
+
+def test_the_most_probable_class_is_framed(panel):
+    panel.pick.value = 3
+    k = int(panel.evaluate()[2].argmax())
+    corners = [panel.view.pixels[2 + (i // 5) * 156, 2 + (i % 5) * 98] for i in range(10)]
+    assert [i for i, corner in enumerate(corners) if not corner.any()] == [k]
+
+
+def test_a_still_picture_stands_in_where_no_kernel_runs(panel):
+    data, metadata = panel._repr_mimebundle_()
+    image = Image.open(io.BytesIO(data["image/png"]))
+    assert image.size == panel.picture().size and np.asarray(image).std() > 20
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert metadata["image/png"]["alt"] == data["text/plain"] == panel.description
