@@ -44,7 +44,8 @@ def run(arguments):
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         settings.append("--allow-root")  # in a container there is no one else
-    LabApp.launch_instance(settings + arguments)
+    given = {argument.partition("=")[0] for argument in arguments}
+    LabApp.launch_instance([s for s in settings if s.partition("=")[0] not in given] + arguments)
 
 
 def reproduce(name):

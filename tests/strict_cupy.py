@@ -4,7 +4,7 @@
 array of the host, the ``mode`` of `take`, the ``where`` of a reduction), so does the stand-in, and
 reductions and single elements are arrays without dimensions, as there. It wraps arrays, because a subclass
 of `numpy.ndarray` could not refuse `numpy.asarray`. Of CuPy's random numbers there is what the book draws:
-the `random` of a seeded generator.
+`random` and `standard_normal` of a seeded generator.
 """
 
 import importlib.machinery
@@ -184,11 +184,18 @@ class Generator:
 
     def random(self, size=None, dtype=np.float64, out=None):
         """Numbers uniform in [0, 1)."""
+        return self._fill(self._host.random, size, dtype, out)
+
+    def standard_normal(self, size=None, dtype=np.float64, out=None):
+        """Numbers of the standard normal distribution."""
+        return self._fill(self._host.standard_normal, size, dtype, out)
+
+    def _fill(self, draw, size, dtype, out):
         if out is None:
-            return ndarray(self._host.random(size, np.dtype(dtype)))
+            return ndarray(draw(size, np.dtype(dtype)))
         if not isinstance(out, ndarray):
             raise TypeError(f"Unsupported type {type(out)}")
-        self._host.random(size, np.dtype(dtype), out._host)
+        draw(size, np.dtype(dtype), out._host)  # refuses another type or shape than that of `out`, as CuPy does
         return out
 
 

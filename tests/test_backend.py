@@ -20,7 +20,7 @@ from companion.backend import Noise, generator, to_device, to_numpy, xp
 HERE = Path(__file__).parent
 CUPY = importlib.util.find_spec("cupy") is not None  # the real one, or the stand-in in its place
 # on the stand-in; also what to run on a machine with a GPU, with COMPANION_BACKEND=cupy
-MODEL_TESTS = ["functions", "layers", "optimize", "training", "storage", "logistic"]
+MODEL_TESTS = ["functions", "layers", "optimize", "training", "storage", "logistic", "mlp"]
 
 
 # ------------------------------------------------------------------------------------------------- the choice
@@ -178,12 +178,25 @@ def test_noise_is_uniform(dtype):
     assert numbers.min() < 0.001 and numbers.max() > 0.999
 
 
-def test_noise_follows_from_the_state_of_the_generator():
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_noise_is_normal(dtype):
+    """The first four moments and a tail, within five standard errors, written into the array that is given."""
+    out = xp.full((100, 100), 7, dtype)
+    assert Noise(generator(0)).normal(out) is out
+    numbers = to_numpy(out).astype(np.float64)
+    assert out.dtype == dtype
+    for power, moment, variance in [(1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)]:
+        assert abs((numbers**power).mean() - moment) < 5 * np.sqrt(variance / 10_000)
+    assert abs((numbers > 1.96).mean() - 0.025) < 5 * np.sqrt(0.025 / 10_000)
+
+
+@pytest.mark.parametrize("draw", [Noise.uniform, Noise.normal])
+def test_noise_follows_from_the_state_of_the_generator(draw):
     """A checkpoint relies on it: the state at the start of an epoch, and `renew`, give its numbers again."""
 
     def epoch(rng, noise):
         noise.renew()
-        return to_numpy(noise.uniform(xp.empty((3, 4)))).copy()
+        return to_numpy(draw(noise, xp.empty((3, 4)))).copy()
 
     rng = generator(4)
     noise = Noise(rng)
@@ -228,6 +241,9 @@ IMPLICIT = {
     "assignment": lambda: A.__setitem__(0, HOST[0]),
     "assignment of a list": lambda: A.__setitem__(0, [1, 2, 3]),
     "assignment on the host": lambda: np.ones((2, 3)).__setitem__(..., A),
+    "einsum": lambda: fake.einsum("ij,ij->j", A, HOST),
+    "einsum of the host": lambda: np.einsum("ij,ij->j", HOST, A),
+    "a number of the host in an array": lambda: A * np.array(2.0),
     "where": lambda: fake.sum(A, where=A > 1),
     "where of a ufunc": lambda: fake.exp(A, where=A > 1),
     "mode of take": lambda: fake.take(A, fake.asarray([0]), mode="clip"),
@@ -308,6 +324,11 @@ def test_the_stand_in_computes_what_numpy_computes():
         (A.take(i, axis=1), a.take([1, 0], axis=1)),
         (fake.add.reduce(A, axis=1), np.add.reduce(a, axis=1)),
         (A.T.copy().reshape(-1), a.T.reshape(-1)),
+        (fake.einsum("ij,ij->j", A, B), np.einsum("ij,ij->j", a, b)),
+        (fake.einsum("ij,kj->ik", A, B), np.einsum("ij,kj->ik", a, b)),
+        (fake.minimum(1, 3 / fake.maximum(A, 1e-12)), np.minimum(1, 3 / np.maximum(a, 1e-12))),
+        (fake.subtract(1, A), 1 - a),
+        (fake.zeros_like(A), np.zeros_like(a)),
     ]
     for found, expected in pairs:
         np.testing.assert_array_equal(found.get(), expected)
@@ -328,12 +349,20 @@ def test_the_stand_in_writes_in_place_and_through_views():
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(a)).get(), a.get())
 
 
-def test_the_stand_in_draws_what_a_seed_says():
-    out = fake.zeros((2, 3), np.float32)
-    assert fake.random.default_rng(1).random(out.shape, dtype=out.dtype, out=out) is out
-    np.testing.assert_array_equal(out.get(), np.random.default_rng(1).random((2, 3), np.float32))
+@pytest.mark.parametrize("name", ["random", "standard_normal"])
+def test_the_stand_in_draws_what_a_seed_says(name):
+    out, draw = fake.zeros((2, 3), np.float32), getattr(fake.random.default_rng(1), name)
+    assert draw(out.shape, dtype=out.dtype, out=out) is out
+    expected = getattr(np.random.default_rng(1), name)((2, 3), np.float32)
+    np.testing.assert_array_equal(out.get(), expected)
+    drawn = getattr(fake.random.default_rng(1), name)((2, 3), np.float32)
+    np.testing.assert_array_equal(drawn.get(), expected)
     with pytest.raises(TypeError):
-        fake.random.default_rng(1).random((2, 3), out=HOST)
+        draw((2, 3), out=HOST)
+    with pytest.raises(TypeError):
+        draw((2, 3), np.float64, out=out)
+    with pytest.raises(ValueError):
+        draw((3, 2), np.float32, out=out)
 
 
 @pytest.mark.skipif(CUPY, reason="where CuPy is, the same tests run on it: COMPANION_BACKEND=cupy pytest")

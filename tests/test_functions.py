@@ -5,7 +5,7 @@ import pytest
 import scipy.special
 
 from companion.backend import to_device, to_numpy
-from companion.functions import log_softmax, negative_log_likelihood, softmax, zero_one_loss
+from companion.functions import log_softmax, negative_log_likelihood, sigmoid, softmax, zero_one_loss
 
 SHAPES = [(7, 4), (1, 4), (7, 1), (1, 1)]
 
@@ -66,6 +66,34 @@ def test_without_out_the_scores_stay_as_they_are(rng, function, shape, order):
     on_device = to_device(scores.copy(order="K"))
     function(on_device)
     np.testing.assert_array_equal(to_numpy(on_device), scores)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 5e-16), (np.float32, 1e-7)])
+@pytest.mark.parametrize("scale", [1, 10, 1e4])
+def test_sigmoid_is_that_of_scipy(rng, dtype, tolerance, scale):
+    x = (scale * rng.normal(size=(50, 40))).astype(dtype)
+    found = to_numpy(sigmoid(to_device(x)))
+    assert found.dtype == dtype and found.min() >= 0 and found.max() <= 1
+    np.testing.assert_allclose(found, scipy.special.expit(x.astype(np.float64)), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sigmoid_by_hand_and_at_its_ends(dtype):
+    x = np.array([-1e4, -100, -np.log(3), 0, np.log(3), 100, 1e4], dtype)
+    with np.errstate(all="raise"):
+        found = to_numpy(sigmoid(to_device(x)))
+    np.testing.assert_allclose(found, [0, 0, 1 / 4, 1 / 2, 3 / 4, 1, 1], atol=1e-7)
+
+
+def test_sigmoid_in_place_gives_the_same_as_not_in_place(rng):
+    x = rng.normal(size=(4, 3)).astype(np.float32)
+    on_device, elsewhere = to_device(x), to_device(np.full((4, 3), np.nan, np.float32))
+    expected = to_numpy(sigmoid(on_device))
+    np.testing.assert_array_equal(to_numpy(on_device), x)
+    assert sigmoid(on_device, out=elsewhere) is elsewhere
+    assert sigmoid(on_device, out=on_device) is on_device
+    for found in (elsewhere, on_device):
+        np.testing.assert_array_equal(to_numpy(found), expected)
 
 
 def test_negative_log_likelihood_by_hand():

@@ -1,12 +1,13 @@
-"""Gradient descent and early stopping by hand."""
+"""Optimisers against their formulas in textbook form, schedules and early stopping by hand."""
 
 import math
 
 import numpy as np
 import pytest
 
-from companion.backend import to_device, to_numpy
-from companion.optimize import SGD, MovingAverage, Patience
+from companion import optimize
+from companion.backend import add_scaled, to_device, to_numpy
+from companion.optimize import SGD, Adam, MovingAverage, Patience, Schedule, limit_norms
 
 
 def test_sgd_by_hand_and_in_place():
@@ -16,6 +17,195 @@ def test_sgd_by_hand_and_in_place():
     np.testing.assert_allclose(to_numpy(w), [[0, 3], [3, 3.5]])
     np.testing.assert_allclose(to_numpy(b), [0.3])
     np.testing.assert_allclose(to_numpy(shared), [0, 3])
+
+
+# -------------------------------------------------------------------------------------------- momentum and Adam
+
+SHAPES = [(300, 150), (7,), (1, 1)]  # the first is updated in pieces, the last of which is shorter
+assert optimize.BLOCK < 300 * 150 < 2 * optimize.BLOCK
+
+
+def rate_of(t):
+    """A learning rate that is another one for every update."""
+    return 0.1 / (1 + t)
+
+
+def textbook_momentum(parameters, gradients, mu):
+    velocities = [0.0] * len(parameters)
+    for t, step in enumerate(gradients):
+        velocities = [mu * v - rate_of(t) * g for v, g in zip(velocities, step)]
+        parameters = [p + v for p, v in zip(parameters, velocities)]
+    return parameters
+
+
+def textbook_adam(parameters, gradients, beta1, beta2, epsilon):
+    m, s = [0.0] * len(parameters), [0.0] * len(parameters)
+    for t, step in enumerate(gradients, start=1):
+        m = [beta1 * a + (1 - beta1) * g for a, g in zip(m, step)]
+        s = [beta2 * a + (1 - beta2) * g**2 for a, g in zip(s, step)]
+        unbiased = [(a / (1 - beta1**t), b / (1 - beta2**t)) for a, b in zip(m, s)]
+        parameters = [p - rate_of(t - 1) * a / (np.sqrt(b) + epsilon) for p, (a, b) in zip(parameters, unbiased)]
+    return parameters
+
+
+OPTIMIZERS = {
+    "momentum": (lambda: SGD(rate_of, 0.9), lambda p, g: textbook_momentum(p, g, 0.9)),
+    "no momentum": (lambda: SGD(rate_of), lambda p, g: textbook_momentum(p, g, 0.0)),
+    "Adam": (lambda: Adam(rate_of), lambda p, g: textbook_adam(p, g, 0.9, 0.999, 1e-8)),
+    "Adam, other betas": (lambda: Adam(rate_of, 0.5, 0.9, 0.3), lambda p, g: textbook_adam(p, g, 0.5, 0.9, 0.3)),
+}
+
+
+@pytest.fixture
+def course(rng):
+    """Parameters, and the gradients of six updates, of several shapes."""
+    return [rng.normal(size=s) for s in SHAPES], [[rng.normal(size=s) for s in SHAPES] for _ in range(6)]
+
+
+def follow(optimizer, parameters, gradients):
+    for step in gradients:
+        optimizer.update(parameters, [to_device(g.astype(p.dtype)) for p, g in zip(parameters, step)])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-4)])
+def test_optimizers_are_those_of_the_textbook(course, name, dtype, tolerance):
+    start, gradients = course
+    make, textbook = OPTIMIZERS[name]
+    optimizer, parameters = make(), [to_device(p.astype(dtype)) for p in start]
+    state = optimizer.start(parameters)
+    follow(optimizer, parameters, gradients)
+    for found, expected in zip(parameters, textbook(start, gradients)):
+        assert found.dtype == dtype
+        np.testing.assert_allclose(to_numpy(found), expected, rtol=tolerance, atol=tolerance)
+    assert int(state["updates"]) == int(optimizer.updates) == 6
+    assert all(array.dtype == dtype for name, array in state.items() if name != "updates")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_what_start_returns_is_all_that_an_optimizer_remembers(course, name):
+    """Put into another optimiser, it goes on bit for bit."""
+    start, gradients = course
+    optimizer, parameters = OPTIMIZERS[name][0](), [to_device(p) for p in start]
+    state = optimizer.start(parameters)
+    follow(optimizer, parameters, gradients[:3])
+    saved, copies = {name: array.copy() for name, array in state.items()}, [p.copy() for p in parameters]
+    follow(optimizer, parameters, gradients[3:])
+
+    other = OPTIMIZERS[name][0]()
+    restored = other.start(copies)
+    assert restored.keys() == saved.keys()
+    for key, array in restored.items():
+        array[...] = saved[key]
+    follow(other, copies, gradients[3:])
+    for found, expected in zip(copies, parameters):
+        np.testing.assert_array_equal(to_numpy(found), to_numpy(expected))
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e6])
+def test_the_first_step_of_adam_has_the_size_of_the_rate(scale):
+    g = scale * np.array([3.0, -1.0, 0.01, 0.0])
+    w, optimizer = to_device(np.zeros(4)), Adam(0.02)
+    optimizer.start([w])
+    optimizer.update([w], [to_device(g.copy())])
+    np.testing.assert_allclose(to_numpy(w), -0.02 * g / (abs(g) + 1e-8), rtol=1e-12)
+    np.testing.assert_allclose(to_numpy(w), -0.02 * np.sign(g), rtol=0.02)
+
+
+def test_momentum_by_hand():
+    """Of a constant gradient: steps of 1, 1.5, 1.75 times the rate, on the way to 2."""
+    w, optimizer = to_device(np.zeros(1)), SGD(0.1, momentum=0.5)
+    optimizer.start([w])
+    places = [0.0]
+    for _ in range(3):
+        optimizer.update([w], [to_device(np.ones(1))])
+        places.append(float(w[0]))
+    np.testing.assert_allclose(np.diff(places), [-0.1, -0.15, -0.175], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1,), (7,), (7, 4), (300, 150), (2, 3, 4)])
+@pytest.mark.parametrize("scale", [-0.3, 0, 2])
+def test_add_scaled_adds_in_place(rng, dtype, shape, scale):
+    target, array = (rng.normal(size=shape).astype(dtype) for _ in range(2))
+    there, other = to_device(target.copy()), to_device(array)
+    view = there[:1]
+    add_scaled(there, scale, other)
+    expected = target.astype(np.float64) + scale * array.astype(np.float64)
+    tolerance = 10 * np.finfo(dtype).eps
+    assert there.dtype == dtype
+    np.testing.assert_allclose(to_numpy(there), expected, rtol=tolerance, atol=tolerance)
+    np.testing.assert_array_equal(to_numpy(view), to_numpy(there)[:1])
+    np.testing.assert_array_equal(to_numpy(other), array)
+
+
+# ------------------------------------------------------------------------------------------ the learning rate
+
+
+@pytest.mark.parametrize(
+    ("settings", "rates"),
+    [
+        ({}, {0: 0.2, 1: 0.2, 99: 0.2, 1000: 0.2}),
+        ({"kind": "inverse", "decay": 0.5}, {0: 0.2, 1: 0.2 / 1.5, 2: 0.1, 18: 0.02}),
+        ({"kind": "linear"}, {0: 0.2, 25: 0.15, 50: 0.1, 99: 0.002, 100: 0, 200: 0}),
+        ({"kind": "cosine"}, {0: 0.2, 50: 0.1, 100: 0, 25: 0.1 * (1 + 0.5**0.5), 200: 0}),
+        ({"warmup": 4}, {0: 0.04, 1: 0.08, 2: 0.12, 3: 0.16, 4: 0.2, 5: 0.2}),
+        ({"kind": "linear", "warmup": 1}, {0: 0.1, 1: 0.198, 50: 0.1}),
+    ],
+)
+def test_schedules_by_hand(settings, rates):
+    schedule = Schedule(0.2, 100, **settings)
+    for t, rate in rates.items():
+        assert schedule(t) == pytest.approx(rate, rel=1e-12, abs=1e-15)
+
+
+def test_an_unknown_schedule_is_refused():
+    with pytest.raises(ValueError, match="schedule is 'exponential'; expected 'constant', 'inverse', 'linear'"):
+        Schedule(0.1, 10, "exponential")
+
+
+def test_an_optimizer_asks_its_schedule_once_for_every_update():
+    asked = []
+    w, optimizer = to_device(np.zeros(1)), SGD(lambda t: asked.append(t) or 2.0**-t)
+    optimizer.start([w])
+    for _ in range(4):
+        optimizer.update([w], [to_device(np.ones(1))])
+    assert asked == [0, 1, 2, 3] and float(w[0]) == -1.875
+
+
+# ------------------------------------------------------------------------------------------- norms and averages
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_limit_norms_shortens_the_columns_that_are_too_long(dtype):
+    W = np.array([[3.0, 0.3, 0.0, 1.2, -30.0], [4.0, 0.4, 0.0, -1.6, 40.0]], dtype)  # norms 5, 0.5, 0, 2, 50
+    there = to_device(W.copy())
+    limit_norms(there, 2.0)
+    found = to_numpy(there)
+    np.testing.assert_array_equal(found[:, 1:3], W[:, 1:3])
+    np.testing.assert_allclose(found, [[1.2, 0.3, 0, 1.2, -1.2], [1.6, 0.4, 0, -1.6, 1.6]], rtol=1e-6)
+    assert found.dtype == dtype
+
+
+def test_replace_in_puts_averages_in_place_of_what_is_averaged():
+    w, b, other = (to_device(np.full(2, value)) for value in (1.0, 1.0, 1.0))  # told apart by identity, not by value
+    average = MovingAverage([w, b], 0.9)
+    named = {"b": b, "other": other, "w": w}
+    replaced = average.replace_in(named)
+    assert list(replaced) == ["b", "other", "w"] and named["w"] is w
+    assert replaced["w"] is average.averages[0] and replaced["b"] is average.averages[1]
+    assert replaced["other"] is other
+    w[...] = 5
+    average.update()
+    assert float(replaced["w"][0]) == pytest.approx(2 / 11 + 5 * 9 / 11) and float(replaced["b"][0]) == 1
+
+
+def test_moving_average_of_large_arrays_piece_by_piece(rng):
+    w = to_device(rng.normal(size=SHAPES[0]))
+    average, first = MovingAverage([w], 0.9), to_numpy(w).copy()
+    w += 1
+    average.update()
+    np.testing.assert_allclose(to_numpy(average.averages[0]), first + 9 / 11, atol=1e-12)
 
 
 def test_moving_average_by_hand():

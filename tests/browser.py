@@ -1,0 +1,90 @@
+"""A real JupyterLab and a real Chromium, for tests that read chapters and press buttons as a reader would."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from urllib.parse import urlparse
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+FLAGS = (
+    "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-sync --disable-dev-shm-usage"
+).split()
+
+
+def is_root():
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+@contextlib.contextmanager
+def jupyterlab(folder, settings):
+    """Serve the notebooks of `folder` on this machine, all settings in the folder `settings`; give the address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {f"JUPYTER_{name}_DIR": str(settings / name.lower()) for name in ("CONFIG", "RUNTIME")}
+    own |= {"JUPYTERLAB_SETTINGS_DIR": str(settings / "lab"), "JUPYTERLAB_WORKSPACES_DIR": str(settings / "workspaces")}
+    command = [sys.executable, "-m", "companion", "run", "--no-browser", f"--ServerApp.port={port}"]
+    command += [
+        "--IdentityProvider.token=book",
+        f"--ServerApp.root_dir={folder}",
+        "--LabApp.expose_app_in_browser=True",
+    ]
+    group = {"start_new_session": True} if os.name == "posix" else {}
+    log = open(settings / "server.log", "wb")
+    server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT, **group)
+    try:
+        yield _wait_for(f"http://127.0.0.1:{port}", server, settings / "server.log")
+    finally:
+        # the whole group, so that kernels end with their server
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM) if group else server.terminate()
+        server.wait(30)
+        log.close()
+
+
+def _wait_for(address, server, log):
+    for _ in range(300):
+        if server.poll() is not None:
+            break
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{address}/api?token=book", timeout=2)
+            return address
+        time.sleep(0.2)
+    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text(encoding='utf8')[-2000:]}")
+
+
+class Page:
+    """A notebook in JupyterLab, with what the browser complained about and whom it asked."""
+
+    def __init__(self, browser, address):
+        self.address = address
+        self.page = browser.new_page(viewport={"width": 1280, "height": 800})
+        self.complaints, self.hosts = [], set()
+        self.page.on("console", lambda m: m.type == "error" and self.complaints.append(m.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.hosts.add(urlparse(request.url).hostname or "local"))
+
+    def run(self, name, seconds=240):
+        """Open a notebook and run all its cells, to the end."""
+        self.page.goto(f"{self.address}/lab/tree/{name}?token=book&reset", wait_until="domcontentloaded")
+        self.page.wait_for_function(
+            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.isReady"
+            " && window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
+            timeout=60_000,
+        )
+        self.page.set_default_timeout(seconds * 1000)
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.page.set_default_timeout(20_000)
+
+    def outputs(self, kind):
+        """Count the outputs of a kind, such as "error", in the notebook as it stands."""
+        count = """kind => { let n = 0; for (const cell of window.jupyterapp.shell.currentWidget.model.cells)
+            for (const output of cell.toJSON().outputs || []) n += output.output_type === kind; return n; }"""
+        return self.page.evaluate(count, kind)

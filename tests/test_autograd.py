@@ -1,0 +1,87 @@
+"""Gradients of whole networks against those that PyTorch finds by itself, in float64."""
+
+import numpy as np
+import pytest
+
+from companion.backend import to_device, to_numpy
+from companion.layers import BatchNorm, Dense, Dropout, Network, ReLU, Sigmoid, SoftmaxCrossEntropy, Tanh
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[benchmark]'")
+
+ACTIVATIONS = {"tanh": (Tanh, torch.tanh), "logistic": (Sigmoid, torch.sigmoid), "relu": (ReLU, torch.relu)}
+SIZES = [7, 6, 5, 4]
+N = 11
+
+
+class Drawn:
+    """Noise that gives the same numbers every time."""
+
+    def __init__(self, numbers):
+        self.numbers = numbers
+
+    def uniform(self, out):
+        out[...] = self.numbers
+        return out
+
+
+def initial_arrays(rng, batch_norm):
+    """The arrays of three layers, in the order of a network's parameters, and its running averages."""
+    arrays, running = {}, {}
+    for i, (n_in, n_out) in enumerate(zip(SIZES, SIZES[1:]), start=1):
+        arrays[f"W{i}"], arrays[f"b{i}"] = rng.normal(size=(n_in, n_out)), rng.normal(size=n_out)
+        if batch_norm and i < 3:
+            arrays[f"gamma{i}"], arrays[f"beta{i}"] = rng.uniform(0.5, 2, size=n_out), rng.normal(size=n_out)
+            running[f"mean{i}"], running[f"var{i}"] = np.zeros(n_out), np.ones(n_out)
+    return arrays, running
+
+
+@pytest.mark.parametrize("dropout", [0, 0.4])
+@pytest.mark.parametrize(("l1", "l2"), [(0, 0), (0.01, 0), (0, 0.02), (0.01, 0.02)])
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_are_those_of_autograd(rng, activation, batch_norm, l1, l2, dropout):
+    ours, theirs = ACTIVATIONS[activation]
+    x, targets = rng.normal(size=(N, SIZES[0])), rng.integers(SIZES[-1], size=N)
+    uniform = {i: rng.uniform(size=(N, SIZES[i - 1])) for i in (1, 2, 3)}
+    arrays, running = initial_arrays(rng, batch_norm)
+
+    # PyTorch
+    t = {name: torch.tensor(array, requires_grad=True) for name, array in arrays.items()}
+    r = {name: torch.tensor(array) for name, array in running.items()}
+    h = torch.tensor(x)
+    for i in (1, 2, 3):
+        if dropout:
+            h = h * torch.tensor(uniform[i] >= dropout) / (1 - dropout)
+        h = h @ t[f"W{i}"] + t[f"b{i}"]
+        if i < 3 and batch_norm:  # PyTorch's momentum is the share of the new
+            h = torch.nn.functional.batch_norm(
+                h, r[f"mean{i}"], r[f"var{i}"], t[f"gamma{i}"], t[f"beta{i}"], training=True, momentum=0.01, eps=1e-5
+            )
+        if i < 3:
+            h = theirs(h)
+    weights = [t[f"W{i}"] for i in (1, 2, 3)]
+    expected = torch.nn.functional.cross_entropy(h, torch.tensor(targets))
+    expected = expected + sum(l1 * W.abs().sum() + l2 * (W**2).sum() for W in weights)
+    expected.backward()
+
+    # the companion
+    d = {name: to_device(array.copy()) for name, array in (arrays | running).items()}
+    layers = []
+    for i in (1, 2, 3):
+        if dropout:
+            layers.append(Dropout(dropout, Drawn(to_device(uniform[i]))))
+        layers.append(Dense(d[f"W{i}"], d[f"b{i}"], l1, l2))
+        if i < 3 and batch_norm:
+            layers.append(BatchNorm(*(d[f"{name}{i}"] for name in ("gamma", "beta", "mean", "var"))))
+        if i < 3:
+            layers.append(ours())
+    network, loss = Network(layers), SoftmaxCrossEntropy()
+    found = loss.forward(network.forward(to_device(x)), to_device(targets))
+    network.backward(loss.backward())
+
+    assert float(found + network.penalty()) == pytest.approx(float(expected.detach()), rel=1e-12)
+    assert len(network.gradients) == len(arrays)
+    for gradient, tensor in zip(network.gradients, t.values()):  # below a normalisation db is 0 up to rounding
+        np.testing.assert_allclose(to_numpy(gradient), tensor.grad.numpy(), rtol=1e-8, atol=1e-13)
+    for name, tensor in r.items():
+        np.testing.assert_allclose(to_numpy(d[name]), tensor.numpy(), rtol=1e-12, atol=1e-14)

@@ -1,0 +1,121 @@
+"""The book in a real browser: every chapter runs in JupyterLab, and its panels answer mouse and keyboard."""
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from browser import CHROMIUM, FLAGS, Page, is_root, jupyterlab
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'")
+CHAPTERS = sorted((Path(__file__).parents[1] / "chapters").glob("*.ipynb"))
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="NO BROWSER: install Chromium, or nobody has seen that the panels work"
+)
+
+PANEL = """
+from companion.data import load_mnist
+from companion.logistic import LogisticRegression
+from companion.widgets import Contributions
+
+train, valid, test = load_mnist()
+model = LogisticRegression(n_epochs=20, random_state=0).fit(*train)
+panel = Contributions(model, *valid)
+panel
+"""
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """The address of a JupyterLab that serves copies of the chapters and a notebook with a panel."""
+    folder, settings = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("jupyter")
+    for chapter in CHAPTERS:
+        shutil.copy(chapter, folder)
+    cells = [nbformat.v4.new_code_cell(PANEL)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "panel.ipynb")
+    with jupyterlab(folder, settings) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_api.sync_playwright() as playwright:
+        flags = FLAGS + (["--no-sandbox"] if is_root() else [])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(book, chromium):
+    page = Page(chromium, book)
+    yield page
+    page.page.close()
+    assert page.hosts <= {"127.0.0.1", "local"}, "no request leaves the machine"
+    assert not page.complaints
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_chapter_runs_in_jupyterlab(page, chapter):
+    page.run(chapter.name)
+    assert page.outputs("error") == 0 and page.outputs("display_data") > 0
+
+
+def pixels(canvas):
+    """The picture on a canvas of the page, an array (height, width, 4)."""
+    read = "c => [c.height, c.width, ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+    height, width, *data = canvas.evaluate(read)
+    return np.array(data, np.uint8).reshape(height, width, 4)
+
+
+def until_changed(page, canvas, before):
+    """Wait for the next frame after `before`, and return its pixels."""
+    for _ in range(100):
+        if not np.array_equal(after := pixels(canvas), before):
+            return after
+        page.wait_for_timeout(50)
+    raise AssertionError("the picture did not change")
+
+
+def test_contributions_answer_mouse_and_keyboard(page):
+    page.run("panel.ipynb")
+    page = page.page
+    pad, view = (page.locator(".jp-OutputArea canvas.companion-canvas").nth(i) for i in (0, 1))
+    pad.scroll_into_view_if_needed()
+    assert "paint a digit" in pad.get_attribute("aria-label")
+    page.get_by_role("button", name="Clear").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("c => !c.getContext('2d').getImageData(14, 14, 1, 1).data[0]", arg=pad.element_handle())
+    blank, before = pixels(pad), pixels(view)
+    assert not blank[:, :, :3].any()
+
+    box = pad.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.8, steps=4)
+    page.mouse.up()
+    drawn = until_changed(page, view, before)
+    page.wait_for_timeout(500)
+    stroke = pixels(pad)[:, :, 0]
+    assert (stroke[7:22, 13:16].max(axis=1) == 255).all(), "a fast stroke leaves no gaps"
+    assert not stroke[:, :10].any() and not stroke[:, 18:].any()
+
+    drawn = pixels(view)
+    page.get_by_role("slider").nth(1).focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    until_changed(page, view, drawn)
+    np.testing.assert_array_equal(pixels(pad)[:, :, 0], stroke)
+
+    before = pixels(view)
+    pad.focus()
+    for _ in range(9):
+        page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Space")
+    until_changed(page, view, before)
+    pad.evaluate("c => c.blur()")  # the cursor is drawn over the picture while the pad has the focus
+    page.wait_for_timeout(200)
+    assert pixels(pad)[14, 5, 0] > 0, "the keyboard paints too"

@@ -1,0 +1,331 @@
+"""The multilayer perceptron: scikit-learn's own checks, small problems it must solve, and each of its settings."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from sklearn.base import clone
+from sklearn.model_selection import RandomizedSearchCV
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from companion import mlp, training
+from companion.backend import to_device, to_numpy
+from companion.classifier import initial_weights
+from companion.data import load_mnist
+from companion.layers import Dense, ReLU, Tanh
+from companion.logistic import LogisticRegression
+from companion.mlp import MLP
+from companion.storage import load_model, save_model
+
+
+@parametrize_with_checks([MLP(hidden_sizes=(20,), n_epochs=30, learning_rate=0.1)])
+def test_scikit_learn_finds_nothing_to_object(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture
+def problem(rng):
+    """Three hundred points about the corners of a square, opposite corners of one class: no line divides them."""
+    corners = rng.integers(2, size=(300, 2))
+    X = 2.0 * corners - 1 + rng.normal(scale=0.25, size=(300, 2))
+    return X.astype(np.float32), corners.sum(axis=1) % 2
+
+
+def arrays(model):
+    return {name: to_numpy(array).copy() for name, array in model.parameters_.items()}
+
+
+def assert_same_arrays(found, expected):
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+EVERYTHING = {
+    "hidden_sizes": (12, 8),
+    "activation": "relu",
+    "learning_rate": 0.05,
+    "momentum": 0.5,
+    "schedule": "cosine",
+    "warmup": 5,
+    "l1": 1e-5,
+    "dropout": 0.1,
+    "input_dropout": 0.05,
+    "gaussian_noise": 0.1,
+    "batch_norm": True,
+    "max_norm": 2.0,
+    "averaging": 0.95,
+}
+
+
+# ------------------------------------------------------------------------------------------- what it learns
+
+
+@pytest.mark.parametrize("activation", ["tanh", "logistic", "relu"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [{"optimizer": "sgd", "learning_rate": 0.2, "momentum": 0.9}, {"optimizer": "adam", "learning_rate": 0.02}],
+)
+def test_it_learns_what_no_line_divides(problem, activation, optimizer):
+    X, y = problem
+    assert LogisticRegression(random_state=0, n_epochs=50, batch_size=50).fit(X, y).score(X, y) < 0.85
+    model = MLP(hidden_sizes=(16,), activation=activation, n_epochs=40, batch_size=30, random_state=0, **optimizer)
+    assert model.fit(X, y).score(X, y) >= 0.99
+    assert model.history_.train_loss[-1] < 0.1 * model.history_.train_loss[0]
+
+
+@pytest.mark.parametrize("optimizer", [{}, {"optimizer": "adam", "learning_rate": 0.02, "momentum": 0.0}])
+def test_it_learns_with_everything_at_once(problem, optimizer):
+    X, y = problem
+    model = MLP(n_epochs=60, batch_size=20, random_state=0, **(EVERYTHING | optimizer)).fit(X, y)
+    assert model.score(X, y) >= 0.97
+    assert all(np.isfinite(array).all() and array.dtype == np.float32 for array in arrays(model).values())
+    np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(X))
+    # row by row: no statistics of the rows that happen to be predicted together
+    np.testing.assert_allclose(model.predict_proba(X[:1]), model.predict_proba(X)[:1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("K", [2, 5])
+def test_the_first_loss_is_that_of_ignorance(rng, K):
+    """The top layer starts at zero, so that all classes are equally probable."""
+    X, y = rng.normal(size=(50, 4)), np.arange(50) % K
+    model = MLP(hidden_sizes=(10, 10), n_epochs=1, batch_size=50, l2=0.0, batch_norm=True).fit(X, y)
+    assert model.history_.train_loss == [pytest.approx(np.log(K), rel=1e-6)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "logistic"),
+    [
+        ({}, {}),
+        ({"l1": 0.01, "l2": 0.02, "averaging": 0.9}, {}),
+        ({"batch_norm": True, "activation": "relu", "max_norm": 0.01, "dropout": 0.5}, {}),
+        ({"input_dropout": 0.3}, {"dropout": 0.3}),
+    ],
+)
+def test_without_hidden_layers_it_is_softmax_regression(problem, settings, logistic):
+    """Whatever is said of hidden units; dropout of the pixels is the dropout there."""
+    X, y = problem
+    common = {"learning_rate": 0.3, "n_epochs": 5, "batch_size": 40, "patience": 5000, "random_state": 3}
+    common |= {"l2": 0.0} | {name: value for name, value in settings.items() if name in ("l1", "l2", "averaging")}
+    found = MLP(hidden_sizes=(), **(settings | common)).fit(X, y, validation=(X, y))
+    expected = LogisticRegression(**(common | logistic)).fit(X, y, validation=(X, y))
+    assert set(found.parameters_) == {"W1", "b1"}
+    np.testing.assert_array_equal(to_numpy(found.parameters_["W1"]), to_numpy(expected.W_))
+    np.testing.assert_array_equal(to_numpy(found.parameters_["b1"]), to_numpy(expected.b_))
+    assert found.history_.train_loss == expected.history_.train_loss
+
+
+def test_training_equals_the_same_thing_in_a_few_lines(problem):
+    """Three epochs of minibatches of 120, 120 and 60, one hidden layer of tanh, momentum, in float64."""
+    X, y = problem
+    settings = {"hidden_sizes": (6,), "learning_rate": 0.3, "batch_size": 120, "momentum": 0.8, "l1": 1e-3, "l2": 1e-2}
+    model = MLP(n_epochs=3, random_state=7, **settings).fit(X, y)
+    rng, on_host = np.random.default_rng(7), type(model.parameters_["W1"]) is np.ndarray
+    if not on_host:
+        rng.integers(2**63)  # the seed of the device, before the initial weights and at the start of each epoch
+    W = [to_numpy(initial_weights(2, 6, "tanh", rng)).astype(float), np.zeros((6, 2))]
+    b, V, c = [np.zeros(6), np.zeros(2)], [0, 0], [0, 0]
+    for _ in range(3):
+        if not on_host:
+            rng.integers(2**63)
+        for batch in np.split(rng.permutation(300), [120, 240]):
+            x = X[batch].astype(float)
+            h = np.tanh(x @ W[0] + b[0])
+            e = np.exp(h @ W[1] + b[1])
+            top = (e / e.sum(axis=1, keepdims=True) - np.eye(2)[y[batch]]) / len(batch)
+            below = top @ W[1].T * (1 - h**2)
+            for i, (entering, delta) in enumerate([(x, below), (h, top)]):
+                V[i] = 0.8 * V[i] - 0.3 * (entering.T @ delta + 1e-3 * np.sign(W[i]) + 2e-2 * W[i])
+                c[i] = 0.8 * c[i] - 0.3 * delta.sum(axis=0)
+                W[i], b[i] = W[i] + V[i], b[i] + c[i]
+    for name, expected in {"W1": W[0], "W2": W[1], "b1": b[0], "b2": b[1]}.items():
+        np.testing.assert_allclose(to_numpy(model.parameters_[name]), expected, rtol=1e-4, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------- its settings
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.95])
+def test_max_norm_bounds_the_columns_of_hidden_layers(problem, averaging):
+    X, y = problem
+    settings = {"hidden_sizes": (10, 10), "learning_rate": 0.3, "n_epochs": 20, "random_state": 0}
+    free = arrays(MLP(**settings).fit(X, y))
+    bounded = arrays(MLP(max_norm=0.5, averaging=averaging, **settings).fit(X, y))
+    for name in ("W1", "W2"):
+        norms = np.linalg.norm(bounded[name], axis=0)
+        assert norms.max() <= 0.5 * (1 + 1e-6) < np.linalg.norm(free[name], axis=0).max()
+        assert norms.max() > 0.45
+    assert np.linalg.norm(bounded["W3"], axis=0).min() > 0.5  # the top layer is free
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("activation", "tanh, logistic, relu"), ("optimizer", "'sgd' or 'adam'"), ("schedule", "'linear' or 'cosine'")],
+)
+@pytest.mark.parametrize("word", ["Tanh", "nonsense", None])
+def test_a_wrong_word_is_answered_with_the_right_ones(problem, name, expected, word):
+    with pytest.raises(ValueError, match=f"{name} is {word!r}; expected .*{expected}"):
+        MLP(**{name: word}).fit(*problem)
+
+
+def test_the_schedule_runs_over_the_whole_training(problem):
+    """300 rows in batches of 40 are 8 updates an epoch: the linear one would reach zero after the last of 24."""
+    asked = []
+
+    class Watched(mlp.Schedule):
+        def __call__(self, t):
+            asked.append(rate := super().__call__(t))
+            return rate
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlp, "Schedule", Watched)
+        MLP(hidden_sizes=(4,), n_epochs=3, batch_size=40, schedule="linear", learning_rate=0.24).fit(*problem)
+    np.testing.assert_allclose(asked, 0.24 - 0.01 * np.arange(24), rtol=1e-9)
+
+
+def test_dropout_and_noise_act_in_training_only(problem):
+    X, y = problem
+    plain = MLP(hidden_sizes=(10,), n_epochs=3, random_state=0).fit(X, y)
+    for settings in ({"dropout": 0.5}, {"input_dropout": 0.5}, {"gaussian_noise": 1.0}):
+        noisy = clone(plain).set_params(**settings).fit(X, y)
+        assert (arrays(noisy)["W1"] != arrays(plain)["W1"]).any()
+        quiet = clone(plain).set_params(n_epochs=0).fit(X, y)
+        quiet.parameters_ = noisy.parameters_
+        np.testing.assert_array_equal(noisy.predict_proba(X), quiet.predict_proba(X))
+
+
+# ---------------------------------------------------------------------------------------- initial weights
+
+
+def test_initial_weights_have_the_ranges_of_their_sources():
+    rng, shape = np.random.default_rng(0), (300, 150)
+    bound = np.sqrt(6 / 450)
+    for activation, factor in [("tanh", 1), ("logistic", 4)]:
+        W = to_numpy(initial_weights(*shape, activation, rng))
+        assert W.shape == shape and W.dtype == np.float32
+        assert 0.999 * factor * bound < abs(W).max() <= factor * bound * (1 + 1e-6)
+        assert W.var() == pytest.approx((factor * bound) ** 2 / 3, rel=0.02)
+        assert abs(W.mean()) < 5 * W.std() / np.sqrt(W.size)
+    W = to_numpy(initial_weights(*shape, "relu", rng))
+    assert W.shape == shape and W.dtype == np.float32
+    assert W.var() == pytest.approx(2 / 300, rel=0.05)
+    assert abs((W > 1.96 * W.std()).mean() - 0.025) < 0.004
+
+
+def variances(activation, scale, factor):
+    """What five layers of 300 units make of the variance of their inputs and, backwards, of gradients."""
+    rng, layers = np.random.default_rng(2), []
+    for _ in range(5):
+        W = factor * initial_weights(300, 300, activation, rng)
+        layers += [Dense(W, to_device(np.zeros(300, np.float32))), {"tanh": Tanh, "relu": ReLU}[activation]()]
+    x = to_device((scale * rng.normal(size=(500, 300))).astype(np.float32))
+    delta = to_device(rng.normal(size=(500, 300)).astype(np.float32))
+    forward, backward = [], []
+    for dense, above in zip(layers[::2], layers[1::2]):
+        scores = dense.forward(x)
+        forward.append(float(scores.var()))
+        x = above.forward(scores)
+    for dense, above in zip(layers[-2::-2], layers[::-2]):
+        delta = above.backward(delta)
+        backward.append(float(delta.var()))
+        delta = dense.backward(delta)
+    return forward[-1] / forward[0], backward[-1] / backward[0]
+
+
+@pytest.mark.parametrize(("activation", "scale"), [("tanh", 0.1), ("relu", 1.0)])
+def test_variances_last_through_five_layers(activation, scale):
+    """With tanh in its linear range, for which the theory is made. Weights 30 % smaller or larger would not do."""
+    assert all(1 / 2 < ratio < 2 for ratio in variances(activation, scale, 1.0))
+    assert all(ratio < 1 / 8 for ratio in variances(activation, scale, 0.7))
+    assert max(variances(activation, scale, 1.3)) > 4
+
+
+# ------------------------------------------------------------------------------- randomness, resume, storage
+
+
+@pytest.mark.parametrize("settings", [{}, EVERYTHING])
+def test_a_seed_gives_the_same_run_again(problem, settings):
+    def fit(seed):
+        return arrays(MLP(**({"hidden_sizes": (8,)} | settings), n_epochs=3, random_state=seed).fit(*problem))
+
+    assert_same_arrays(fit(3), fit(3))
+    assert_same_arrays(fit(3), fit(np.random.default_rng(3)))
+    assert (fit(3)["W1"] != fit(4)["W1"]).any()
+
+
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+@pytest.mark.parametrize("averaging", [0.0, 0.95])
+def test_fit_resumes_bit_for_bit(tmp_path, monkeypatch, capsys, problem, optimizer, averaging, validated):
+    """Momenta, running averages, the average of the parameters, the schedule and all noise go on where they were."""
+    X, y = problem
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    settings = EVERYTHING | {"n_epochs": 6, "batch_size": 40, "random_state": 1, "optimizer": optimizer.lower()}
+    settings |= {"averaging": averaging, "patience": 30}
+    validation = (X[::3], y[::3]) if validated else None
+    whole = MLP(**settings).fit(X, y, validation)
+
+    class Interrupted(getattr(mlp, optimizer)):
+        def update(self, parameters, gradients):
+            if self.updates == 29:  # in the fourth epoch of eight updates
+                raise KeyboardInterrupt
+            super().update(parameters, gradients)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlp, optimizer, Interrupted)
+        stopped = MLP(**settings).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")
+    assert stopped.history_.stopped == "interrupt" and "Interrupted" in capsys.readouterr().out
+    resumed = MLP(**settings).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")
+    assert_same_arrays(arrays(resumed), arrays(whole))
+    times = {"wall_seconds": 0, "cpu_seconds": 0}
+    assert vars(resumed.history_) | times == vars(whole.history_) | times
+    np.testing.assert_array_equal(resumed.predict_proba(X), whole.predict_proba(X))
+
+
+@pytest.mark.parametrize("settings", [{"hidden_sizes": (8,)}, EVERYTHING])
+def test_a_model_comes_back_from_its_file(tmp_path, problem, settings):
+    X, y = problem
+    model = MLP(**settings, n_epochs=3, random_state=0).fit(X, np.array(["no", "yes"])[y])
+    save_model(tmp_path / "mlp.npz", model)
+    again = load_model(tmp_path / "mlp.npz", MLP)
+    assert_same_arrays(arrays(again), arrays(model))
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    lists = {"hidden_sizes": list(model.hidden_sizes)}
+    assert again.get_params() | lists == model.get_params() | lists
+    assert_same_arrays(arrays(clone(again).fit(X, y)), arrays(clone(model).fit(X, y)))
+
+
+# ------------------------------------------------------------------------------------ among other estimators
+
+
+def test_a_randomized_search_over_its_settings(problem):
+    """The numbers come as NumPy's own."""
+    X, y = problem
+    settings = {
+        "hidden_sizes": [(1,), (12,), (12, 6)],
+        "learning_rate": scipy.stats.loguniform(0.02, 0.3),
+        "optimizer": ["sgd", "adam"],
+        "momentum": scipy.stats.uniform(0, 0.9),
+        "l2": scipy.stats.loguniform(1e-6, 1e-3),
+        "dropout": np.array([0.0, 0.1]),
+        "max_norm": np.array([2.0, 4.0]),
+        "averaging": np.array([0.0, 0.9]),
+        "batch_size": scipy.stats.randint(20, 60),
+    }
+    search = RandomizedSearchCV(MLP(n_epochs=15, random_state=0), settings, n_iter=6, cv=2, random_state=0, n_jobs=1)
+    search.fit(X, y)
+    assert search.best_score_ > 0.97 and search.score(X, y) > 0.97
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert all(array.dtype == np.float32 for array in arrays(search.best_estimator_).values())
+
+
+def test_on_the_sample_of_mnist():
+    """The test error of 500 digits after learning from 4,000: below 10 %."""
+    train, valid, test = load_mnist(verbose=False)
+    model = MLP(
+        hidden_sizes=(100,), activation="relu", optimizer="adam", learning_rate=2e-3, batch_size=50, n_epochs=15,
+        random_state=0,
+    ).fit(*train, validation=valid)  # fmt: skip
+    assert model.errors(*test) < 0.1
+    assert model.errors(*valid) == pytest.approx(model.history_.best_error)
+    assert model.history_.train_loss[-1] < 0.15
