@@ -11,7 +11,7 @@ from .layers import SoftmaxCrossEntropy
 from .optimize import SGD, MovingAverage, Patience
 from .training import Training
 
-__all__ = ["Classifier"]
+__all__ = ["Classifier", "initial_weights"]
 
 
 class Classifier(ClassifierMixin, BaseEstimator):

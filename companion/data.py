@@ -28,7 +28,7 @@ import numpy as np
 from .backend import to_device
 from .storage import load, save
 
-__all__ = ["MNIST", "Pair", "fetch_mnist", "find_mnist", "load_mnist", "minibatches", "read_idx"]
+__all__ = ["MNIST", "Pair", "fetch_mnist", "find_mnist", "load_mnist", "minibatches", "plane_points", "read_idx"]
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
@@ -334,3 +334,40 @@ def minibatches(n, batch_size, rng):
     order = to_device(rng.permutation(n))  # drawn on the host, moved once an epoch
     for start in range(0, n, batch_size):
         yield order[start : start + batch_size]
+
+
+PLANE = ("circles", "moons", "xor", "spirals")
+
+
+def plane_points(kind, n, rng):
+    """Draw points of two classes in the plane, that no straight line separates.
+
+    Parameters
+    ----------
+    kind : {"circles", "moons", "xor", "spirals"}
+    n : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    points : numpy.ndarray (n, 2), float32
+        Most of them within −1 … 1.
+    labels : numpy.ndarray (n,), int64
+        0 or 1.
+    """
+    if kind not in PLANE:
+        raise ValueError(f"no points of kind {kind!r}; there are: {', '.join(PLANE)}")
+    labels, along, sign = rng.integers(0, 2, n), rng.random(n), rng.choice([-1, 1], n)
+    side = 2 * labels - 1
+    if kind == "circles":
+        radius, angle = np.where(labels == 1, 0.85, 0.35), 2 * np.pi * along
+    elif kind == "spirals":
+        radius, angle = np.sqrt(along) * side, 3 * np.pi * np.sqrt(along)
+    if kind == "moons":
+        angle = np.pi * along
+        points = np.stack([0.55 * side * np.cos(angle) - 0.28 * side, 0.75 * side * np.sin(angle) - 0.2 * side], axis=1)
+    elif kind == "xor":
+        points = np.stack([sign * (0.15 + 0.75 * along), side * sign * (0.15 + 0.75 * rng.random(n))], axis=1)
+    else:
+        points = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return (points + 0.04 * rng.standard_normal((n, 2))).astype(np.float32), labels

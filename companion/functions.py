@@ -35,7 +35,8 @@ def log_softmax(scores, out=None):
 def sigmoid(x, out=None):
     r"""Logistic function :math:`\sigma(x) = 1 / (1 + e^{-x})`.
 
-    Computed as :math:`(1 + \tanh(x / 2)) / 2`, which cannot overflow and is several times faster.
+    Computed as :math:`(1 + \tanh(x / 2)) / 2`, which cannot overflow and is several times faster. Do not take its
+    logarithm: far below 0 it is rounded to 0.
     """
     out = xp.multiply(x, 0.5, out=out)
     xp.tanh(out, out=out)

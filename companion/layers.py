@@ -39,6 +39,9 @@ class Layer:
 
     parameters = gradients = ()
 
+    def __repr__(self):
+        return type(self).__name__
+
     def predict(self, x):
         """Return the output as it is computed when nothing is trained; here, what `forward` returns."""
         return self.forward(x)
@@ -65,7 +68,7 @@ class Dense(Layer):
     """
 
     def __init__(self, W, b, l1=0.0, l2=0.0):
-        self.W, self.b, self.l1, self.l2 = W, b, l1, l2
+        self.W, self.b, self.l1, self.l2 = W, b, float(l1), float(l2)
         self.dW, self.db = xp.empty_like(W), xp.empty_like(b)
         self._output = self._dx = None
 
@@ -260,9 +263,10 @@ class BatchNorm(Layer):
         mean = x.mean(axis=0)
         z = xp.subtract(x, mean, out=self._normal[:n])
         variance = xp.einsum("ij,ij->j", z, z) / n
-        for running, value in ((self.running_mean, mean), (self.running_var, variance * n / max(n - 1, 1))):
-            running *= self.momentum
-            running += (1 - self.momentum) * value
+        if n > 1:  # one row says nothing about the variance
+            for running, value in ((self.running_mean, mean), (self.running_var, variance * (n / (n - 1)))):
+                running *= self.momentum
+                running += (1 - self.momentum) * value
         self._slope = 1 / xp.sqrt(variance + self.epsilon)
         z *= self._slope
         self._z = z
@@ -275,7 +279,7 @@ class BatchNorm(Layer):
         scale = self.gamma / xp.sqrt(self.running_var + self.epsilon)
         return x * scale + (self.beta - self.running_mean * scale)
 
-    def backward(self, delta):
+    def backward(self, delta, need_dx=True):
         r"""Return the gradient with respect to x, in place of delta (n, n_in).
 
         Mean and variance depend on x too: with :math:`g = \gamma\, \delta` the gradient is
@@ -284,6 +288,8 @@ class BatchNorm(Layer):
         n, z = len(delta), self._z
         xp.sum(delta, axis=0, out=self.dbeta)
         self.dgamma[...] = xp.einsum("ij,ij->j", delta, z)
+        if not need_dx:
+            return None
         z *= self.dgamma / n  # the normalised input is not needed any more
         delta -= z
         delta -= self.dbeta / n

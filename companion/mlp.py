@@ -4,6 +4,8 @@ r"""The multilayer perceptron: layers of hidden units between the image and the 
           p(y \mid x) = \mathrm{softmax}(h^{(L)} W^{(L + 1)} + b^{(L + 1)})
 """
 
+from numbers import Integral
+
 from .backend import xp
 from .classifier import Classifier, initial_weights
 from .layers import BatchNorm, Dense, Dropout, GaussianNoise, Network, ReLU, Sigmoid, Tanh
@@ -91,6 +93,10 @@ class MLP(Classifier):
     def _initial_parameters(self, n_features, n_classes, rng):
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
+        if isinstance(self.hidden_sizes, Integral) or any(size < 1 for size in self.hidden_sizes):
+            raise ValueError(f"hidden_sizes is {self.hidden_sizes!r}; expected a tuple of positive integers")
+        if not (0 <= self.dropout < 1 and 0 <= self.input_dropout < 1):
+            raise ValueError(f"dropout is {self.dropout}, input_dropout {self.input_dropout}; expected 0 ≤ rate < 1")
         sizes, parameters = [n_features, *self.hidden_sizes, n_classes], {}
         for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:]), start=1):
             hidden = i <= len(self.hidden_sizes)

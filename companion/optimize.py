@@ -69,7 +69,7 @@ class SGD:
     """
 
     def __init__(self, learning_rate, momentum=0.0):
-        self.learning_rate, self.momentum = learning_rate, momentum
+        self.learning_rate, self.momentum = learning_rate, float(momentum)
         self.updates = np.zeros((), np.int64)  # an array, so that a checkpoint can hold it
 
     def __repr__(self):
@@ -124,7 +124,7 @@ class Adam:
         """Move `parameters`, a list of arrays, against `gradients`, which are overwritten."""
         rate = _rate(self)
         t = int(self.updates)
-        correction = np.sqrt(1 - self.beta2**t)
+        correction = float(np.sqrt(1 - self.beta2**t))  # a number of NumPy's would make float64 of float32
         step = rate * correction / (1 - self.beta1**t)
         for arrays in zip(parameters, gradients, self.means, self.squares):
             for parameter, gradient, mean, square in _pieces(*arrays):
@@ -181,7 +181,7 @@ class MovingAverage:
     """
 
     def __init__(self, parameters, decay):
-        self.parameters, self.decay = parameters, decay
+        self.parameters, self.decay = parameters, float(decay)
         self.averages = [parameter.copy() for parameter in parameters]
         self.updates = np.zeros((), np.int64)
 

@@ -135,7 +135,9 @@ def load_model(path, cls):
     arrays, facts = load(path)
     if facts.get("model") != cls.__name__:
         raise ValueError(f"{path}: expected a {cls.__name__}, found {facts.get('model') or 'no model'}")
-    model = cls(**facts["parameters"])
+    # JSON knows no tuples, and no hyper-parameter is a list
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["parameters"].items()}
+    model = cls(**given)
     model.n_features_in_ = facts["n_features"]
     if "classes" in arrays:
         model.classes_ = arrays.pop("classes")  # labels may be words, which live on the host only

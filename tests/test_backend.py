@@ -380,6 +380,8 @@ def test_the_models_convert_nothing_silently():
         "no:cacheprovider",
         "-o",
         "addopts=",
+        "-k",
+        "not (test_mlp and scikit_learn)",  # those of the logistic regression go through the same base
     ]
     environment = os.environ | {"COMPANION_BACKEND": "cupy"}
     ran = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True, timeout=300)

@@ -1,5 +1,7 @@
 """The book in a real browser: every chapter runs in JupyterLab, and its panels answer mouse and keyboard."""
 
+import base64
+import io
 import shutil
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 from browser import CHROMIUM, FLAGS, Page, is_root, jupyterlab
+from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'")
 CHAPTERS = sorted((Path(__file__).parents[1] / "chapters").glob("*.ipynb"))
@@ -66,9 +69,8 @@ def test_chapter_runs_in_jupyterlab(page, chapter):
 
 def pixels(canvas):
     """The picture on a canvas of the page, an array (height, width, 4)."""
-    read = "c => [c.height, c.width, ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
-    height, width, *data = canvas.evaluate(read)
-    return np.array(data, np.uint8).reshape(height, width, 4)
+    png = canvas.evaluate("c => c.toDataURL('image/png').split(',')[1]")  # as numbers it would take seconds
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA"))
 
 
 def until_changed(page, canvas, before):
@@ -86,6 +88,9 @@ def test_contributions_answer_mouse_and_keyboard(page):
     pad, view = (page.locator(".jp-OutputArea canvas.companion-canvas").nth(i) for i in (0, 1))
     pad.scroll_into_view_if_needed()
     assert "paint a digit" in pad.get_attribute("aria-label")
+    assert (pad.get_attribute("tabindex"), view.get_attribute("tabindex")) == ("0", "-1"), (
+        "no idle stop for the Tab key"
+    )
     page.get_by_role("button", name="Clear").focus()
     page.keyboard.press("Enter")
     page.wait_for_function("c => !c.getContext('2d').getImageData(14, 14, 1, 1).data[0]", arg=pad.element_handle())
@@ -118,4 +123,18 @@ def test_contributions_answer_mouse_and_keyboard(page):
     until_changed(page, view, before)
     pad.evaluate("c => c.blur()")  # the cursor is drawn over the picture while the pad has the focus
     page.wait_for_timeout(200)
-    assert pixels(pad)[14, 5, 0] > 0, "the keyboard paints too"
+    painted = pixels(pad)
+    assert painted[14, 5, 0] > 0, "the keyboard paints too"
+
+    for erase in ("Shift+Space", "Delete"):
+        pad.focus()
+        before = pixels(view)
+        page.keyboard.press(erase)
+        until_changed(page, view, before)
+        pad.evaluate("c => c.blur()")
+        page.wait_for_timeout(200)
+        assert pixels(pad)[14, 5, 0] == 0, f"{erase} erases"
+        pad.focus()
+        before = pixels(view)
+        page.keyboard.press("Space")
+        until_changed(page, view, before)

@@ -329,3 +329,17 @@ def test_on_the_sample_of_mnist():
     assert model.errors(*test) < 0.1
     assert model.errors(*valid) == pytest.approx(model.history_.best_error)
     assert model.history_.train_loss[-1] < 0.15
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"hidden_sizes": 5}, "expected a tuple of positive integers"),
+        ({"hidden_sizes": (4, 0)}, "expected a tuple of positive integers"),
+        ({"dropout": 1.0}, "expected 0 ≤ rate < 1"),
+        ({"input_dropout": -0.1}, "expected 0 ≤ rate < 1"),
+    ],
+)
+def test_wrong_numbers_are_named(settings, says):
+    with pytest.raises(ValueError, match=says):
+        MLP(**settings).fit(np.eye(4), [0, 1, 0, 1])

@@ -13,7 +13,6 @@ function render({ model, el }) {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d");
   canvas.className = "companion-canvas";
-  canvas.tabIndex = 0;
   let cursor = null, last = null, touched = [], waiting = false;
 
   function draw() {
@@ -81,15 +80,18 @@ function render({ model, el }) {
       cursor = [Math.min(Math.max(cursor[0] + rows, 0), model.get("height") - 1),
                 Math.min(Math.max(cursor[1] + columns, 0), model.get("width") - 1)];
       draw();
-    } else touch(cursor[0], cursor[1], paints[event.key]);
+    } else touch(cursor[0], cursor[1], event.shiftKey || paints[event.key]);
   });
   canvas.addEventListener("focus", draw);
   canvas.addEventListener("blur", draw);
 
   function describe() {
+    const paintable = model.get("paintable");
     canvas.setAttribute("aria-label", model.get("label"));
-    canvas.setAttribute("role", "img");
-    canvas.style.cursor = model.get("paintable") ? "crosshair" : "default";
+    canvas.setAttribute("role", paintable ? "application" : "img");  // screen readers then hand on the arrow keys
+    canvas.tabIndex = paintable ? 0 : -1;
+    canvas.style.cursor = paintable ? "crosshair" : "default";
+    canvas.style.imageRendering = model.get("scale") > 1 ? "pixelated" : "auto";  // text suffers when pages are zoomed
   }
   model.on("change:number", draw);
   model.on("change:label", describe);
@@ -101,20 +103,21 @@ export default { render };
 """
 
 STYLE = """
-.companion-canvas { image-rendering: pixelated; display: block; touch-action: none; max-width: 100%; }
+.companion-canvas { display: block; touch-action: none; max-width: 100%; }
 .companion-canvas:focus-visible { outline: 3px solid #E69F00; outline-offset: 2px; }
 """
 
 
 class Canvas(anywidget.AnyWidget):
-    """A picture of pixels that the browser enlarges without blurring.
+    """A picture of pixels that the browser enlarges, if it does, without blurring.
 
     Parameters
     ----------
     scale : float
         Screen pixels for one pixel of the picture.
     paintable : bool
-        Whether mouse, finger, pen or keyboard (arrows to move, space to paint, Delete to erase) can paint on it.
+        Whether mouse, finger, pen or keyboard (arrows to move, space to paint, Delete or Shift and
+        space to erase) can paint on it.
     label : str
         What the picture shows, for readers who cannot see it.
     """

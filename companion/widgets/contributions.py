@@ -107,12 +107,14 @@ class Contributions(Panel):
     def _draw(self):
         """Return the ten classes, two rows of five, as uint8 (height, width, 3)."""
         contributions, scores, probabilities = self.evaluate()
-        # One scale for all, and for every strength: that of the largest contribution an inked pixel can make.
+        # One scale for all classes, digits and strengths. A little less than the largest weight of the trained model:
+        # the few contributions beyond it saturate, and the many small ones can be seen.
         limit = 0.6 * float(abs(self.model.W_).max())
+        colors = blue_red(contributions.T.reshape(-1, 28, 28), limit)
         image = Image.new("RGB", (5 * TILE + 4 * GAP + 8, 2 * (TILE + BAR) + GAP + 8), "white")
         for k, label in enumerate(self.model.classes_[:10]):
             left, top = 4 + (k % 5) * (TILE + GAP), 4 + (k // 5) * (TILE + BAR + GAP)
-            tile = Image.fromarray(blue_red(contributions[:, k].reshape(28, 28), limit))
+            tile = Image.fromarray(colors[k])
             image.paste(tile.resize((TILE, TILE), Image.Resampling.NEAREST), (left, top))
             first = probabilities[k] == probabilities.max()
             draw = ImageDraw.Draw(image)

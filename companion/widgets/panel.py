@@ -1,5 +1,6 @@
 """What all panels share: controls that look alike, and a still picture for where no kernel runs."""
 
+import asyncio
 import io
 
 import ipywidgets as widgets
@@ -18,9 +19,15 @@ class Panel(widgets.VBox):
     """
 
     description = ""
+    _latest = {}
 
     def __init__(self, children):
         super().__init__(children)
+        self._task = None
+        # One panel of a kind runs at a time: a cell that is run again does not leave its old panel running.
+        if earlier := Panel._latest.get(type(self)):
+            earlier.pause()
+        Panel._latest[type(self)] = self
         self.layout.width = "fit-content"
         self.layout.max_width = "100%"
         self.layout.padding = "10px"
@@ -30,6 +37,33 @@ class Panel(widgets.VBox):
     def picture(self):
         """Return the panel as it stands, a PIL image."""
         raise NotImplementedError
+
+    @property
+    def running(self):
+        """Whether the panel is stepping by itself."""
+        return self._task is not None and not self._task.done()
+
+    def run(self, pause=0.03):
+        """Call ``step()`` again and again, until `pause`; the notebook stays responsive meanwhile."""
+
+        async def loop():
+            while True:
+                self.step()
+                await asyncio.sleep(pause)  # lets the clicks and strokes in
+
+        self.pause()
+        self._task = asyncio.ensure_future(loop())
+
+    def pause(self):
+        """Stop stepping, at once."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def close(self):
+        """Leave nothing running behind."""
+        self.pause()
+        super().close()
 
     def _repr_mimebundle_(self, **options):
         bundle = super()._repr_mimebundle_(**options)

@@ -73,6 +73,62 @@ def torch_softmax(batch):
     return microseconds(step=step)
 
 
+def companion_mlp(batch):
+    """The step of `MLP` with 500 tanh units, and its five matrix products."""
+    from companion.backend import generator
+    from companion.layers import SoftmaxCrossEntropy
+    from companion.mlp import MLP
+
+    x, t = digits(batch)
+    model = MLP(hidden_sizes=(500,), l2=0.0)
+    parameters = model._initial_parameters(784, 10, generator(0))
+    network, loss, optimizer = model._network(parameters, None), SoftmaxCrossEntropy(), model._optimizer(1)
+    W1, W2 = parameters["W1"], parameters["W2"]
+    h, scores, dh = (np.empty((batch, size), np.float32) for size in (500, 10, 500))
+    dW1, dW2 = np.empty_like(W1), np.empty_like(W2)
+
+    def step():
+        loss.forward(network.forward(x), t)
+        network.backward(loss.backward())
+        optimizer.update(network.parameters, network.gradients)
+
+    def products():
+        np.matmul(x, W1, out=h)
+        np.matmul(h, W2, out=scores)
+        np.matmul(h.T, scores, out=dW2)
+        np.matmul(scores, W2.T, out=dh)
+        np.matmul(x.T, dh, out=dW1)
+
+    return microseconds(step=step, products=products)
+
+
+def torch_mlp(batch):
+    """The same network in PyTorch, eager."""
+    import torch
+
+    torch.set_num_threads(1)
+    x, t = map(torch.from_numpy, digits(batch))
+    model = torch.nn.Sequential(torch.nn.Linear(784, 500), torch.nn.Tanh(), torch.nn.Linear(500, 10))
+    optimizer, loss = torch.optim.SGD(model.parameters(), lr=0.01), torch.nn.CrossEntropyLoss()
+
+    def step():
+        optimizer.zero_grad()
+        loss(model(x), t).backward()
+        optimizer.step()
+
+    return microseconds(step=step)
+
+
+def sklearn_mlp(batch):
+    """The same network in scikit-learn: one call of `partial_fit` is one step."""
+    from sklearn.neural_network import MLPClassifier
+
+    x, t = digits(batch)
+    model = MLPClassifier((500,), activation="tanh", solver="sgd", alpha=0.0, batch_size=batch, momentum=0.0)
+    model.partial_fit(x, t, classes=np.arange(10))
+    return microseconds(step=lambda: model.partial_fit(x, t))
+
+
 if __name__ == "__main__":
     library, name, batch = sys.argv[1:]
     with threadpool_limits(1):

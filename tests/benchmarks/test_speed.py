@@ -24,7 +24,7 @@ def measure(library, name, batch):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(("name", "batch", "most"), [("softmax", 600, 1.3)])
+@pytest.mark.parametrize(("name", "batch", "most"), [("softmax", 600, 1.3), ("mlp", 20, 1.25), ("mlp", 100, 1.15)])
 def test_a_step_costs_little_more_than_its_matrix_products(name, batch, most):
     times = measure("companion", name, batch)
     ratio = times["step"] / times["products"]
@@ -32,7 +32,16 @@ def test_a_step_costs_little_more_than_its_matrix_products(name, batch, most):
     assert ratio <= most
 
 
-@pytest.mark.parametrize(("library", "name", "batch", "least"), [("torch", "softmax", 600, 1.5)])
+@pytest.mark.parametrize(
+    ("library", "name", "batch", "least"),
+    [
+        ("torch", "softmax", 600, 1.5),
+        ("torch", "mlp", 20, 1.0),
+        ("torch", "mlp", 100, 1.0),
+        ("sklearn", "mlp", 20, 1.0),
+        ("sklearn", "mlp", 100, 1.0),
+    ],
+)
 def test_a_step_is_faster_than_elsewhere(library, name, batch, least):
     theirs, ours = measure(library, name, batch)["step"], measure("companion", name, batch)["step"]
     print(f"\n{name}, batch {batch}: {library} {theirs:.0f} µs, {theirs / ours:.2f} × ours ({ours:.0f} µs)")

@@ -1,0 +1,151 @@
+"""Chapter 2: a network on points in the plane, trained step by step."""
+
+import ipywidgets as widgets
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..backend import generator, to_device, to_numpy
+from ..data import PLANE, plane_points
+from ..functions import softmax
+from ..layers import SoftmaxCrossEntropy
+from ..mlp import ACTIVATIONS, MLP
+from .canvas import Canvas
+from .panel import Panel, blue_red, text
+
+__all__ = ["Playground"]
+
+SIZE, REACH = 360, 1.2  # screen pixels of the picture, and how far it reaches from the origin
+CELLS = 120  # the decision surface is computed on so many by so many points
+CURVE = (360, 120)
+COLORS = ("#0072B2", "#D55E00")
+
+
+class Playground(Panel):
+    """Watch a small multilayer perceptron bend the plane until its two classes come apart.
+
+    Parameters
+    ----------
+    seed : int
+        Of the points and of the first weights: the same seed, the same training.
+    """
+
+    description = (
+        "Points of two classes in the plane over the probability that a small network gives to each place, blue to "
+        "red; thin lines where single hidden units change sign; below, the loss over the steps."
+    )
+
+    def __init__(self, seed=0):
+        layout, style = widgets.Layout(width="290px"), {"description_width": "105px"}
+        common = {"layout": layout, "style": style}
+        self.kind = widgets.Dropdown(options=PLANE, description="points", **common)
+        self.first = widgets.IntSlider(4, 1, 16, description="units, layer 1", **common)
+        self.second = widgets.IntSlider(0, 0, 16, description="units, layer 2", **common)
+        self.activation = widgets.Dropdown(options=list(ACTIVATIONS), description="activation", **common)
+        self.rate = widgets.FloatLogSlider(0.3, min=-2, max=1.5, step=0.1, description="learning rate", **common)
+        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
+        button = widgets.Layout(width="93px")
+        self.one = widgets.Button(description="Step", layout=button, tooltip="ten steps of gradient descent")
+        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause")
+        self.again = widgets.Button(description="Reset", layout=button, tooltip="new first weights from the seed")
+        self.said = widgets.HTML(layout=layout)
+        self.plane = Canvas(scale=1, label=self.description)
+        self.curve = Canvas(scale=1, label="The training loss over the steps")
+        for control in (self.kind, self.first, self.second, self.activation, self.seed):
+            control.observe(lambda _: self.reset(), "value")
+        self.rate.observe(lambda change: setattr(self.optimizer, "learning_rate", change.new), "value")
+        self.one.on_click(lambda _: self.step())
+        self.play.observe(lambda change: self.run() if change.new else self.pause(), "value")
+        self.again.on_click(lambda _: self.reset())
+        controls = [self.kind, self.first, self.second, self.activation, self.rate, self.seed]
+        right = widgets.VBox([*controls, widgets.HBox([self.one, self.play, self.again]), self.said])
+        left = widgets.VBox([self.plane, self.curve])
+        left.layout.margin = "0 20px 0 0"
+        super().__init__([widgets.HBox([left, right])])
+        side = np.linspace(-REACH, REACH, CELLS, dtype=np.float32)
+        self.grid = to_device(np.stack(np.meshgrid(side, -side), axis=-1).reshape(-1, 2))
+        self.reset()
+
+    def pause(self):
+        """Stop stepping, at once."""
+        super().pause()
+        if hasattr(self, "play"):
+            self.play.value = False
+
+    def reset(self):
+        """Draw points and first weights anew, from the seed."""
+        rng = generator(self.seed.value)
+        self.points, self.labels = plane_points(self.kind.value, 300, rng)
+        self.X, self.targets = to_device(self.points), to_device(self.labels)
+        sizes = (self.first.value, self.second.value) if self.second.value else (self.first.value,)
+        model = MLP(hidden_sizes=sizes, activation=self.activation.value, l2=0.0)
+        self.parameters = model._initial_parameters(2, 2, rng)
+        self.network, self.loss = model._network(self.parameters, None), SoftmaxCrossEntropy()
+        self.optimizer = model._optimizer(n_updates=1)
+        self.optimizer.learning_rate = self.rate.value
+        self.losses = []
+        self.refresh()
+
+    def step(self, updates=10):
+        """Do so many steps of gradient descent on all points, then draw."""
+        for _ in range(updates):
+            nll = self.loss.forward(self.network.forward(self.X), self.targets)
+            self.network.backward(self.loss.backward())
+            self.optimizer.update(self.network.parameters, self.network.gradients)
+            self.losses.append(float(nll))
+        self.refresh()
+
+    def refresh(self):
+        """Draw everything anew."""
+        self.plane.draw(self._draw_plane())
+        self.curve.draw(self._draw_curve())
+        wrong = float((self.network.predict(self.X).argmax(axis=1) != self.targets).mean())
+        loss = f"{self.losses[-1]:.3f} nats" if self.losses else "not trained yet"
+        self.said.value = (
+            f"<span style='font-size:15px'>step {len(self.losses):,} · {loss}<br>{wrong:.1%} of the points wrong</span>"
+        )
+
+    def _draw_plane(self):
+        p = to_numpy(softmax(self.network.predict(self.grid)))[:, 1].reshape(CELLS, CELLS)
+        # half the strength of the colours, so that points and lines stand out
+        image = Image.fromarray(blue_red(p - 0.5, 1.0)).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+        draw = ImageDraw.Draw(image)
+        W, b = to_numpy(self.parameters["W1"]), to_numpy(self.parameters["b1"])
+        for weights, bias in zip(W.T, b):
+            length = float(np.hypot(*weights)) + 1e-9
+            foot, along = -bias / length**2 * weights, np.array([-weights[1], weights[0]]) / length
+            draw.line([*_pixel(foot - 4 * along), *_pixel(foot + 4 * along)], fill="#555555", width=1)
+        for point, label in zip(self.points, self.labels):
+            x, y = _pixel(point)
+            if label:
+                draw.polygon([(x, y - 4), (x - 4, y + 3), (x + 4, y + 3)], fill=COLORS[1], outline="white")
+            else:
+                draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=COLORS[0], outline="white")
+        return np.asarray(image)
+
+    def _draw_curve(self):
+        image = Image.new("RGB", CURVE, "white")
+        draw, (width, height) = ImageDraw.Draw(image), CURVE
+        losses = np.array(self.losses[:: max(1, len(self.losses) // width)])
+        top = max(0.75, min(3.0, losses.max(initial=0)))
+        chance = height - 8 - np.log(2) / top * (height - 16)
+        draw.line((34, chance, width, chance), fill="#bbbbbb")
+        text(image, (2, chance), "log 2", 12, "#666666", "lm")
+        text(image, (2, height - 8), "0", 12, "#666666", "lm")
+        draw.line((34, height - 8, width, height - 8), fill="#bbbbbb")
+        if len(losses) > 1:
+            x = np.linspace(34, width - 1, len(losses))
+            y = height - 8 - np.nan_to_num(losses, nan=top).clip(0, top) / top * (height - 16)
+            draw.line(np.stack([x, y], axis=1).ravel().tolist(), fill=COLORS[0], width=2)
+        return np.asarray(image)
+
+    def picture(self):
+        """Return the plane and the curve, a PIL image."""
+        image = Image.new("RGB", (SIZE + 20, SIZE + CURVE[1] + 30), "white")
+        image.paste(Image.fromarray(self.plane.pixels), (10, 10))
+        image.paste(Image.fromarray(self.curve.pixels), (10, SIZE + 20))
+        return image
+
+
+def _pixel(point):
+    """Return the place in the picture, (x, y), of a point of the plane."""
+    return tuple((np.asarray(point) * (1, -1) / REACH + 1) * SIZE / 2)
