@@ -21,6 +21,7 @@ function render({ model, el }) {
     if (bytes.length !== 3 * height * width) return;
     canvas.height = height; canvas.width = width;
     canvas.style.width = width * model.get("scale") + "px";
+    canvas.style.imageRendering = model.get("scale") > 1 ? "pixelated" : "auto";  // zooming in spares the text
     const image = context.createImageData(width, height);
     for (let i = 0, j = 0; i < bytes.length; i += 3, j += 4) {
       image.data[j] = bytes[i]; image.data[j + 1] = bytes[i + 1];
@@ -91,7 +92,6 @@ function render({ model, el }) {
     canvas.setAttribute("role", paintable ? "application" : "img");  // screen readers then hand on the arrow keys
     canvas.tabIndex = paintable ? 0 : -1;
     canvas.style.cursor = paintable ? "crosshair" : "default";
-    canvas.style.imageRendering = model.get("scale") > 1 ? "pixelated" : "auto";  // text suffers when pages are zoomed
   }
   model.on("change:number", draw);
   model.on("change:label", describe);
@@ -109,15 +109,15 @@ STYLE = """
 
 
 class Canvas(anywidget.AnyWidget):
-    """A picture of pixels that the browser enlarges, if it does, without blurring.
+    """A picture of pixels, enlarged by the browser.
 
     Parameters
     ----------
     scale : float
-        Screen pixels for one pixel of the picture.
+        Screen pixels for one pixel of the picture; above 1 every pixel is a sharp square.
     paintable : bool
-        Whether mouse, finger, pen or keyboard (arrows to move, space to paint, Delete or Shift and
-        space to erase) can paint on it.
+        Whether mouse, finger, pen or keyboard (arrows to move, space to paint, Delete or Shift
+        with space to erase) can paint on it.
     label : str
         What the picture shows, for readers who cannot see it.
     """
