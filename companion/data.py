@@ -111,7 +111,7 @@ def read_idx(path, sha256=None):
                 raise ValueError(f"{path.name}: expected {magic[3]} dimensions, found a file that ends before them")
             shape = struct.unpack(f">{magic[3]}I", sizes)
             promised = math.prod(shape)  # of Python integers: it cannot overflow
-            if max((promised, *shape)) > LARGEST:  # a size of 0 can hide others that no array may have
+            if math.prod(size or 1 for size in shape) > LARGEST:  # behind a size of 0 no others may hide
                 raise ValueError(f"{path.name}: expected at most {LARGEST:,} bytes, found a header of shape {shape} "
                                  f"that promises {promised:,}")  # fmt: skip
             content = _read_at_most(file, promised + 1)

@@ -576,3 +576,27 @@ def test_every_order_is_equally_likely():
     seen = Counter(tuple(int(i) for batch in minibatches(3, 2, rng) for i in to_numpy(batch)) for _ in range(draws))
     assert len(seen) == 6
     assert all(abs(count - draws / 6) < 5 * math.sqrt(draws * 5 / 36) for count in seen.values())
+
+
+# ------------------------------------------------------------------------------------------------- points in the plane
+
+
+@pytest.mark.parametrize("kind", data.PLANE)
+def test_no_line_separates_the_points_of_the_plane(kind, rng):
+    """The best line is far from right; the nearest of 200 labelled neighbours hardly ever errs."""
+    points, labels = data.plane_points(kind, 400, rng)
+    assert points.shape == (400, 2) and points.dtype == np.float32 and np.abs(points).max() < 1.2
+    assert 0.4 < labels.mean() < 0.6
+    angles = np.linspace(0, np.pi, 60)
+    along = points @ np.stack([np.cos(angles), np.sin(angles)])  # (400, 60): every direction of a line
+    thresholds = np.linspace(-1, 1, 41)
+    said = along[:, :, None] > thresholds
+    right = (said == labels[:, None, None]).mean(axis=0)
+    assert max(right.max(), 1 - right.min()) < 0.93
+    distances = ((points[200:, None] - points[None, :200]) ** 2).sum(axis=-1)
+    assert (labels[:200][distances.argmin(axis=1)] == labels[200:]).mean() > 0.9
+
+
+def test_an_unknown_kind_of_points_is_refused(rng):
+    with pytest.raises(ValueError, match="there are: circles, moons, xor, spirals"):
+        data.plane_points("stars", 10, rng)

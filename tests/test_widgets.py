@@ -1,15 +1,17 @@
 """Panels without a kernel: they show what the model computes, and do what their controls say."""
 
+import asyncio
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from companion.backend import to_numpy
-from companion.data import load_mnist
+from companion.backend import generator, to_numpy
+from companion.data import load_mnist, plane_points
 from companion.logistic import LogisticRegression
-from companion.widgets import Contributions
+from companion.mlp import MLP
+from companion.widgets import Contributions, Playground
 from companion.widgets.canvas import Canvas
 
 
@@ -118,3 +120,75 @@ def test_a_still_picture_stands_in_where_no_kernel_runs(panel):
     assert image.size == panel.picture().size and np.asarray(image).std() > 20
     assert "application/vnd.jupyter.widget-view+json" in data
     assert metadata["image/png"]["alt"] == data["text/plain"] == panel.description
+
+
+@pytest.fixture
+def playground():
+    panel = Playground(seed=1)
+    yield panel
+    panel.close()
+
+
+def test_playground_is_the_network_of_the_book(playground):
+    """Its steps are gradient descent on the points it shows, with the companion's own model."""
+    playground.rate.value = 0.5
+    for _ in range(20):
+        playground.step()
+    assert len(playground.losses) == 200 and playground.losses[0] == pytest.approx(np.log(2), abs=1e-6)
+    assert playground.losses[-1] < 0.8 * playground.losses[0]
+    model = MLP(hidden_sizes=(4,), activation="tanh", learning_rate=0.5, batch_size=300, n_epochs=200, l2=0.0)
+    start = generator(1)
+    plane_points("circles", 300, start)  # the panel draws its points first, then its weights
+    model.set_params(random_state=start).fit(playground.points, playground.labels)
+    for name, array in model.parameters_.items():
+        np.testing.assert_allclose(to_numpy(playground.parameters[name]), to_numpy(array), atol=1e-3)
+
+
+def test_playground_with_one_seed_is_one_training():
+    frames = []
+    for seed in (4, 4, 5):
+        panel = Playground(seed=seed)
+        panel.one.click()
+        frames.append(panel.plane.pixels)
+    np.testing.assert_array_equal(frames[0], frames[1])
+    assert not np.array_equal(frames[0], frames[2])
+
+
+@pytest.mark.parametrize(
+    ("control", "value"), [("kind", "spirals"), ("first", 7), ("second", 3), ("activation", "relu"), ("seed", 9)]
+)
+def test_playground_starts_anew_when_the_problem_changes(playground, control, value):
+    playground.step()
+    getattr(playground, control).value = value
+    assert playground.losses == []
+    sizes = [playground.parameters[name].shape for name in ("W1", "W2")]
+    assert sizes[0] == (2, playground.first.value) and sizes[1][0] == playground.first.value
+
+
+def test_the_rate_changes_under_way(playground):
+    playground.step()
+    playground.rate.value = 0.01
+    assert len(playground.losses) == 10 and playground.optimizer.learning_rate == pytest.approx(0.01)
+
+
+def test_running_steps_by_itself_and_leaves_nothing_behind():
+    async def play():
+        first = Playground()
+        first.play.value = True
+        await asyncio.sleep(0.3)
+        assert first.running and len(first.losses) > 10
+        second = Playground()  # the cell is run again
+        await asyncio.sleep(0.05)
+        assert not first.running and not first.play.value, "one panel runs, not two"
+        second.play.value = True
+        await asyncio.sleep(0.2)
+        second.play.value = False
+        done = len(second.losses)
+        await asyncio.sleep(0.2)
+        assert len(second.losses) == done > 0 and not second.running, "a pause is immediate"
+        second.play.value = True
+        second.close()
+        await asyncio.sleep(0.05)
+        return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+    assert asyncio.run(play()) == []

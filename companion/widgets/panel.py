@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from functools import cache
 
 import ipywidgets as widgets
 import numpy as np
@@ -51,11 +52,14 @@ class Panel(widgets.VBox):
                 self.step()
                 await asyncio.sleep(pause)  # lets the clicks and strokes in
 
-        self.pause()
+        self._cancel()
         self._task = asyncio.ensure_future(loop())
 
     def pause(self):
         """Stop stepping, at once."""
+        self._cancel()
+
+    def _cancel(self):
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -75,10 +79,13 @@ class Panel(widgets.VBox):
         return data, metadata | {"image/png": {"alt": self.description}}
 
 
+_font = cache(ImageFont.load_default)
+
+
 def text(image, position, string, size=15, color="black", anchor="lt"):
     """Write a string on a PIL image; `anchor` is Pillow's, "lt" for left and top."""
     draw = ImageDraw.Draw(image)
-    draw.text(position, string, fill=color, font=ImageFont.load_default(size), anchor=anchor)
+    draw.text(position, string, fill=color, font=_font(size), anchor=anchor)
 
 
 def blue_red(values, limit):
