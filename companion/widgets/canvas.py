@@ -91,6 +91,7 @@ function render({ model, el }) {
     canvas.setAttribute("aria-label", model.get("label"));
     canvas.setAttribute("role", paintable ? "application" : "img");  // screen readers then hand on the arrow keys
     canvas.tabIndex = paintable ? 0 : -1;
+    canvas.style.touchAction = model.get("paintable") ? "none" : "auto";
     canvas.style.cursor = paintable ? "crosshair" : "default";
   }
   model.on("change:number", draw);
@@ -103,7 +104,7 @@ export default { render };
 """
 
 STYLE = """
-.companion-canvas { display: block; touch-action: none; max-width: 100%; }
+.companion-canvas { display: block; max-width: 100%; }
 .companion-canvas:focus-visible { outline: 3px solid #E69F00; outline-offset: 2px; }
 """
 

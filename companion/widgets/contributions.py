@@ -61,7 +61,7 @@ class Contributions(Panel):
         buttons = widgets.HBox([self.random, self.clear])
         left = widgets.VBox([self.pad, self.pick, buttons, self.strength, self.said])
         left.layout.margin = "0 18px 0 0"
-        super().__init__([widgets.HBox([left, self.view])])
+        super().__init__([widgets.HBox([left, self.view], layout=self.WRAPPED)])
         self.show(0)
 
     def show(self, number):

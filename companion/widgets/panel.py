@@ -20,6 +20,7 @@ class Panel(widgets.VBox):
     """
 
     description = ""
+    WRAPPED = {"flex_flow": "row wrap"}  # on a narrow page, columns go below each other
     _latest = {}
 
     def __init__(self, children):

@@ -60,7 +60,7 @@ class Playground(Panel):
         right = widgets.VBox([*controls, widgets.HBox([self.one, self.play, self.again]), self.said])
         left = widgets.VBox([self.plane, self.curve])
         left.layout.margin = "0 20px 0 0"
-        super().__init__([widgets.HBox([left, right])])
+        super().__init__([widgets.HBox([left, right], layout=self.WRAPPED)])
         side = np.linspace(-REACH, REACH, CELLS, dtype=np.float32)
         self.grid = to_device(np.stack(np.meshgrid(side, -side), axis=-1).reshape(-1, 2))
         self.reset()
