@@ -56,7 +56,9 @@ def chromium():
 def page(book, chromium):
     page = Page(chromium, book)
     yield page
+    asked = page.page.get_by_text("Jupyter news").count()
     page.page.close()
+    assert not asked, "nobody is asked about news"
     assert page.hosts <= {"127.0.0.1", "local"}, "no request leaves the machine"
     assert not page.complaints
 
