@@ -133,16 +133,9 @@ class Training:
         self.rng, self.noise = rng, noise
         self.validate, self.patience = validate, patience if validate else None
         self.checkpoint = checkpoint and Path(checkpoint)
-        identity = {
-            "n": n,
-            "batch_size": batch_size,
-            "n_epochs": n_epochs,
-            "validated": validate is not None,
-            **(identity or {}),
-        }
-        self.identity = json.loads(
-            json.dumps(identity, default=lambda value: type(value).__name__)
-        )  # as it will come back from a file
+        mine = {"n": n, "batch_size": batch_size, "n_epochs": n_epochs, "validated": validate is not None}
+        text = json.dumps(mine | (identity or {}), default=lambda value: type(value).__name__)
+        self.identity = json.loads(text)  # as it will come back from a file
         self.history = History(n_batches=-(-n // batch_size))
         self.frequency = self.history.n_batches
         if self.patience:  # at least once an epoch, and at least twice before the patience can end
