@@ -162,7 +162,8 @@ def learning_curves(history, error_name="validation error"):
     right.plot(history.epochs, 100 * np.array(history.valid_error), color=COLORS[1])
     best = history.best_update / history.n_batches
     right.plot(best, 100 * history.best_error, "o", color=COLORS[6], markersize=5)
+    align = "right" if best > 0.7 * history.epochs[-1] else "left"  # stays inside the picture
     right.annotate(f"best: {history.best_error:.2%}", (best, 100 * history.best_error), (0, 12),
-                   textcoords="offset points", ha="center" if best > 0 else "left")  # fmt: skip
+                   textcoords="offset points", ha=align)  # fmt: skip
     right.set(xlabel="epoch", ylabel="per cent", title=error_name)
     return fig

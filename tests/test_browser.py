@@ -18,7 +18,8 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="NO BROWSER: install Chromium, or nobody has seen that the panels work"
 )
 
-PANEL = """
+PANELS = {}
+PANELS["contributions"] = """
 from companion.data import load_mnist
 from companion.logistic import LogisticRegression
 from companion.widgets import Contributions
@@ -28,17 +29,23 @@ model = LogisticRegression(n_epochs=20, random_state=0).fit(*train)
 panel = Contributions(model, *valid)
 panel
 """
+PANELS["playground"] = """
+from companion.widgets import Playground
+
+Playground(seed=0)
+"""
 
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
-    """The address of a JupyterLab that serves copies of the chapters and a notebook with a panel."""
+    """The address of a JupyterLab that serves copies of the chapters and a notebook for each panel."""
     folder, settings = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("jupyter")
     for chapter in CHAPTERS:
         shutil.copy(chapter, folder)
-    cells = [nbformat.v4.new_code_cell(PANEL)]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "panel.ipynb")
+    for name, source in PANELS.items():
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)], metadata=kernel)
+        nbformat.write(notebook, folder / f"{name}.ipynb")
     with jupyterlab(folder, settings) as address:
         yield address
 
@@ -85,7 +92,7 @@ def until_changed(page, canvas, before):
 
 
 def test_contributions_answer_mouse_and_keyboard(page):
-    page.run("panel.ipynb")
+    page.run("contributions.ipynb")
     page = page.page
     pad, view = (page.locator(".jp-OutputArea canvas.companion-canvas").nth(i) for i in (0, 1))
     pad.scroll_into_view_if_needed()
@@ -128,3 +135,30 @@ def test_contributions_answer_mouse_and_keyboard(page):
         pad.evaluate("c => c.blur()")  # the cursor is drawn over the picture while the pad has the focus
         page.wait_for_timeout(200)
         assert pixels(pad)[14, 5, 0] == ink, f"{key} paints {ink}"
+
+
+def test_playground_runs_pauses_and_starts_anew(page):
+    page.run("playground.ipynb")
+    page = page.page
+    plane = page.locator(".jp-OutputArea canvas.companion-canvas").first
+    plane.scroll_into_view_if_needed()
+    start = pixels(plane)
+    page.get_by_role("button", name="Step", exact=True).focus()
+    page.keyboard.press("Enter")
+    stepped = until_changed(page, plane, start)
+
+    page.get_by_role("button", name="Run", exact=True).click()
+    running = until_changed(page, plane, stepped)
+    frame = int(plane.get_attribute("data-frame"))
+    until_changed(page, plane, running)
+    page.wait_for_timeout(1000)
+    assert int(plane.get_attribute("data-frame")) > frame + 5, "it goes on by itself"
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_timeout(500)
+    frame = plane.get_attribute("data-frame")
+    page.wait_for_timeout(500)
+    assert plane.get_attribute("data-frame") == frame, "and rests when it is paused"
+
+    trained = pixels(plane)
+    page.get_by_role("button", name="Reset").click()
+    np.testing.assert_array_equal(until_changed(page, plane, trained), start)
