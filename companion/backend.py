@@ -112,8 +112,9 @@ def generator(random_state=None):
 class Noise:
     """Random numbers where the arrays live, all following from one host generator.
 
-    With NumPy they come from `rng` itself. With CuPy they come from a generator on the device that `renew` seeds from
-    `rng`; training renews it at the start of every epoch, so that the state of `rng` is all a checkpoint must hold.
+    With NumPy they come from `rng` itself. With CuPy they come from a generator on the device that is seeded from `rng`
+    at the first draw after `renew`; training renews at the start of every epoch, so that the state of `rng` is all a
+    checkpoint must hold. Where nothing is drawn, `rng` is left alone.
 
     Parameters
     ----------
@@ -121,18 +122,22 @@ class Noise:
     """
 
     def __init__(self, rng):
-        self._rng = self._device = rng
+        self._rng = rng
         self.renew()
 
     def renew(self):
         """Start a new stream on the device; with NumPy nothing changes."""
-        if xp is not np:
+        self._device = self._rng if xp is np else None
+
+    def _generator(self):
+        if self._device is None:
             self._device = xp.random.default_rng(int(self._rng.integers(2**63)))
+        return self._device
 
     def uniform(self, out):
         """Fill the float32 or float64 array `out` with numbers uniform in [0, 1) and return it."""
-        return self._device.random(out.shape, dtype=out.dtype, out=out)
+        return self._generator().random(out.shape, dtype=out.dtype, out=out)
 
     def normal(self, out):
         """Fill the float32 or float64 array `out` with numbers of the standard normal distribution and return it."""
-        return self._device.standard_normal(out.shape, dtype=out.dtype, out=out)
+        return self._generator().standard_normal(out.shape, dtype=out.dtype, out=out)
