@@ -5,7 +5,7 @@ Rows are examples. ``out`` may be the input itself.
 
 from .backend import xp
 
-__all__ = ["log_softmax", "negative_log_likelihood", "sigmoid", "softmax", "zero_one_loss"]
+__all__ = ["bernoulli", "log_softmax", "negative_log_likelihood", "sigmoid", "softmax", "softplus", "zero_one_loss"]
 
 
 def log_softmax(scores, out=None):
@@ -43,6 +43,34 @@ def sigmoid(x, out=None):
     out += 1
     out *= 0.5
     return out
+
+
+def softplus(x):
+    r"""Logarithm :math:`\log(1 + e^x)`, computed as :math:`\max(x, 0) + \log(1 + e^{-|x|})`, which cannot overflow."""
+    tail = xp.abs(x)
+    xp.negative(tail, out=tail)
+    xp.exp(tail, out=tail)
+    xp.log1p(tail, out=tail)
+    tail += xp.maximum(x, 0)
+    return tail
+
+
+def bernoulli(probabilities, noise, out=None):
+    """Draw ones with these probabilities, zeros otherwise.
+
+    Parameters
+    ----------
+    probabilities : array, any shape
+    noise : companion.backend.Noise
+    out : array of the same shape and type, optional
+        Another array than `probabilities`.
+
+    Returns
+    -------
+    array of the type of `probabilities`
+    """
+    uniform = noise.uniform(xp.empty_like(probabilities) if out is None else out)
+    return xp.less(uniform, probabilities, out=uniform)
 
 
 def softmax(scores, out=None):

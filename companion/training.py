@@ -115,6 +115,8 @@ class Training:
         Returns the validation error, a number to be made small. Without it the last parameters are the best.
     patience : Patience, optional
         Early stopping by the validation error; without it all epochs are done.
+    watch : callable, optional
+        Called after every epoch.
     checkpoint : path-like, optional
         A file that is written now and then, and read first if it exists: training then goes on as if it had never
         been interrupted, bit for bit.
@@ -126,11 +128,11 @@ class Training:
 
     def __init__(
         self, step, n, *, parameters, batch_size, n_epochs, rng, noise=None, state=None, validate=None,
-        patience=None, checkpoint=None, identity=None, verbose=False,
+        patience=None, watch=None, checkpoint=None, identity=None, verbose=False,
     ):  # fmt: skip
         self.step, self.n, self.parameters, self.state = step, n, parameters, state or {}
         self.batch_size, self.n_epochs, self.verbose = batch_size, n_epochs, verbose
-        self.rng, self.noise = rng, noise
+        self.rng, self.noise, self.watch = rng, noise, watch
         self.validate, self.patience = validate, patience if validate else None
         self.checkpoint = checkpoint and Path(checkpoint)
         mine = {"n": n, "batch_size": batch_size, "n_epochs": n_epochs, "validated": validate is not None}
@@ -205,6 +207,8 @@ class Training:
                 self.history.stopped = "patience"
                 return
         self.history.epoch += 1
+        if self.watch:
+            self.watch()
 
     def _record(self):
         """Validate, add to the history, keep the parameters if they are the best."""

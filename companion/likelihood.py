@@ -1,0 +1,483 @@
+r"""How good a restricted Boltzmann machine is: its partition function, exactly or annealed, and what follows from it.
+
+.. math:: \log p(v) = -F(v) - \log Z, \qquad Z = \sum_v e^{-F(v)}
+
+Everything here is for binary units, and in nats.
+"""
+
+import warnings
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
+
+from .backend import Noise, generator, to_device, to_numpy, xp
+from .functions import bernoulli, sigmoid, softplus
+
+__all__ = [
+    "Anneal", "LogLikelihood", "LogPartition", "ParallelTempering", "ais", "autocorrelation", "effective_sample_size",
+    "exact_log_partition", "log_likelihood", "parallel_tempering", "reverse_ais", "temperature_ladder",
+]  # fmt: skip
+
+MOST_UNITS = 25  # 2 ** 25 states take about a minute
+TRUSTED = 20  # below this effective sample size an error bar lies
+
+
+@dataclass
+class LogPartition:
+    r"""An estimate of log Z.
+
+    Attributes
+    ----------
+    log_z : float
+        In nats.
+    std_error : float
+        Its standard error, in nats; 0 for an exact value.
+    ess : float
+        Effective sample size of the weights, :math:`(\sum w)^2 / \sum w^2`: below 20 or so the standard error is not
+        to be trusted.
+    log_weights : numpy.ndarray (n_chains,)
+        Log importance weights of the chains, each an estimate of log Z by itself, biased downwards (upwards for
+        `reverse_ais`).
+    samples : array (n_chains, n_visible)
+        Where the chains ended.
+    """
+
+    log_z: float
+    std_error: float = 0.0
+    ess: float = float("inf")
+    log_weights: np.ndarray = field(default=None, repr=False)
+    samples: object = field(default=None, repr=False)
+
+
+class LogLikelihood(NamedTuple):
+    """Mean log-likelihood of some images, in nats per image, and its two errors, in nats.
+
+    ``log_z_error`` is that of log Z, the same for all images; ``image_error`` is what another draw of as many images
+    would change, their standard deviation over the root of their number.
+    """
+
+    mean: float
+    log_z_error: float
+    image_error: float
+
+
+def exact_log_partition(rbm):
+    r"""Log Z by summing over all states of the smaller layer; the other layer is summed in closed form.
+
+    .. math:: Z = \sum_h e^{c^\top h} \prod_i (1 + e^{b_i + (W h)_i})
+
+    Parameters
+    ----------
+    rbm : companion.rbm.RBM
+
+    Returns
+    -------
+    LogPartition
+
+    Raises
+    ------
+    ValueError
+        If both layers have more than 25 units, or the visible units are not binary.
+    """
+    _check_binary(rbm)
+    W, near, far = rbm.W_.T, rbm.hidden_bias_, rbm.visible_bias_  # `near` is the layer that is enumerated
+    if len(near) > len(far):
+        W, near, far = W.T, far, near
+    n = len(near)
+    if n > MOST_UNITS:
+        raise ValueError(
+            f"the smaller layer has {n} units, that is 2 ** {n} states; at most {MOST_UNITS} units can be summed "
+            "over. Use ais for an estimate."
+        )
+    # The states are those of the first few units, combined with those of the rest: their inputs are added, not
+    # multiplied out again for every state.
+    low = min(n, 10)
+    states = _all_states(low, W.dtype)
+    inputs, biases = states @ W[:low] + far, states @ near[:low]
+    log_sums = []
+    for high in _blocks(n - low, W.dtype):
+        for extra, bias in zip(high @ W[low:], high @ near[low:]):
+            terms = (biases + bias).astype(xp.float64)
+            terms += softplus(inputs + extra).sum(axis=1)
+            log_sums.append(_log_sum_exp(terms))
+    return LogPartition(float(_log_sum_exp(xp.stack(log_sums))))
+
+
+def _all_states(n, dtype=xp.float64):
+    """Every state of n binary units, (2 ** n, n); the first unit changes fastest."""
+    return (xp.arange(2**n)[:, None] >> xp.arange(n) & 1).astype(dtype)
+
+
+def _blocks(n, dtype):
+    """The rows of `_all_states` in blocks."""
+    bits = xp.arange(n)
+    for start in range(0, 2**n, 1024):
+        yield (xp.arange(start, min(start + 1024, 2**n))[:, None] >> bits & 1).astype(dtype)
+
+
+def _log_sum_exp(x):
+    top = x.max()
+    return top + xp.log(xp.exp(x - top).sum())
+
+
+def log_likelihood(rbm, v, partition):
+    r"""Mean of :math:`\log p(v) = -F(v) - \log Z` over the rows of v.
+
+    Parameters
+    ----------
+    rbm : companion.rbm.RBM
+    v : array_like (n, n_visible), binary
+    partition : LogPartition or float
+        log Z, from any of the functions here.
+
+    Returns
+    -------
+    LogLikelihood
+        In nats per image.
+    """
+    if not isinstance(partition, LogPartition):
+        partition = LogPartition(float(partition))
+    energies = to_numpy(rbm.free_energy(v)).astype(np.float64)
+    spread = energies.std(ddof=1) / np.sqrt(len(energies)) if len(energies) > 1 else float("nan")
+    return LogLikelihood(float(-energies.mean() - partition.log_z), partition.std_error, float(spread))
+
+
+def temperature_ladder(n):
+    r"""Inverse temperatures from 0 to 1, n + 1 of them, closer together where it matters.
+
+    5 % of the steps lie in [0, .5), 27 % in [.5, .9) and 68 % in [.9, 1]: about the proportions 500 : 4,000 : 10,000 of
+    Salakhutdinov and Murray (2008), section 5.
+    """
+    first, second = round(0.05 * n), round(0.27 * n)
+    parts = [(0, 0.5, first), (0.5, 0.9, second), (0.9, 1, n - first - second)]
+    return np.concatenate([np.linspace(start, stop, k, endpoint=False) for start, stop, k in parts] + [[1.0]])
+
+
+class Anneal:
+    r"""Chains whose distribution moves from one inverse temperature to the next.
+
+    At :math:`\beta` it is, up to a factor,
+
+    .. math:: p^*_\beta(v) = e^{((1 - \beta) a + \beta b)^\top v} \prod_j (1 + e^{\beta (v^\top W + c)_j}),
+
+    that of the machine at :math:`\beta = 1`, and at 0 that of independent pixels with the biases a. An iterator: every
+    step takes the log weights from :math:`\beta_{t - 1}` to :math:`\beta_t` at the present states, and only then moves
+    these by one Gibbs step at :math:`\beta_t`. Source: Salakhutdinov and Murray (2008), *On the quantitative analysis of
+    deep belief networks*, section 4.1, which follows Neal (2001).
+
+    Parameters
+    ----------
+    rbm : companion.rbm.RBM
+    v : array (n_chains, n_visible)
+        Samples at the first temperature.
+    betas : array_like (n_steps + 1,)
+        Rising from 0 to 1, or falling from 1 to 0.
+    base_bias : array_like (n_visible,)
+        a.
+    rng : int, numpy.random.Generator or companion.backend.Noise
+
+    Attributes
+    ----------
+    v : array (n_chains, n_visible)
+        The present states.
+    beta : float
+        Their inverse temperature.
+    log_weights : numpy.ndarray (n_chains,), float64
+    """
+
+    def __init__(self, rbm, v, betas, base_bias, rng):
+        self.path = _Path(rbm, base_bias)
+        self.v = to_device(v, rbm.W_.dtype)
+        self.betas = [float(beta) for beta in betas]  # Python numbers, which leave float32 as it is
+        self.beta, self._next = self.betas[0], 1
+        self.log_weights = np.zeros(len(v))
+        self.noise = rng if isinstance(rng, Noise) else Noise(generator(rng))
+
+    def __len__(self):
+        return len(self.betas) - 1
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self._next == len(self.betas):
+            raise StopIteration
+        before, self.beta = self.beta, self.betas[self._next]
+        self._next += 1
+        x, tilt = self.path.inputs(self.v)
+        change = self.path.log_p(self.beta, x, tilt) - self.path.log_p(before, x, tilt)
+        self.log_weights += to_numpy(change)
+        self.v = self.path.move(self.beta, x, self.noise)
+        return self
+
+
+class _Path:
+    """The distributions between independent pixels with biases `base_bias` and a machine."""
+
+    def __init__(self, rbm, base_bias):
+        _check_binary(rbm)
+        self.W, self.b, self.c = rbm.W_, rbm.visible_bias_, rbm.hidden_bias_
+        self.base_bias = self.b if base_bias is None else to_device(base_bias, self.W.dtype)
+        self.difference = self.b - self.base_bias
+
+    @property
+    def base_log_z(self):
+        """log Z at the inverse temperature 0, where the hidden units are fair coins."""
+        return float(softplus(self.base_bias.astype(xp.float64)).sum()) + len(self.c) * np.log(2)
+
+    def start(self, n, noise):
+        """Draw n states at the inverse temperature 0."""
+        return bernoulli(xp.broadcast_to(sigmoid(self.base_bias), (n, len(self.b))).copy(), noise)
+
+    def inputs(self, v):
+        """What log p depends on: the inputs (..., n_hidden) of the hidden units, and the tilt (..., 1) of the biases."""
+        return v @ self.W + self.c, (v @ self.difference)[..., None]
+
+    def log_p(self, beta, x, tilt):
+        """Log of the unnormalised probability at `beta`, less a term that is the same at every temperature."""
+        return (beta * tilt)[..., 0] + softplus(beta * x).sum(axis=-1)
+
+    def move(self, beta, x, noise):
+        """One Gibbs step at `beta` from states with the inputs x; return the new states."""
+        h = bernoulli(sigmoid(beta * x), noise)
+        h *= beta
+        a = h @ self.W.T
+        a += self.base_bias + beta * self.difference
+        return bernoulli(sigmoid(a), noise)
+
+
+def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, random_state=None, verbose=False):
+    """Estimate log Z by annealed importance sampling.
+
+    Chains start at independent pixels, whose log Z is known, and are cooled down to the machine: see `Anneal`. The
+    mean of their weights estimates Z without bias, so that log Z is underestimated, the less so the slower the
+    cooling: E[estimate] ≤ log Z.
+
+    Parameters
+    ----------
+    rbm : companion.rbm.RBM
+    base_bias : array_like (n_visible,), optional
+        Biases of the independent pixels; best those with the means of the training data,
+        `companion.rbm.log_odds`. Those of the machine if not given.
+    n_temperatures, n_chains : int
+        A figure to be printed takes at least 5,000 × 100 (about a quarter of a minute for 784–500).
+    random_state : None, int or generator
+    verbose : bool
+        Show progress.
+
+    Returns
+    -------
+    LogPartition
+
+    Warns
+    -----
+    UserWarning
+        If the effective sample size is too low to trust the standard error.
+    """
+    noise = Noise(generator(random_state))
+    path = _Path(rbm, base_bias)
+    anneal = Anneal(rbm, path.start(n_chains, noise), temperature_ladder(n_temperatures), base_bias, noise)
+    return _summary(_run(anneal, verbose), path.base_log_z, sign=1)
+
+
+def reverse_ais(rbm, samples, base_bias=None, *, n_temperatures=5000, random_state=None, verbose=False):
+    """Estimate log Z by annealing backwards, from the machine to independent pixels.
+
+    Now 1 / Z is estimated without bias, so that log Z is overestimated: with `ais` it makes a sandwich. That holds for
+    `samples` from the machine itself; chains that have missed some of its modes make the estimate too low.
+
+    Parameters
+    ----------
+    rbm : companion.rbm.RBM
+    samples : array_like (n_chains, n_visible)
+        Independent samples of the machine, or the ends of long chains.
+    base_bias, n_temperatures, random_state, verbose
+        As in `ais`.
+
+    Returns
+    -------
+    LogPartition
+    """
+    anneal = Anneal(rbm, samples, temperature_ladder(n_temperatures)[::-1], base_bias, random_state)
+    return _summary(_run(anneal, verbose), anneal.path.base_log_z, sign=-1)
+
+
+def _run(anneal, verbose):
+    with threadpool_limits(1, user_api="blas"):
+        for _ in tqdm(anneal, disable=not verbose, unit=" temperatures", leave=False):
+            pass
+    return anneal
+
+
+def _summary(anneal, base_log_z, sign):
+    log_weights = anneal.log_weights
+    n, top = len(log_weights), log_weights.max()
+    weights = np.exp(log_weights - top)
+    ess = weights.sum() ** 2 / (weights**2).sum()
+    if ess < TRUSTED:
+        warnings.warn(
+            f"the effective sample size is {ess:.1f} of {n} chains, less than {TRUSTED}: the standard error cannot be "
+            "trusted. Take more temperatures, or more chains.",
+            stacklevel=3,
+        )
+    # The standard error of a logarithm is that of the mean, relative to the mean.
+    relative = weights.std(ddof=1) / weights.mean() / np.sqrt(n) if n > 1 else float("nan")
+    log_z = base_log_z + sign * (top + np.log(weights.mean()))
+    return LogPartition(float(log_z), float(relative), float(ess), base_log_z + sign * log_weights, anneal.v)
+
+
+class ParallelTempering:
+    r"""Chains at several inverse temperatures that trade places: the hot ones roam, the cold ones are the samples.
+
+    An iterator: every step proposes to swap neighbours, accepted with the probability that leaves their joint
+    distribution as it is, and moves all states by one Gibbs step. The distributions are those of `Anneal`. Sources:
+    Swendsen and Wang (1986); Desjardins et al. (2010), *Parallel tempering for training of restricted Boltzmann
+    machines*.
+
+    Parameters
+    ----------
+    rbm : companion.rbm.RBM
+    v : array_like (n_chains, n_visible)
+        Where the chains begin, at every temperature.
+    betas : array_like (n_temperatures,)
+        Falling from 1: the first is the machine itself.
+    base_bias : array_like (n_visible,), optional
+        As in `ais`.
+    rng : int, numpy.random.Generator or companion.backend.Noise
+
+    Attributes
+    ----------
+    v : array (n_temperatures, n_chains, n_visible)
+        The present states; ``v[0]`` are samples of the machine.
+    replica : array of int (n_temperatures, n_chains)
+        Where each state began: its row at the start.
+    swap_rates : numpy.ndarray (n_temperatures - 1,)
+        Fraction of the proposals accepted so far, between every two neighbours.
+    """
+
+    def __init__(self, rbm, v, betas, base_bias=None, rng=None):
+        self.path = _Path(rbm, base_bias)
+        v = to_device(v, rbm.W_.dtype)
+        self.v = xp.repeat(v[None], len(betas), axis=0)
+        self.betas = to_device(betas, rbm.W_.dtype)[:, None, None]
+        self.replica = xp.repeat(xp.arange(len(betas))[:, None], len(v), axis=1)
+        self.noise = rng if isinstance(rng, Noise) else Noise(generator(rng))
+        self._accepted, self._tried, self._steps = np.zeros(len(betas) - 1), np.zeros(len(betas) - 1), 0
+
+    @property
+    def swap_rates(self):
+        """Fraction of the proposals accepted so far, between every two neighbours; nan where there was none."""
+        with np.errstate(invalid="ignore"):
+            return self._accepted / self._tried
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        x, tilt = self.path.inputs(self.v)
+        self._swap(x, tilt)
+        self.v = self.path.move(self.betas, x, self.noise)
+        self._steps += 1
+        return self
+
+    def _swap(self, x, tilt):
+        """Propose to swap every second pair of neighbours, even ones and odd ones in turn."""
+        log_p, betas = self.path.log_p, self.betas
+        cold = np.arange(self._steps % 2, len(betas) - 1, 2)
+        hot = cold + 1
+        if not len(cold):
+            return
+        gain = sum(
+            log_p(betas[there], x[here], tilt[here]) - log_p(betas[here], x[here], tilt[here])
+            for here, there in ((cold, hot), (hot, cold))
+        )
+        accepted = xp.log(self.noise.uniform(xp.empty_like(gain))) < gain
+        for array in (self.v, x, self.replica):
+            swap = accepted.reshape(accepted.shape + (1,) * (array.ndim - 2))
+            array[cold], array[hot] = xp.where(swap, array[hot], array[cold]), xp.where(swap, array[cold], array[hot])
+        self._accepted[cold] += to_numpy(accepted.sum(axis=1))
+        self._tried[cold] += accepted.shape[1]
+
+
+def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, random_state=None):
+    """Draw n samples by `ParallelTempering`.
+
+    Parameters
+    ----------
+    rbm : companion.rbm.RBM
+    n, steps : int
+        Number of chains at each temperature, and their length.
+    betas : array_like (n_temperatures,)
+        Falling from 1 to where the chains mix well.
+    base_bias : array_like (n_visible,), optional
+    random_state : None, int or generator
+
+    Returns
+    -------
+    samples : array (n, n_visible)
+    swap_rates : numpy.ndarray (n_temperatures - 1,)
+        Between every two neighbours; much below .1 anywhere, the ladder has too few rungs there.
+    """
+    noise = Noise(generator(random_state))
+    path = _Path(rbm, base_bias)
+    tempering = ParallelTempering(rbm, path.start(n, noise), betas, base_bias, noise)
+    with threadpool_limits(1, user_api="blas"):
+        for _ in zip(range(steps), tempering):
+            pass
+    return tempering.v[0], tempering.swap_rates
+
+
+def autocorrelation(series, n_lags=None):
+    r"""Autocorrelation of chains, averaged over them: 1 at lag 0; how slowly it falls is how badly they mix.
+
+    Deviations are from the mean of all chains together, so that chains stuck in different places count as correlated.
+
+    Parameters
+    ----------
+    series : array_like (n_steps,) or (n_steps, n_chains)
+        Some number that each state has, for instance its free energy.
+    n_lags : int, optional
+        All of them, n_steps − 1, if not given.
+
+    Returns
+    -------
+    numpy.ndarray (n_lags + 1,)
+    """
+    series = np.asarray(to_numpy(series), dtype=np.float64)
+    series = series.reshape(len(series), -1)
+    n = len(series)
+    n_lags = n - 1 if n_lags is None else min(n_lags, n - 1)
+    deviations = series - series.mean()
+    if not deviations.any():
+        raise ValueError("the series never changes: its autocorrelation is not defined")
+    spectrum = np.fft.rfft(deviations, 2 * n, axis=0)  # zeros on the end, so that nothing wraps around
+    covariance = np.fft.irfft(np.abs(spectrum) ** 2, axis=0)[: n_lags + 1].mean(axis=1)
+    covariance /= n - np.arange(n_lags + 1)
+    return covariance / covariance[0]
+
+
+def effective_sample_size(series):
+    r"""How many independent draws the chains are worth: :math:`n / (1 + 2 \sum_t
+    ho_t)` for n states in all.
+
+        The sum ends where two neighbouring autocorrelations first add up to less than zero (Geyer, 1992, *Practical Markov
+        chain Monte Carlo*, section 3.3): further out there is only noise.
+
+        Parameters
+        ----------
+        series : array_like (n_steps,) or (n_steps, n_chains)
+    """
+    rho = autocorrelation(series)
+    pairs = rho[: len(rho) // 2 * 2].reshape(-1, 2).sum(axis=1)
+    ends = np.flatnonzero(pairs < 0)
+    pairs = pairs[: ends[0]] if len(ends) else pairs
+    n = np.asarray(to_numpy(series)).size
+    return float(n / max(2 * pairs.sum() - 1, 1 / n))
+
+
+def _check_binary(rbm):
+    if rbm.visible != "binary":
+        raise ValueError(f"expected binary visible units, found {rbm.visible!r} ones")

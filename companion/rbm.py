@@ -1,0 +1,588 @@
+r"""The restricted Boltzmann machine: visible units v, hidden units h, and a weight between every two of different kinds.
+
+.. math:: E(v, h) = -b^\top v - c^\top h - v^\top W h, \qquad p(v, h) = \frac{e^{-E(v, h)}}{Z}
+
+Rows are examples: v (n, n_visible), h (n, n_hidden), W (n_visible, n_hidden). Energies and log-likelihoods are in nats.
+"""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .backend import Noise, add_scaled, generator, to_device, to_numpy, xp
+from .functions import bernoulli, sigmoid, softplus
+from .optimize import SGD, MovingAverage, Schedule
+from .training import Training
+
+__all__ = ["RBM", "ContrastiveDivergence", "log_odds"]
+
+OFFSET_MEMORY = 0.99  # centring: how much of the running mean of the hidden units an update keeps
+ACTIVITY_MEMORY = 0.9  # sparsity: the same for the mean activity (Hinton, 2012, section 11: 0.9 to 0.99)
+
+
+class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    r"""A restricted Boltzmann machine, trained by contrastive divergence.
+
+    Visible units are binary, or Gaussian of variance one; hidden units are binary. Sources: Hinton (2002), *Training
+    products of experts by minimizing contrastive divergence*; Tieleman (2008) for persistent chains; Hinton (2012),
+    *A practical guide*, for what the options are good for; Melchior, Fischer and Wiskott (2016) for centring.
+
+    Parameters
+    ----------
+    n_hidden : int
+    visible : {"binary", "gaussian"}
+        Binary units take pixels from 0 to 1, as probabilities; Gaussian ones take columns of variance one.
+    learning_rate, n_epochs, batch_size
+    k : int
+        Gibbs steps before the negative statistics are taken.
+    persistent : bool
+        Chains go on from update to update (PCD-k), as many as a minibatch has rows; otherwise they start at the data
+        (CD-k).
+    binarize : bool
+        Draw binary pixels afresh for every minibatch, with the grey levels as probabilities.
+    centered : bool
+        Follow the centred gradient: units enter it less their means.
+    momentum : float
+    schedule, decay, warmup
+        How the learning rate changes: see `companion.optimize.Schedule`.
+    weight_decay : float
+        :math:`\lambda` of a penalty :math:`\lambda \|W\|^2 / 2`.
+    sparsity_target, sparsity_cost : float
+        Pull the mean activity of every hidden unit towards the target, with the force of the cost.
+    averaging : float
+        As in `companion.optimize.MovingAverage`; 0 for none.
+    random_state : None, int or generator
+        Seeds initial weights, order of the minibatches and chains.
+    verbose : bool
+        Show progress.
+
+    Attributes
+    ----------
+    parameters_ : dict of str to array, on the device
+        ``W`` (n_visible, n_hidden), ``visible_bias`` (n_visible,), ``hidden_bias`` (n_hidden,).
+    W_, visible_bias_, hidden_bias_ : array
+        The same, by name.
+    history_ : companion.training.History
+        Its ``train_loss`` is the mean energy of the data less that of the chains, hidden units at their means: what an
+        update makes smaller, and no measure of quality (chapter 6 shows why).
+    """
+
+    def __init__(
+        self, *, n_hidden=500, visible="binary", learning_rate=0.1, n_epochs=15, batch_size=100, k=1, persistent=False,
+        binarize=False, centered=False, momentum=0.0, schedule="constant", decay=0.0, warmup=0, weight_decay=0.0,
+        sparsity_target=0.1, sparsity_cost=0.0, averaging=0.0, random_state=None, verbose=False,
+    ):  # fmt: skip
+        self.n_hidden = n_hidden
+        self.visible = visible
+        self.learning_rate = learning_rate
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.k = k
+        self.persistent = persistent
+        self.binarize = binarize
+        self.centered = centered
+        self.momentum = momentum
+        self.schedule = schedule
+        self.decay = decay
+        self.warmup = warmup
+        self.weight_decay = weight_decay
+        self.sparsity_target = sparsity_target
+        self.sparsity_cost = sparsity_cost
+        self.averaging = averaging
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @classmethod
+    def from_parameters(
+        cls, W, visible_bias, hidden_bias, *, visible_offset=None, hidden_offset=None, **hyperparameters
+    ):
+        r"""Make a machine that needs no training.
+
+        Parameters
+        ----------
+        W : array_like (n_visible, n_hidden)
+            float64 stays float64; anything else becomes float32.
+        visible_bias : array_like (n_visible,)
+        hidden_bias : array_like (n_hidden,)
+        visible_offset, hidden_offset : array_like, optional
+            :math:`\mu` and :math:`\lambda` of a centred machine, whose energy is
+            :math:`-b^\top(v - \mu) - c^\top(h - \lambda) - (v - \mu)^\top W (h - \lambda)`; they are taken into the
+            biases, which leaves the distribution as it is.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit each other.
+        """
+        arrays = [np.asarray(to_numpy(array)) for array in (W, visible_bias, hidden_bias)]
+        dtype = xp.float64 if arrays[0].dtype == np.float64 else xp.float32
+        W, visible_bias, hidden_bias = (to_device(array, dtype) for array in arrays)
+        if W.ndim != 2 or visible_bias.shape != W.shape[:1] or hidden_bias.shape != W.shape[1:]:
+            raise ValueError(
+                "expected W (n_visible, n_hidden), visible_bias (n_visible,) and hidden_bias (n_hidden,), found "
+                f"{W.shape}, {visible_bias.shape} and {hidden_bias.shape}"
+            )
+        b, c = visible_bias, hidden_bias
+        if hidden_offset is not None:
+            b = b - W @ to_device(hidden_offset, dtype)
+        if visible_offset is not None:
+            c = c - to_device(visible_offset, dtype) @ W
+        rbm = cls(n_hidden=W.shape[1], **hyperparameters)
+        rbm.parameters_ = {"W": W, "visible_bias": b, "hidden_bias": c}
+        rbm.n_features_in_ = W.shape[0]
+        return rbm
+
+    @property
+    def W_(self):
+        """Weights (n_visible, n_hidden)."""
+        return self._parameter("W")
+
+    @property
+    def visible_bias_(self):
+        """b (n_visible,)."""
+        return self._parameter("visible_bias")
+
+    @property
+    def hidden_bias_(self):
+        """c (n_hidden,)."""
+        return self._parameter("hidden_bias")
+
+    def _parameter(self, name):
+        if "parameters_" not in vars(self):
+            raise AttributeError(f"this RBM has no {name} yet: call fit, or use RBM.from_parameters")
+        return self.parameters_[name]
+
+    # Energy and conditional distributions.
+
+    def energy(self, v, h):
+        r"""Energies (n,) of the states v (n, n_visible) with h (n, n_hidden).
+
+        :math:`E(v, h) = -b^\top v - c^\top h - v^\top W h`; Gaussian units have :math:`\|v - b\|^2 / 2` for
+        :math:`-b^\top v`.
+        """
+        v, h = self._array(v), self._array(h)
+        return self._visible_energy(v) - ((v @ self.W_ + self.hidden_bias_) * h).sum(axis=1)
+
+    def free_energy(self, v, inverse_temperature=1.0):
+        r"""Free energies (n,): :math:`F(v) = -\log\sum_h e^{-E(v, h)} = -b^\top v - \sum_j \log(1 + e^{x_j})`.
+
+        with :math:`x = v^\top W + c`. At an inverse temperature :math:`\beta`, energies are multiplied by it.
+        """
+        v = self._array(v)
+        x = inverse_temperature * (v @ self.W_ + self.hidden_bias_)
+        return inverse_temperature * self._visible_energy(v) - softplus(x).sum(axis=1)
+
+    def _visible_energy(self, v):
+        if self.visible == "gaussian":
+            return 0.5 * ((v - self.visible_bias_) ** 2).sum(axis=1)
+        return -(v @ self.visible_bias_)
+
+    def propup(self, v, inverse_temperature=1.0, out=None):
+        r"""Probabilities (n, n_hidden) :math:`p(h_j = 1 \mid v) = \sigma(\beta (v^\top W + c)_j)`."""
+        x = xp.matmul(self._array(v), self.W_, out=out)
+        x += self.hidden_bias_
+        if inverse_temperature != 1:
+            x *= inverse_temperature
+        return sigmoid(x, out=x)
+
+    def propdown(self, h, inverse_temperature=1.0, out=None):
+        r"""Means (n, n_visible) of the visible units given h.
+
+        :math:`p(v_i = 1 \mid h) = \sigma(\beta (W h + b)_i)`; Gaussian units have the mean :math:`(W h + b)_i`.
+        """
+        a = xp.matmul(self._array(h), self.W_.T, out=out)
+        a += self.visible_bias_
+        if self.visible == "gaussian":
+            return a
+        if inverse_temperature != 1:
+            a *= inverse_temperature
+        return sigmoid(a, out=a)
+
+    # Sampling. `rng` is a seed, a NumPy generator or a `companion.backend.Noise`.
+
+    def sample_h_given_v(self, v, rng, inverse_temperature=1.0):
+        """Draw h from p(h | v); return its means and the draw, both (n, n_hidden)."""
+        means = self.propup(v, inverse_temperature)
+        return means, bernoulli(means, _noise(rng))
+
+    def sample_v_given_h(self, h, rng, inverse_temperature=1.0):
+        """Draw v from p(v | h); return its means and the draw, both (n, n_visible)."""
+        means = self.propdown(h, inverse_temperature)
+        return means, self._draw_visible(means, _noise(rng), inverse_temperature)
+
+    def _draw_visible(self, means, noise, inverse_temperature=1.0, out=None):
+        if self.visible == "binary":
+            return bernoulli(means, noise, out)
+        draw = noise.normal(xp.empty_like(means) if out is None else out)
+        draw *= inverse_temperature**-0.5
+        draw += means
+        return draw
+
+    def gibbs_vhv(self, v, rng, inverse_temperature=1.0):
+        """One Gibbs step from visible to visible; return the draw of h, the means of v and the draw of v."""
+        noise = _noise(rng)
+        _, h = self.sample_h_given_v(v, noise, inverse_temperature)
+        return h, *self.sample_v_given_h(h, noise, inverse_temperature)
+
+    def gibbs_hvh(self, h, rng, inverse_temperature=1.0):
+        """One Gibbs step from hidden to hidden; return the draw of v, the means of h and the draw of h."""
+        noise = _noise(rng)
+        _, v = self.sample_v_given_h(h, noise, inverse_temperature)
+        return v, *self.sample_h_given_v(v, noise, inverse_temperature)
+
+    def chains(self, start, rng, clamp=None, inverse_temperature=1.0):
+        """Run Gibbs chains for ever: an iterator over their states.
+
+        Parameters
+        ----------
+        start : array_like (n, n_visible)
+            Where the n chains begin.
+        rng : int, numpy.random.Generator or companion.backend.Noise
+        clamp : array_like of bool (n_visible,) or (n, n_visible), optional
+            Visible units that keep the values of `start`; the others are then drawn given them.
+        inverse_temperature : float
+            Above 1 the chains are colder and keep to the modes; below 1 they are hotter and roam.
+
+        Yields
+        ------
+        v, means, h : array
+            The new visible state (n, n_visible), the means that it was drawn from, and the hidden state (n, n_hidden)
+            in between.
+        """
+        noise = _noise(rng)
+        start = self._array(start)
+        held = None if clamp is None else xp.broadcast_to(to_device(clamp, bool), start.shape)
+        v = start
+        while True:
+            h, means, v = self.gibbs_vhv(v, noise, inverse_temperature)
+            if held is not None:
+                v, means = xp.where(held, start, v), xp.where(held, start, means)
+            yield v, means, h
+
+    def sample(
+        self, n=1, steps=1000, *, start=None, clamp=None, inverse_temperature=1.0, means=False, random_state=None
+    ):
+        """Draw n samples, each by a Gibbs chain of its own; see `chains` for `clamp` and `inverse_temperature`.
+
+        Parameters
+        ----------
+        n : int
+            Number of chains; that of the rows of `start`, if there is one.
+        steps : int
+            Gibbs steps, from visible to visible, before the state is taken.
+        start : array_like (n_visible,) or (n, n_visible), optional
+            Where the chains begin; otherwise at coin tosses (for Gaussian units, at normal noise).
+        means : bool
+            Return the means that the last states were drawn from: what most printed "samples" are.
+        random_state : None, int or generator
+
+        Returns
+        -------
+        array (n, n_visible), on the device
+        """
+        noise = _noise(random_state)
+        if start is None:
+            state = xp.full((n, self.n_features_in_), 0.0 if self.visible == "gaussian" else 0.5, self.W_.dtype)
+            state = self._draw_visible(state, noise)
+        else:
+            state = xp.atleast_2d(self._array(start))
+        probabilities = state
+        for _, (state, probabilities, _) in zip(range(steps), self.chains(state, noise, clamp, inverse_temperature)):
+            pass
+        return probabilities if means else state
+
+    def reconstruct(self, v):
+        """Send v (n, n_visible) up and down again, by means, and return the means (n, n_visible)."""
+        return self.propdown(self.propup(v))
+
+    # How good is it?
+
+    @available_if(lambda self: self.visible == "binary")
+    def pseudo_log_likelihood(self, v, pixels=None):
+        r"""Pseudo-log-likelihoods (n,), in nats: :math:`\sum_i \log p(v_i \mid v_{-i})` (Besag, 1975).
+
+        Nothing is drawn at random. A grey level counts as the probability of a one:
+        :math:`v_i \log p_i + (1 - v_i) \log(1 - p_i)` with :math:`p_i = p(v_i = 1 \mid v_{-i})`.
+
+        Parameters
+        ----------
+        v : array_like (n, n_visible), from 0 to 1
+        pixels : int, optional
+            Use only so many visible units, evenly spaced, and scale up.
+        """
+        v, W, b = self._array(v), self.W_, self.visible_bias_
+        chosen = np.arange(len(W))
+        if pixels is not None:
+            chosen = np.unique(np.linspace(0, len(W) - 1, pixels).astype(int))
+        rows = max(1, 2**17 // W.shape[1])  # a block of this size stays in the cache
+        result = xp.zeros(len(v), v.dtype)
+        for start in range(0, len(v), rows):
+            block = v[start : start + rows]
+            x = block @ W + self.hidden_bias_
+            for i in chosen:
+                off = x - xp.outer(block[:, i], W[i])  # what the hidden units get when v_i = 0
+                log_odds = b[i] + (softplus(off + W[i]) - softplus(off)).sum(axis=1)
+                result[start : start + rows] += block[:, i] * log_odds - softplus(log_odds)
+        return result * (len(W) / len(chosen))
+
+    @available_if(lambda self: self.visible == "binary")
+    def score_samples(self, X):
+        """Pseudo-log-likelihoods (n,) of the rows of X (n, n_features), in nats; the same at every call."""
+        return to_numpy(self.pseudo_log_likelihood(self._checked(X)))
+
+    @available_if(lambda self: self.visible == "binary")
+    def score(self, X, y=None):
+        """Mean pseudo-log-likelihood of the rows of X, in nats: for searches. Labels are ignored."""
+        return float(self.score_samples(X).mean())
+
+    def transform(self, X):
+        """Features (n, n_hidden) of X (n, n_features): the probabilities of the hidden units."""
+        return to_numpy(self.propup(self._checked(X)))
+
+    # Learning.
+
+    def fit(self, X, y=None, *, watch=None, checkpoint=None):
+        """Train on X (n, n_features).
+
+        Parameters
+        ----------
+        X : array_like (n, n_features)
+        y : ignored
+        watch : callable, optional
+            ``watch(self)`` is called after every epoch.
+        checkpoint : path-like, optional
+            A file to save progress in, and to resume from; chains and generator included.
+
+        Raises
+        ------
+        companion.training.Divergence
+            If the energies are no longer finite.
+        """
+        self._check_hyperparameters()
+        X = to_device(validate_data(self, X, dtype=np.float32))
+        if self.visible == "binary" and not (float(X.min()) >= 0 and float(X.max()) <= 1):
+            warnings.warn(
+                f"binary visible units expect values from 0 to 1, found {float(X.min()):.3g} to {float(X.max()):.3g}; "
+                "scale the columns, or use visible='gaussian'",
+                stacklevel=2,
+            )
+        rng = generator(self.random_state)
+        noise = Noise(rng)
+        # What moves, and what is kept: the same arrays, or their running average.
+        moving = RBM.from_parameters(*self._initial_parameters(X, rng), visible=self.visible)
+        parameters = list(moving.parameters_.values())
+        rate = Schedule(
+            self.learning_rate, self.n_epochs * -(-len(X) // self.batch_size), self.schedule, self.decay, self.warmup
+        )
+        optimizer = SGD(rate, self.momentum)
+        estimate = ContrastiveDivergence(
+            moving,
+            noise,
+            k=self.k,
+            n_chains=self.batch_size if self.persistent else 0,
+            visible_offset=X.mean(axis=0) if self.centered else None,
+            sparsity_target=self.sparsity_target,
+            sparsity_cost=self.sparsity_cost,
+        )
+        state = optimizer.start(parameters) | estimate.state
+        average = MovingAverage(parameters, self.averaging) if self.averaging else None
+        self.parameters_ = average.replace_in(moving.parameters_) if average else moving.parameters_
+        if average:
+            state |= moving.parameters_ | {"averaged": average.updates}
+
+        def step(indices):
+            v = X[indices]
+            if self.binarize:
+                v = bernoulli(v, noise)
+            loss = estimate(v)
+            if self.weight_decay:
+                add_scaled(estimate.gradients[0], self.weight_decay, moving.W_)
+            optimizer.update(parameters, estimate.gradients)
+            if average:
+                average.update()
+            return loss
+
+        self.history_ = Training(
+            step,
+            len(X),
+            parameters=self.parameters_,
+            batch_size=self.batch_size,
+            n_epochs=self.n_epochs,
+            rng=rng,
+            noise=noise,
+            state=state,
+            watch=watch and (lambda: watch(self)),
+            checkpoint=checkpoint,
+            identity={name: value for name, value in self.get_params().items() if name != "verbose"},
+            verbose=self.verbose,
+        ).run()
+        return self
+
+    def _check_hyperparameters(self):
+        if self.visible not in ("binary", "gaussian"):
+            raise ValueError(f"visible is {self.visible!r}; expected 'binary' or 'gaussian'")
+        for name in ("n_hidden", "k", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected at least 1")
+        if self.binarize and self.visible == "gaussian":
+            raise ValueError("binarize draws binary pixels; Gaussian visible units have none")
+
+    def _initial_parameters(self, X, rng):
+        """Small random weights; visible biases that make the pixel means right as long as the weights are small.
+
+        Source: Hinton (2012), section 8.
+        """
+        W = to_device(0.01 * rng.standard_normal((X.shape[1], self.n_hidden)), xp.float32)
+        b = log_odds(X) if self.visible == "binary" else X.mean(axis=0)
+        return W, b, xp.zeros(self.n_hidden, xp.float32)
+
+    # What scikit-learn asks for.
+
+    def _array(self, v):
+        return to_device(v, self.W_.dtype)
+
+    def _checked(self, X):
+        check_is_fitted(self, "parameters_")
+        return to_device(validate_data(self, X, dtype=np.float32, reset=False))
+
+    @property
+    def _n_features_out(self):
+        return self.W_.shape[1]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+class ContrastiveDivergence:
+    r"""The gradient of minus the log-likelihood of a minibatch, with samples for the expectation under the model.
+
+    .. math:: -\frac{\partial \log p(v)}{\partial W}
+              = -\langle v h^\top \rangle_\text{data} + \langle v h^\top \rangle_\text{model},
+
+    likewise :math:`-\langle v \rangle_\text{data} + \langle v \rangle_\text{model}` for b and
+    :math:`-\langle h \rangle_\text{data} + \langle h \rangle_\text{model}` for c. Hidden units enter by their means given
+    v, in both phases. The means are over the rows of the minibatch, and over the rows of the chains, whatever their
+    numbers: a short minibatch has the same expectation as a whole one.
+
+    Parameters
+    ----------
+    rbm : RBM
+    noise : companion.backend.Noise
+    k : int
+        Gibbs steps before the statistics of the model are taken.
+    n_chains : int
+        Persistent chains; with 0 of them the chains start at the minibatch.
+    visible_offset : array (n_visible,), optional
+        :math:`\mu`, the pixel means. If given, the gradient is the centred one, with :math:`\lambda` a running mean of
+        the hidden units: in place of :math:`\langle v h^\top \rangle` it has
+        :math:`\langle (v - \mu)(h - \lambda)^\top \rangle`, written in terms of the plain parameters (Melchior,
+        Fischer and Wiskott, 2016, algorithm 1).
+    sparsity_target, sparsity_cost : float
+        Gradient of the cross-entropy between target and mean activity (Hinton, 2012, section 11).
+
+    Attributes
+    ----------
+    gradients : list of array
+        For W, b and c; overwritten by every call.
+    state : dict of str to array
+        What calls change: the chains (as their hidden states), and running means.
+    """
+
+    def __init__(self, rbm, noise, *, k=1, n_chains=0, visible_offset=None, sparsity_target=0.1, sparsity_cost=0.0):
+        self.rbm, self.noise, self.k = rbm, noise, k
+        self.sparsity_target, self.sparsity_cost = sparsity_target, sparsity_cost
+        self.gradients = [xp.empty_like(parameter) for parameter in rbm.parameters_.values()]
+        dtype, n_hidden = rbm.W_.dtype, rbm.W_.shape[1]
+        self.mu, self.state = visible_offset, {}
+        if n_chains:
+            self.state["chains"] = bernoulli(xp.full((n_chains, n_hidden), 0.5, dtype), noise)
+        if visible_offset is not None:
+            self.state["hidden_offset"] = xp.full(n_hidden, 0.5, dtype)
+        if sparsity_cost:
+            self.state["activity"] = xp.full(n_hidden, sparsity_target, dtype)
+        self._rows = 0
+
+    def __call__(self, v):
+        """Set `gradients` for the minibatch v (n, n_visible); return the mean energy of data less that of chains."""
+        rbm, chains, n = self.rbm, self.state.get("chains"), len(v)
+        m = n if chains is None else len(chains)
+        self._allocate(n, m)
+        V = self._v[: n + m]
+        V[:n] = v
+        positive = self._up(0, n)
+        h = bernoulli(positive, self.noise, out=self._h[:n]) if chains is None else chains
+        for step in range(self.k):
+            if step:
+                bernoulli(negative, self.noise, out=h)
+            means = rbm.propdown(h, out=self._means[:m])
+            rbm._draw_visible(means, self.noise, out=V[n:])
+            negative = self._up(n, n + m)
+        if chains is not None:
+            bernoulli(negative, self.noise, out=chains)
+        return self._statistics(n, m)
+
+    def _allocate(self, n, m):
+        """Make the buffers at the first call, or for a larger minibatch; a shorter one uses part of them."""
+        if n + m > self._rows:
+            (n_visible, n_hidden), dtype, self._rows = self.rbm.W_.shape, self.rbm.W_.dtype, n + m
+            self._v, self._p = (xp.empty((n + m + 2, size), dtype) for size in (n_visible, n_hidden))
+            self._x = xp.empty((n + m, n_hidden), dtype)
+            self._means, self._h = xp.empty((m, n_visible), dtype), xp.empty((m, n_hidden), dtype)
+
+    def _up(self, start, stop):
+        """Hidden means for the rows start … stop; what went into the sigmoid is kept for the energy."""
+        x = xp.matmul(self._v[start:stop], self.rbm.W_, out=self._x[start:stop])
+        x += self.rbm.hidden_bias_
+        return sigmoid(x, out=self._p[start:stop])
+
+    def _statistics(self, n, m):
+        """Turn the n + m rows of states into gradients."""
+        V, P, X = self._v[: n + m], self._p[: n + m], self._x[: n + m]
+        grad_W, grad_b, grad_c = self.gradients
+        mean_h = P[:n].mean(axis=0)
+        if self.sparsity_cost:
+            activity = _follow(self.state["activity"], mean_h, ACTIVITY_MEMORY)
+            P[:n] += self.sparsity_cost * (self.sparsity_target - activity)
+        P[:n] *= -1 / n
+        P[n:] *= 1 / m
+        xp.subtract(V[n:].mean(axis=0), V[:n].mean(axis=0), out=grad_b)
+        P.sum(axis=0, out=grad_c)
+        loss = xp.vdot(X, P) + xp.vdot(self.rbm.visible_bias_, grad_b)
+        if self.mu is None:
+            xp.matmul(V.T, P, out=grad_W)
+            return loss
+        # ⟨(v − μ)(h − λ)ᵀ⟩ = ⟨v hᵀ⟩ − ⟨v⟩ λᵀ − μ ⟨h⟩ᵀ + a constant: two more rows in the same product
+        mu, lam, rows = self.mu, self.state["hidden_offset"], n + m + 2
+        self._v[rows - 2], self._p[rows - 2] = grad_b, -lam
+        self._v[rows - 1], self._p[rows - 1] = -mu, grad_c
+        xp.matmul(self._v[:rows].T, self._p[:rows], out=grad_W)
+        grad_b -= grad_W @ lam
+        grad_c -= mu @ grad_W
+        _follow(lam, mean_h, OFFSET_MEMORY)
+        return loss
+
+
+def log_odds(v):
+    r"""Log-odds (n_visible,) of the means of v (n, n_visible): the biases of independent pixels that have these means.
+
+    The means are taken as if a row of ones and a row of zeros had been seen too: no pixel is impossible, none certain.
+    """
+    v = to_device(v, xp.float32)
+    means = (xp.clip(v.mean(axis=0), 0, 1) * len(v) + 1) / (len(v) + 2)
+    return xp.log(means / (1 - means))
+
+
+def _follow(mean, value, memory):
+    """Take `value` into the running `mean`, in place; return it."""
+    mean *= memory
+    mean += (1 - memory) * value
+    return mean
+
+
+def _noise(rng):
+    return rng if isinstance(rng, Noise) else Noise(generator(rng))
