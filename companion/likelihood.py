@@ -7,6 +7,7 @@ Everything here is for binary units, and in nats.
 
 import warnings
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -95,27 +96,22 @@ def exact_log_partition(rbm):
     # The states are those of the first few units, combined with those of the rest: their inputs are added, not
     # multiplied out again for every state.
     low = min(n, 10)
-    states = _all_states(low, W.dtype)
+    states = _states(low, W.dtype)
     inputs, biases = states @ W[:low] + far, states @ near[:low]
     log_sums = []
-    for high in _blocks(n - low, W.dtype):
-        for extra, bias in zip(high @ W[low:], high @ near[low:]):
-            terms = (biases + bias).astype(xp.float64)
-            terms += softplus(inputs + extra).sum(axis=1)
+    for start in range(0, 2 ** (n - low), 1024):
+        states = _states(n - low, W.dtype, start, start + 1024)
+        for more_input, more_bias in zip(states @ W[low:], states @ near[low:]):
+            terms = (biases + more_bias).astype(xp.float64)
+            terms += softplus(inputs + more_input).sum(axis=1)
             log_sums.append(_log_sum_exp(terms))
     return LogPartition(float(_log_sum_exp(xp.stack(log_sums))))
 
 
-def _all_states(n, dtype=xp.float64):
-    """Every state of n binary units, (2 ** n, n); the first unit changes fastest."""
-    return (xp.arange(2**n)[:, None] >> xp.arange(n) & 1).astype(dtype)
-
-
-def _blocks(n, dtype):
-    """The rows of `_all_states` in blocks."""
-    bits = xp.arange(n)
-    for start in range(0, 2**n, 1024):
-        yield (xp.arange(start, min(start + 1024, 2**n))[:, None] >> bits & 1).astype(dtype)
+def _states(n, dtype, start=0, stop=None):
+    """Rows `start` to `stop` of all states (2 ** n, n) of n binary units; the first unit changes fastest."""
+    numbers = xp.arange(start, 2**n if stop is None else min(stop, 2**n))
+    return (numbers[:, None] >> xp.arange(n) & 1).astype(dtype)
 
 
 def _log_sum_exp(x):
@@ -165,8 +161,8 @@ class Anneal:
 
     that of the machine at :math:`\beta = 1`, and at 0 that of independent pixels with the biases a. An iterator: every
     step takes the log weights from :math:`\beta_{t - 1}` to :math:`\beta_t` at the present states, and only then moves
-    these by one Gibbs step at :math:`\beta_t`. Source: Salakhutdinov and Murray (2008), *On the quantitative analysis of
-    deep belief networks*, section 4.1, which follows Neal (2001).
+    these by one Gibbs step at :math:`\beta_t`. Source: Salakhutdinov and Murray (2008), *On the quantitative analysis
+    of deep belief networks*, section 4.1, which follows Neal (2001).
 
     Parameters
     ----------
@@ -225,7 +221,7 @@ class _Path:
 
     @property
     def base_log_z(self):
-        """log Z at the inverse temperature 0, where the hidden units are fair coins."""
+        """The log Z at the inverse temperature 0, where the hidden units are fair coins."""
         return float(softplus(self.base_bias.astype(xp.float64)).sum()) + len(self.c) * np.log(2)
 
     def start(self, n, noise):
@@ -233,7 +229,7 @@ class _Path:
         return bernoulli(xp.broadcast_to(sigmoid(self.base_bias), (n, len(self.b))).copy(), noise)
 
     def inputs(self, v):
-        """What log p depends on: the inputs (..., n_hidden) of the hidden units, and the tilt (..., 1) of the biases."""
+        """What log p depends on: the inputs (..., n_hidden) of the hidden units, and the tilt (..., 1) of biases."""
         return v @ self.W + self.c, (v @ self.difference)[..., None]
 
     def log_p(self, beta, x, tilt):
@@ -425,7 +421,7 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, random_
     path = _Path(rbm, base_bias)
     tempering = ParallelTempering(rbm, path.start(n, noise), betas, base_bias, noise)
     with threadpool_limits(1, user_api="blas"):
-        for _ in zip(range(steps), tempering):
+        for _ in islice(tempering, steps):
             pass
     return tempering.v[0], tempering.swap_rates
 
@@ -460,21 +456,21 @@ def autocorrelation(series, n_lags=None):
 
 
 def effective_sample_size(series):
-    r"""How many independent draws the chains are worth: :math:`n / (1 + 2 \sum_t
-    ho_t)` for n states in all.
+    r"""How many independent draws the chains are worth: :math:`n / (1 + 2 \sum_t \rho_t)` for n states in all.
 
-        The sum ends where two neighbouring autocorrelations first add up to less than zero (Geyer, 1992, *Practical Markov
-        chain Monte Carlo*, section 3.3): further out there is only noise.
+    The sum ends where two neighbouring autocorrelations first add up to less than zero (Geyer, 1992, *Practical
+    Markov chain Monte Carlo*, section 3.3): further out there is only noise.
 
-        Parameters
-        ----------
-        series : array_like (n_steps,) or (n_steps, n_chains)
+    Parameters
+    ----------
+    series : array_like (n_steps,) or (n_steps, n_chains)
+        As in `autocorrelation`.
     """
     rho = autocorrelation(series)
     pairs = rho[: len(rho) // 2 * 2].reshape(-1, 2).sum(axis=1)
     ends = np.flatnonzero(pairs < 0)
     pairs = pairs[: ends[0]] if len(ends) else pairs
-    n = np.asarray(to_numpy(series)).size
+    n = np.size(to_numpy(series))
     return float(n / max(2 * pairs.sum() - 1, 1 / n))
 
 

@@ -1,4 +1,4 @@
-r"""The restricted Boltzmann machine: visible units v, hidden units h, and a weight between every two of different kinds.
+r"""The restricted Boltzmann machine: visible units v, hidden units h, and weights between the two kinds.
 
 .. math:: E(v, h) = -b^\top v - c^\top h - v^\top W h, \qquad p(v, h) = \frac{e^{-E(v, h)}}{Z}
 
@@ -6,6 +6,7 @@ Rows are examples: v (n, n_visible), h (n, n_hidden), W (n_visible, n_hidden). E
 """
 
 import warnings
+from itertools import islice
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -142,12 +143,12 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     @property
     def visible_bias_(self):
-        """b (n_visible,)."""
+        """Biases b (n_visible,) of the visible units."""
         return self._parameter("visible_bias")
 
     @property
     def hidden_bias_(self):
-        """c (n_hidden,)."""
+        """Biases c (n_hidden,) of the hidden units."""
         return self._parameter("hidden_bias")
 
     def _parameter(self, name):
@@ -289,10 +290,9 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             state = self._draw_visible(state, noise)
         else:
             state = xp.atleast_2d(self._array(start))
-        probabilities = state
-        for _, (state, probabilities, _) in zip(range(steps), self.chains(state, noise, clamp, inverse_temperature)):
-            pass
-        return probabilities if means else state
+        states = self.chains(state, noise, clamp, inverse_temperature)
+        v, v_means, _ = next(islice(states, steps - 1, None)) if steps else (state, state, None)
+        return v_means if means else v
 
     def reconstruct(self, v):
         """Send v (n, n_visible) up and down again, by means, and return the means (n, n_visible)."""
@@ -465,9 +465,9 @@ class ContrastiveDivergence:
               = -\langle v h^\top \rangle_\text{data} + \langle v h^\top \rangle_\text{model},
 
     likewise :math:`-\langle v \rangle_\text{data} + \langle v \rangle_\text{model}` for b and
-    :math:`-\langle h \rangle_\text{data} + \langle h \rangle_\text{model}` for c. Hidden units enter by their means given
-    v, in both phases. The means are over the rows of the minibatch, and over the rows of the chains, whatever their
-    numbers: a short minibatch has the same expectation as a whole one.
+    :math:`-\langle h \rangle_\text{data} + \langle h \rangle_\text{model}` for c. Hidden units enter by their means
+    given v, in both phases. The means are over the rows of the minibatch, and over the rows of the chains, whatever
+    their numbers: a short minibatch has the same expectation as a whole one.
 
     Parameters
     ----------
@@ -517,13 +517,11 @@ class ContrastiveDivergence:
         positive = self._up(0, n)
         h = bernoulli(positive, self.noise, out=self._h[:n]) if chains is None else chains
         for step in range(self.k):
-            if step:
-                bernoulli(negative, self.noise, out=h)
             means = rbm.propdown(h, out=self._means[:m])
             rbm._draw_visible(means, self.noise, out=V[n:])
             negative = self._up(n, n + m)
-        if chains is not None:
-            bernoulli(negative, self.noise, out=chains)
+            if chains is not None or step < self.k - 1:  # the last draw is for chains that go on
+                bernoulli(negative, self.noise, out=h)
         return self._statistics(n, m)
 
     def _allocate(self, n, m):
