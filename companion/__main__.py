@@ -53,9 +53,13 @@ def reproduce(name):
     from .reproduce import reproduce
 
     result = reproduce(name)
+    if "test_error" in result:
+        reached = f"test error {result['test_error']:.2%} ± {result['test_error_std']:.2%}"
+    else:
+        reached = f"test log-likelihood {result['test_log_likelihood']:.2f} nats"
     print(
-        f"{name}: test error {result['test_error']:.2%} ± {result['test_error_std']:.2%} over seeds {result['seeds']}, "
-        f"{result['cpu_minutes']:.2f} CPU minutes each; written to data/results/{name}.json"
+        f"{name}: {reached}, seeds {result['seeds']}, {result['cpu_minutes']:.2f} CPU minutes each; written to "
+        f"data/results/{name}.json"
     )
 
 

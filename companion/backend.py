@@ -9,11 +9,13 @@ The environment variable ``COMPANION_BACKEND`` overrides the choice: ``numpy`` o
 
 import importlib.util
 import os
+from functools import cache
 
 import numpy as np
 from scipy.linalg import get_blas_funcs
+from threadpoolctl import ThreadpoolController
 
-__all__ = ["Noise", "add_scaled", "generator", "to_device", "to_numpy", "xp", "xp_name"]
+__all__ = ["Noise", "add_scaled", "generator", "one_thread", "to_device", "to_numpy", "xp", "xp_name"]
 
 
 def _cupy_that_works():
@@ -90,6 +92,14 @@ def add_scaled(target, scale, array):
         axpy(array.reshape(-1), target.reshape(-1), a=scale)
     else:
         target += scale * array
+
+
+_threadpools = cache(ThreadpoolController)  # looking for the libraries takes a millisecond: once is enough
+
+
+def one_thread():
+    """Return a context in which BLAS uses one thread: two make small products slower, by far on a busy machine."""
+    return _threadpools().limit(limits=1, user_api="blas")
 
 
 def generator(random_state=None):

@@ -25,10 +25,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .backend import to_device
+from .backend import to_device, to_numpy
 from .storage import load, save
 
-__all__ = ["MNIST", "Pair", "fetch_mnist", "find_mnist", "load_mnist", "minibatches", "plane_points", "read_idx"]
+__all__ = [
+    "MNIST", "Pair", "binarize", "fetch_mnist", "find_mnist", "load_mnist", "load_weights", "minibatches",
+    "plane_points", "read_idx",
+]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
@@ -316,6 +319,42 @@ def load_mnist(verbose=True):
 
 def _to_unit(images):
     return np.multiply(images, np.float32(1 / 255), dtype=np.float32)
+
+
+def binarize(images, seed=0):
+    """Draw binary pixels once, with the grey levels as probabilities: the same draw on every machine.
+
+    Log-likelihoods of binary models are measured on such a draw, so they can be compared only with the seed.
+
+    Parameters
+    ----------
+    images : array (n, n_pixels), in [0, 1]
+    seed : int
+
+    Returns
+    -------
+    numpy.ndarray (n, n_pixels), float32
+        Zeros and ones.
+    """
+    images = to_numpy(images)
+    return (np.random.default_rng(seed).random(images.shape, dtype=np.float32) < images).astype(np.float32)
+
+
+def load_weights(name):
+    """Load the trained parameters in ``data/weights/NAME.npz``: a dict of str to float32 array (of the host).
+
+    They were made by ``python -m companion reproduce NAME``, and are at hand without training or network.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none of this name.
+    """
+    path = DATA / "weights" / f"{name}.npz"
+    if not path.exists():
+        names = ", ".join(sorted(path.stem for path in path.parent.glob("*.npz"))) or "none"
+        raise FileNotFoundError(f"no trained weights {name!r}; there are: {names}")
+    return {name: array.astype(np.float32) for name, array in load(path)[0].items()}
 
 
 def minibatches(n, batch_size, rng):

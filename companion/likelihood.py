@@ -11,10 +11,9 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from .backend import Noise, generator, to_device, to_numpy, xp
+from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from .functions import bernoulli, sigmoid, softplus
 
 __all__ = [
@@ -203,10 +202,11 @@ class Anneal:
             raise StopIteration
         before, self.beta = self.beta, self.betas[self._next]
         self._next += 1
-        x, tilt = self.path.inputs(self.v)
-        change = self.path.log_p(self.beta, x, tilt) - self.path.log_p(before, x, tilt)
-        self.log_weights += to_numpy(change)
-        self.v = self.path.move(self.beta, x, self.noise)
+        with one_thread():
+            x, tilt = self.path.inputs(self.v)
+            change = self.path.log_p(self.beta, x, tilt) - self.path.log_p(before, x, tilt)
+            self.log_weights += to_numpy(change)
+            self.v = self.path.move(self.beta, x, self.noise)
         return self
 
 
@@ -302,9 +302,8 @@ def reverse_ais(rbm, samples, base_bias=None, *, n_temperatures=5000, random_sta
 
 
 def _run(anneal, verbose):
-    with threadpool_limits(1, user_api="blas"):
-        for _ in tqdm(anneal, disable=not verbose, unit=" temperatures", leave=False):
-            pass
+    for _ in tqdm(anneal, disable=not verbose, unit=" temperatures", leave=False):
+        pass
     return anneal
 
 
@@ -373,9 +372,10 @@ class ParallelTempering:
         return self
 
     def __next__(self):
-        x, tilt = self.path.inputs(self.v)
-        self._swap(x, tilt)
-        self.v = self.path.move(self.betas, x, self.noise)
+        with one_thread():
+            x, tilt = self.path.inputs(self.v)
+            self._swap(x, tilt)
+            self.v = self.path.move(self.betas, x, self.noise)
         self._steps += 1
         return self
 
@@ -420,9 +420,8 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, random_
     noise = Noise(generator(random_state))
     path = _Path(rbm, base_bias)
     tempering = ParallelTempering(rbm, path.start(n, noise), betas, base_bias, noise)
-    with threadpool_limits(1, user_api="blas"):
-        for _ in islice(tempering, steps):
-            pass
+    for _ in islice(tempering, steps):
+        pass
     return tempering.v[0], tempering.swap_rates
 
 

@@ -194,10 +194,9 @@ class MovingAverage:
         """Take the parameters as they are now into the averages, in place."""
         self.updates += 1
         d = min(self.decay, float((1 + self.updates) / (10 + self.updates)))
-        for arrays in zip(self.averages, self.parameters):
-            for average, parameter in _pieces(*arrays):
-                average *= d
-                average += (1 - d) * parameter
+        for average, parameter in zip(self.averages, self.parameters):
+            average *= d
+            add_scaled(average, 1 - d, parameter)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from .backend import to_numpy
 
-__all__ = ["COLORS", "figure", "image_grid", "learning_curves", "show", "tile_images", "weight_images"]
+__all__ = ["COLORS", "figure", "image_grid", "image_strips", "learning_curves", "show", "tile_images", "weight_images"]
 
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 
@@ -127,6 +127,42 @@ def image_grid(images, titles=None, columns=10, shape=(28, 28), size=0.7, limit=
         axis.imshow(image, **colours)
         if titles is not None:
             axis.set_title(titles[i], fontsize=9, pad=3)
+    return fig
+
+
+def image_strips(strips, columns=10, shape=(28, 28), width=7.0, limit=None):
+    """Show several rows of images, each with its name on the left.
+
+    Parameters
+    ----------
+    strips : dict of str to array (n, height * width)
+    columns : int
+        Images in a line; a strip of more goes on below.
+    shape : (int, int)
+    width : float
+        In inches.
+    limit : float, optional
+        Show values from −limit (blue) to +limit (red) instead of grey levels.
+    """
+    tiles = [
+        tile_images(to_numpy(images).astype(np.float32), columns, shape, gap=2, background=np.nan)
+        for images in strips.values()
+    ]
+    heights = [len(tile) for tile in tiles]
+    # Placed by hand, in inches, so that all images are of one size whatever the names.
+    left, gap = 0.08 * max(map(len, strips)) + 0.12, 0.06
+    scale = (width - left) / tiles[0].shape[1]
+    height = sum(len(tile) * scale + gap for tile in tiles)
+    colours = {"vmin": -limit, "vmax": limit, "cmap": "RdBu_r"} if limit else {"vmin": 0, "vmax": 1, "cmap": "gray"}
+    with plt.rc_context(STYLE):
+        fig, top = Figure(figsize=(width, height)), height
+        for name, tile in zip(strips, tiles):
+            tall = len(tile) * scale
+            axis = fig.add_axes((left / width, (top - tall) / height, 1 - left / width, tall / height))
+            axis.imshow(tile, **colours, aspect="auto")
+            axis.set_axis_off()
+            fig.text((left - 0.08) / width, (top - tall / 2) / height, name, ha="right", va="center")
+            top -= tall + gap
     return fig
 
 

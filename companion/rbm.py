@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .backend import Noise, add_scaled, generator, to_device, to_numpy, xp
+from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
 from .functions import bernoulli, sigmoid, softplus
 from .optimize import SGD, MovingAverage, Schedule
 from .training import Training
@@ -66,6 +66,8 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         ``W`` (n_visible, n_hidden), ``visible_bias`` (n_visible,), ``hidden_bias`` (n_hidden,).
     W_, visible_bias_, hidden_bias_ : array
         The same, by name.
+    chains_ : array (batch_size, n_hidden), on the device
+        Hidden states of the persistent chains, if there are any.
     history_ : companion.training.History
         Its ``train_loss`` is the mean energy of the data less that of the chains, hidden units at their means: what an
         update makes smaller, and no measure of quality (chapter 6 shows why).
@@ -258,7 +260,8 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         held = None if clamp is None else xp.broadcast_to(to_device(clamp, bool), start.shape)
         v = start
         while True:
-            h, means, v = self.gibbs_vhv(v, noise, inverse_temperature)
+            with one_thread():
+                h, means, v = self.gibbs_vhv(v, noise, inverse_temperature)
             if held is not None:
                 v, means = xp.where(held, start, v), xp.where(held, start, means)
             yield v, means, h
@@ -387,6 +390,8 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             sparsity_target=self.sparsity_target,
             sparsity_cost=self.sparsity_cost,
         )
+        if self.persistent:
+            self.chains_ = estimate.state["chains"]
         state = optimizer.start(parameters) | estimate.state
         average = MovingAverage(parameters, self.averaging) if self.averaging else None
         self.parameters_ = average.replace_in(moving.parameters_) if average else moving.parameters_

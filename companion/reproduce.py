@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .backend import xp_name
-from .data import DATA, find_mnist, load_mnist
-from .storage import replacing
+from .backend import generator, to_device, to_numpy, xp_name
+from .data import DATA, binarize, find_mnist, load_mnist
+from .likelihood import ais, log_likelihood, reverse_ais
+from .rbm import RBM, log_odds
+from .storage import replacing, save
 
 __all__ = ["environment", "read_result", "recipes", "reproduce"]
 
@@ -46,15 +48,16 @@ def _machine():
 
 
 def reproduce(name):
-    """Run the recipe `name` and write ``data/results/NAME.json``.
+    """Run the recipe `name` and write ``data/results/NAME.json``; for a density, its weights too.
 
     A run that is interrupted goes on where it was when it is started again.
 
     Returns
     -------
     dict
-        What was written: ``test_error`` is a fraction, the mean over the seeds, ``test_error_std`` their standard
-        deviation; minutes are those of one training run of the chosen candidate.
+        What was written. For a classifier: ``test_error`` is a fraction, the mean over the seeds, ``test_error_std``
+        their standard deviation. For a density: see `Density`. Minutes are those of one training run of the chosen
+        candidate.
 
     Raises
     ------
@@ -75,7 +78,8 @@ def reproduce(name):
     if (source := find_mnist()) and source.kind == "sample":
         raise ValueError(f"a headline result needs all of MNIST, not the sample ({source.reason})")
     os.environ["COMPANION_DATASET"] = "full"
-    train, valid, test = load_mnist()
+    digits = load_mnist()
+    judge = Density(digits) if issubclass(cls, RBM) else Classification(digits)
 
     trials = []
     candidates = [recipe.get("common", {}) | candidate for candidate in recipe["candidates"]]
@@ -86,27 +90,23 @@ def reproduce(name):
                 f"{name}: candidate {number + 1} of {len(candidates)} {recipe['candidates'][number]}, seed {seed}",
                 flush=True,
             )
-            checkpoint = _checkpoint(name, number, seed)
             model = cls(**candidate, random_state=seed, verbose=True)
-            model.fit(*train, validation=valid, checkpoint=checkpoint)
+            judge.fit(model, _checkpoint(name, number, seed))
             if model.history_.stopped == "interrupt":
                 raise KeyboardInterrupt
             models.append(model)
-        trials.append((float(np.mean([model.history_.best_error for model in models])), candidate, models))
-    valid_error, parameters, chosen = min(trials, key=lambda trial: trial[0])
-    test_errors = [model.errors(*test) for model in chosen]
+        trials.append((float(np.mean([judge.validate(model) for model in models])), candidate, models))
+    validated, parameters, chosen = min(trials, key=lambda trial: trial[0] * judge.sign)
     result = {
         "name": name,
         "chapter": recipe["chapter"],
         "model": recipe["model"],
         "parameters": parameters,
-        "test_error": float(np.mean(test_errors)),
-        "test_error_std": float(np.std(test_errors)),
-        "test_errors": test_errors,
-        "valid_error": valid_error,
+        **judge.test(chosen),
+        judge.criterion: validated,
         "seeds": recipe["seeds"],
-        "selection": "lowest mean validation error over the seeds; the test set was used once, for the chosen one",
-        "candidates": [{"parameters": candidate, "valid_error": error} for error, candidate, _ in trials],
+        "selection": f"best mean {judge.criterion} over the seeds; the test set was used once, for the chosen one",
+        "candidates": [{"parameters": candidate, judge.criterion: value} for value, candidate, _ in trials],
         "cpu_minutes": float(np.mean([model.history_.cpu_seconds for model in chosen])) / 60,
         "wall_minutes": float(np.mean([model.history_.wall_seconds for model in chosen])) / 60,
         "cpu_minutes_all_candidates": sum(m.history_.cpu_seconds for *_, models in trials for m in models) / 60,
@@ -116,10 +116,115 @@ def reproduce(name):
     }
     with replacing(DATA / "results" / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf8")
+    judge.keep(name)
     for number in range(len(recipe["candidates"])):
         for seed in recipe["seeds"]:
             _checkpoint(name, number, seed).unlink(missing_ok=True)
     return result
+
+
+class Classification:
+    """How classifiers are trained, chosen and tested: by their errors."""
+
+    criterion, sign = "valid_error", 1
+
+    def __init__(self, digits):
+        self.digits = digits
+
+    def fit(self, model, checkpoint):
+        """Train `model`, stopping early by the validation set."""
+        model.fit(*self.digits.train, validation=self.digits.valid, checkpoint=checkpoint)
+
+    def validate(self, model):
+        """Return the validation error, a fraction."""
+        return model.history_.best_error
+
+    def test(self, models):
+        """Return the test errors, fractions."""
+        errors = [model.errors(*self.digits.test) for model in models]
+        return {"test_error": float(np.mean(errors)), "test_error_std": float(np.std(errors)), "test_errors": errors}
+
+    def keep(self, name):
+        """Nothing is kept: a chapter trains its classifiers in minutes."""
+
+
+class Density:
+    """How restricted Boltzmann machines are trained, chosen and tested: by their log-likelihood, in nats per image.
+
+    Images are binarised by one fixed Bernoulli draw (`companion.data.binarize`, seed `DRAW`), log Z is estimated by
+    annealed importance sampling. The machine with the best validation log-likelihood among those of the chosen
+    candidate is tested by AIS forward and reverse, and kept in half precision.
+    """
+
+    criterion, sign = "valid_log_likelihood", -1
+    DRAW, SEED = 0, 784
+    VALIDATION = {"n_temperatures": 10_000}
+    FORWARD, REVERSE = {"n_temperatures": 20_000, "n_chains": 200}, {"n_temperatures": 20_000}
+    LONG_RUN = 10_000  # Gibbs steps before the backward chains start
+
+    def __init__(self, digits):
+        self.train, self.valid, self.test_images = (pair.images for pair in digits)
+        self.base_bias = log_odds(self.train)
+        self.validated = {}
+
+    def fit(self, model, checkpoint):
+        """Train `model`."""
+        model.fit(self.train, checkpoint=checkpoint)
+
+    def validate(self, model):
+        """Return the validation log-likelihood, in nats per image."""
+        partition = ais(model, self.base_bias, **self.VALIDATION, random_state=self.SEED)
+        likelihood = log_likelihood(model, binarize(self.valid, self.DRAW), partition)
+        self.validated[id(model)] = likelihood.mean
+        return likelihood.mean
+
+    def test(self, models):
+        """Measure the best of `models` with care; the test set is used here only."""
+        self.best = best = max(models, key=lambda model: self.validated[id(model)])
+        forward = ais(best, self.base_bias, **self.FORWARD, random_state=self.SEED)
+        # The backward chains start at ends of forward ones, drawn by their weights, that have walked on for long.
+        rng = generator(self.SEED)
+        weights = np.exp(forward.log_weights - forward.log_weights.max())
+        start = forward.samples[to_device(rng.choice(len(weights), len(weights), p=weights / weights.sum()))]
+        samples = best.sample(steps=self.LONG_RUN, start=start, random_state=rng)
+        reverse = reverse_ais(best, samples, self.base_bias, **self.REVERSE, random_state=rng)
+        images, rounded = binarize(self.test_images, self.DRAW), np.round(self.test_images)
+        likelihood = log_likelihood(best, images, forward)
+        self.half = {name: to_numpy(array).astype(np.float16) for name, array in best.parameters_.items()}
+        return {
+            "test_log_likelihood": likelihood.mean,
+            "image_error": likelihood.image_error,
+            "test_log_likelihood_reverse": log_likelihood(best, images, reverse).mean,
+            "test_log_likelihood_thresholded": log_likelihood(best, rounded, forward).mean,
+            "train_log_likelihood": log_likelihood(best, binarize(self.train, self.DRAW), forward).mean,
+            "forward": _facts(forward),
+            "reverse": _facts(reverse),
+            "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
+            "test_pseudo_log_likelihood": float(to_numpy(best.pseudo_log_likelihood(images)).mean()),
+            "test_pseudo_log_likelihood_thresholded": float(to_numpy(best.pseudo_log_likelihood(rounded)).mean()),
+            "seed": best.random_state,
+            "valid_log_likelihoods": [self.validated[id(model)] for model in models],
+            "half_precision_cost": self._half_precision_cost(samples, images),
+        }
+
+    def _half_precision_cost(self, samples, images):
+        """Nats per image of the test set that rounding the parameters costs.
+
+        log Z' − log Z is the log of the mean of exp(F − F') over samples of the machine, which hardly differs.
+        """
+        rounded = RBM.from_parameters(**self.half)
+        gain = to_numpy(self.best.free_energy(samples) - rounded.free_energy(samples)).astype(np.float64)
+        loss = to_numpy(rounded.free_energy(images) - self.best.free_energy(images)).astype(np.float64).mean()
+        return float(loss + np.log(np.exp(gain).mean()))
+
+    def keep(self, name):
+        """Write the best machine's parameters to ``data/weights/NAME.npz``, in half precision."""
+        save(DATA / "weights" / f"{name}.npz", self.half)
+
+
+def _facts(partition):
+    """What is recorded of an estimate of log Z."""
+    return {"log_z": partition.log_z, "std_error": partition.std_error, "effective_sample_size": partition.ess}
 
 
 def _checkpoint(name, number, seed):

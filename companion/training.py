@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from .backend import to_device, xp
+from .backend import one_thread, to_device, xp
 from .data import minibatches
 from .optimize import Patience
 from .storage import load, save
@@ -158,9 +157,9 @@ class Training:
         """
         self._resume()
         bar = tqdm(disable=not self.verbose, unit=" updates", leave=False)
-        # Two BLAS threads make small products slower. Overflow is looked for in the loss, where it can be explained.
+        # Overflow is looked for in the loss, where it can be explained.
         with (
-            threadpool_limits(1, user_api="blas"),
+            one_thread(),
             np.errstate(over="ignore", invalid="ignore", divide="ignore"),
             bar,
         ):

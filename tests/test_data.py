@@ -600,3 +600,26 @@ def test_no_line_separates_the_points_of_the_plane(kind, rng):
 def test_an_unknown_kind_of_points_is_refused(rng):
     with pytest.raises(ValueError, match="there are: circles, moons, xor, spirals"):
         data.plane_points("stars", 10, rng)
+
+
+def test_binary_pixels_are_one_fixed_draw_with_the_grey_levels_as_probabilities():
+    images = np.tile(np.float32([0, 0.3, 1]), (20_000, 1))
+    drawn = data.binarize(images)
+    assert drawn.dtype == np.float32 and set(np.unique(drawn)) == {0, 1}
+    np.testing.assert_allclose(drawn.mean(axis=0), [0, 0.3, 1], atol=0.015)  # 4.6 standard deviations
+    np.testing.assert_array_equal(drawn, data.binarize(images, seed=0))
+    assert (drawn != data.binarize(images, seed=1)).any()
+    digest = hashlib.sha256(data.binarize(np.full((7, 5), 0.5, np.float32)).tobytes()).hexdigest()
+    assert digest.startswith("29f38db85b005368"), "figures in print depend on the draw: it must never change"
+
+
+def test_trained_weights_are_at_hand_and_a_wrong_name_is_answered_with_the_right_ones():
+    weights = data.load_weights("rbm")
+    assert {name: array.shape for name, array in weights.items()} == {
+        "W": (784, 500),
+        "visible_bias": (784,),
+        "hidden_bias": (500,),
+    }
+    assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in weights.values())
+    with pytest.raises(FileNotFoundError, match="no trained weights 'rmb'; there are: .*rbm"):
+        data.load_weights("rmb")

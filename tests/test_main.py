@@ -11,6 +11,8 @@ import pytest
 from companion import __main__ as command_line
 from companion import data, reproduce
 from companion.data import MNIST, Pair
+from companion.likelihood import exact_log_partition, log_likelihood
+from companion.rbm import RBM
 
 
 @pytest.fixture
@@ -78,6 +80,43 @@ def test_reproduce_goes_on_after_an_interrupt(small, monkeypatch, capsys):
     resumed = json.loads(path.read_text(encoding="utf8"))
     for key in ("test_errors", "valid_error", "parameters", "candidates"):
         assert resumed[key] == uninterrupted[key]
+
+
+def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
+    """The machine is chosen by its validation log-likelihood; what is kept is what was measured, in half precision."""
+    rng = np.random.default_rng(1)
+
+    def pair(n):
+        return Pair((rng.random((n, 12)) < rng.choice([0.1, 0.9], (n, 1))).astype(np.float32), rng.integers(0, 10, n))
+
+    digits = MNIST(pair(300), pair(100), pair(100))
+    recipe = {
+        "chapter": "07_likelihood",
+        "model": "companion.rbm.RBM",
+        "seeds": [0, 1],
+        "common": {"n_hidden": 4, "n_epochs": 20, "batch_size": 20, "persistent": True},
+        "candidates": [{"learning_rate": 1e-6}, {"learning_rate": 0.1, "schedule": "linear"}],
+        "tutorial": {},
+    }
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"density": recipe})
+    monkeypatch.setattr(reproduce, "load_mnist", lambda: digits)
+    for name in ("VALIDATION", "FORWARD", "REVERSE"):
+        monkeypatch.setitem(getattr(reproduce.Density, name), "n_temperatures", 300)
+    monkeypatch.setattr(reproduce.Density, "LONG_RUN", 200)
+    command_line.main(["reproduce", "density"])
+    result = json.loads((small / "results" / "density.json").read_text(encoding="utf8"))
+    assert result["parameters"]["learning_rate"] == 0.1
+    assert result["valid_log_likelihood"] == max(trial["valid_log_likelihood"] for trial in result["candidates"])
+    assert f"test log-likelihood {result['test_log_likelihood']:.2f} nats" in capsys.readouterr().out
+
+    kept = np.load(small / "weights" / "density.npz")
+    assert kept["W"].dtype == np.float16 and kept["W"].shape == (12, 4)
+    monkeypatch.setattr(data, "DATA", small)
+    machine = RBM.from_parameters(**data.load_weights("density"))
+    exact = log_likelihood(machine, data.binarize(digits.test.images), exact_log_partition(machine)).mean
+    for key in ("test_log_likelihood", "test_log_likelihood_reverse"):
+        assert result[key] == pytest.approx(exact, abs=0.05)
+    assert abs(result["half_precision_cost"]) < 0.01
 
 
 @pytest.mark.parametrize(
