@@ -148,14 +148,13 @@ def image_strips(strips, columns=10, shape=(28, 28), width=7.0, limit=None):
         tile_images(to_numpy(images).astype(np.float32), columns, shape, gap=2, background=np.nan)
         for images in strips.values()
     ]
-    heights = [len(tile) for tile in tiles]
     # Placed by hand, in inches, so that all images are of one size whatever the names.
     left, gap = 0.08 * max(map(len, strips)) + 0.12, 0.06
     scale = (width - left) / tiles[0].shape[1]
     height = sum(len(tile) * scale + gap for tile in tiles)
     colours = {"vmin": -limit, "vmax": limit, "cmap": "RdBu_r"} if limit else {"vmin": 0, "vmax": 1, "cmap": "gray"}
     with plt.rc_context(STYLE):
-        fig, top = Figure(figsize=(width, height)), height
+        fig, top = Figure(figsize=(width, height), layout="none"), height
         for name, tile in zip(strips, tiles):
             tall = len(tile) * scale
             axis = fig.add_axes((left / width, (top - tall) / height, 1 - left / width, tall / height))

@@ -48,7 +48,7 @@ def _machine():
 
 
 def reproduce(name):
-    """Run the recipe `name` and write ``data/results/NAME.json``; for a density, its weights too.
+    """Run the recipe `name` and write ``data/results/NAME.json``; and, where the recipe says so, its weights.
 
     A run that is interrupted goes on where it was when it is started again.
 
@@ -116,7 +116,8 @@ def reproduce(name):
     }
     with replacing(DATA / "results" / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf8")
-    judge.keep(name)
+    if recipe.get("keep_weights"):
+        judge.keep(name)
     for number in range(len(recipe["candidates"])):
         for seed in recipe["seeds"]:
             _checkpoint(name, number, seed).unlink(missing_ok=True)
@@ -143,9 +144,6 @@ class Classification:
         """Return the test errors, fractions."""
         errors = [model.errors(*self.digits.test) for model in models]
         return {"test_error": float(np.mean(errors)), "test_error_std": float(np.std(errors)), "test_errors": errors}
-
-    def keep(self, name):
-        """Nothing is kept: a chapter trains its classifiers in minutes."""
 
 
 class Density:

@@ -93,6 +93,7 @@ def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
     recipe = {
         "chapter": "07_likelihood",
         "model": "companion.rbm.RBM",
+        "keep_weights": True,
         "seeds": [0, 1],
         "common": {"n_hidden": 4, "n_epochs": 20, "batch_size": 20, "persistent": True},
         "candidates": [{"learning_rate": 1e-6}, {"learning_rate": 0.1, "schedule": "linear"}],
