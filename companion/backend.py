@@ -82,14 +82,18 @@ def to_numpy(array):
     return array if isinstance(array, np.ndarray) else xp.asnumpy(array) if xp is not np else np.asarray(array)
 
 
+@cache
+def _axpy(dtype):
+    return get_blas_funcs("axpy", dtype=dtype)
+
+
 def add_scaled(target, scale, array):
     """Add `scale` times `array` to `target`, in place; both are contiguous and of one shape and type.
 
     With NumPy this is the BLAS routine axpy: one pass over the memory where ``target += scale * array`` makes three.
     """
     if xp is np:
-        axpy = get_blas_funcs("axpy", (array, target))
-        axpy(array.reshape(-1), target.reshape(-1), a=scale)
+        _axpy(target.dtype)(array.reshape(-1), target.reshape(-1), a=scale)
     else:
         target += scale * array
 

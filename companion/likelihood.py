@@ -146,9 +146,7 @@ def temperature_ladder(n):
     5 % of the steps lie in [0, .5), 27 % in [.5, .9) and 68 % in [.9, 1]: about the proportions 500 : 4,000 : 10,000 of
     Salakhutdinov and Murray (2008), section 5.
     """
-    first, second = round(0.05 * n), round(0.27 * n)
-    parts = [(0, 0.5, first), (0.5, 0.9, second), (0.9, 1, n - first - second)]
-    return np.concatenate([np.linspace(start, stop, k, endpoint=False) for start, stop, k in parts] + [[1.0]])
+    return np.interp(np.linspace(0, 1, n + 1), [0, 0.05, 0.32, 1], [0, 0.5, 0.9, 1])
 
 
 class Anneal:
@@ -382,15 +380,14 @@ class ParallelTempering:
     def _swap(self, x, tilt):
         """Propose to swap every second pair of neighbours, even ones and odd ones in turn."""
         log_p, betas = self.path.log_p, self.betas
-        cold = np.arange(self._steps % 2, len(betas) - 1, 2)
-        hot = cold + 1
-        if not len(cold):
+        cold, hot = slice(self._steps % 2, len(betas) - 1, 2), slice(self._steps % 2 + 1, None, 2)
+        if not len(betas[cold]):
             return
         gain = sum(
             log_p(betas[there], x[here], tilt[here]) - log_p(betas[here], x[here], tilt[here])
             for here, there in ((cold, hot), (hot, cold))
         )
-        accepted = xp.log(self.noise.uniform(xp.empty_like(gain))) < gain
+        accepted = self.noise.uniform(xp.empty_like(gain)) < xp.exp(xp.minimum(gain, 0))
         for array in (self.v, x, self.replica):
             swap = accepted.reshape(accepted.shape + (1,) * (array.ndim - 2))
             array[cold], array[hot] = xp.where(swap, array[hot], array[cold]), xp.where(swap, array[cold], array[hot])

@@ -122,7 +122,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         arrays = [np.asarray(to_numpy(array)) for array in (W, visible_bias, hidden_bias)]
         dtype = xp.float64 if arrays[0].dtype == np.float64 else xp.float32
-        W, visible_bias, hidden_bias = (to_device(array, dtype) for array in arrays)
+        W, visible_bias, hidden_bias = (xp.ascontiguousarray(to_device(array, dtype)) for array in arrays)
         if W.ndim != 2 or visible_bias.shape != W.shape[:1] or hidden_bias.shape != W.shape[1:]:
             raise ValueError(
                 "expected W (n_visible, n_hidden), visible_bias (n_visible,) and hidden_bias (n_hidden,), found "
@@ -390,6 +390,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             sparsity_target=self.sparsity_target,
             sparsity_cost=self.sparsity_cost,
         )
+        vars(self).pop("chains_", None)  # those of an earlier fit
         if self.persistent:
             self.chains_ = estimate.state["chains"]
         state = optimizer.start(parameters) | estimate.state
@@ -510,7 +511,7 @@ class ContrastiveDivergence:
             self.state["hidden_offset"] = xp.full(n_hidden, 0.5, dtype)
         if sparsity_cost:
             self.state["activity"] = xp.full(n_hidden, sparsity_target, dtype)
-        self._rows = 0
+        self._rows = self._n = 0
 
     def __call__(self, v):
         """Set `gradients` for the minibatch v (n, n_visible); return the mean energy of data less that of chains."""
@@ -531,11 +532,14 @@ class ContrastiveDivergence:
 
     def _allocate(self, n, m):
         """Make the buffers at the first call, or for a larger minibatch; a shorter one uses part of them."""
+        (n_visible, n_hidden), dtype = self.rbm.W_.shape, self.rbm.W_.dtype
         if n + m > self._rows:
-            (n_visible, n_hidden), dtype, self._rows = self.rbm.W_.shape, self.rbm.W_.dtype, n + m
+            self._rows = n + m
             self._v, self._p = (xp.empty((n + m + 2, size), dtype) for size in (n_visible, n_hidden))
             self._x = xp.empty((n + m, n_hidden), dtype)
             self._means, self._h = xp.empty((m, n_visible), dtype), xp.empty((m, n_hidden), dtype)
+        if n != self._n:  # what turns a sum over the rows into the mean of the chains less that of the data
+            self._n, self._signs = n, xp.concatenate([xp.full(n, -1 / n, dtype), xp.full(m, 1 / m, dtype)])
 
     def _up(self, start, stop):
         """Hidden means for the rows start … stop; what went into the sigmoid is kept for the energy."""
@@ -547,15 +551,16 @@ class ContrastiveDivergence:
         """Turn the n + m rows of states into gradients."""
         V, P, X = self._v[: n + m], self._p[: n + m], self._x[: n + m]
         grad_W, grad_b, grad_c = self.gradients
-        mean_h = P[:n].mean(axis=0)
+        mean_h = P[:n].mean(axis=0) if self.sparsity_cost or self.mu is not None else None
         if self.sparsity_cost:
             activity = _follow(self.state["activity"], mean_h, ACTIVITY_MEMORY)
             P[:n] += self.sparsity_cost * (self.sparsity_target - activity)
-        P[:n] *= -1 / n
-        P[n:] *= 1 / m
-        xp.subtract(V[n:].mean(axis=0), V[:n].mean(axis=0), out=grad_b)
-        P.sum(axis=0, out=grad_c)
+        xp.matmul(self._signs, V, out=grad_b)
+        xp.matmul(self._signs, P, out=grad_c)
+        P *= self._signs[:, None]
         loss = xp.vdot(X, P) + xp.vdot(self.rbm.visible_bias_, grad_b)
+        if self.rbm.visible == "gaussian":
+            loss -= 0.5 * xp.vdot(self._signs, (V * V).sum(axis=1))
         if self.mu is None:
             xp.matmul(V.T, P, out=grad_W)
             return loss
