@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 import scipy.special
 
-from companion.backend import to_device, to_numpy
-from companion.functions import log_softmax, negative_log_likelihood, sigmoid, softmax, zero_one_loss
+from companion.backend import Noise, generator, to_device, to_numpy, xp
+from companion.functions import (
+    bernoulli,
+    log_softmax,
+    negative_log_likelihood,
+    sigmoid,
+    softmax,
+    softplus,
+    zero_one_loss,
+)
 
 SHAPES = [(7, 4), (1, 4), (7, 1), (1, 1)]
 
@@ -94,6 +102,57 @@ def test_sigmoid_in_place_gives_the_same_as_not_in_place(rng):
     assert sigmoid(on_device, out=on_device) is on_device
     for found in (elsewhere, on_device):
         np.testing.assert_array_equal(to_numpy(found), expected)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-15), (np.float32, 3e-7)])
+@pytest.mark.parametrize("scale", [1e-6, 1, 10, 1e4])
+def test_softplus_is_the_logarithm_of_a_sum(rng, dtype, tolerance, scale):
+    """To a relative precision: far below 0 it is e ** x, not 0."""
+    x = (scale * rng.normal(size=(50, 40))).astype(dtype)
+    on_device = to_device(x.copy())
+    found = to_numpy(softplus(on_device))
+    assert found.dtype == dtype and found.min() >= 0
+    np.testing.assert_array_equal(to_numpy(on_device), x)
+    expected = np.logaddexp(0, x.astype(np.float64))
+    smallest = np.finfo(dtype).tiny  # below it the precision ends
+    np.testing.assert_allclose(found, expected, rtol=2 * tolerance, atol=smallest)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softplus_by_hand_and_at_its_ends(dtype):
+    largest = np.finfo(dtype).max
+    x = np.array([-largest, -1e4, -20, 0, np.log(3), 20, 1e3, 1e4, largest], dtype)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        found = to_numpy(softplus(to_device(x)))
+    expected = [0, 0, np.exp(-20.0), np.log(2), np.log(4), 20 + np.exp(-20.0), 1e3, 1e4, largest]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bernoulli_draws_ones_as_often_as_it_should(dtype):
+    """Each of several probabilities 40,000 times, within five standard errors; 0 never and 1 always."""
+    p, n = np.array([0, 1e-3, 0.1, 0.5, 0.77, 0.999, 1], dtype), 40_000
+    drawn = bernoulli(to_device(np.tile(p, (n, 1))), Noise(generator(3)))
+    assert drawn.dtype == dtype and drawn.shape == (n, 7)
+    drawn = to_numpy(drawn)
+    assert set(np.unique(drawn)) == {0, 1}
+    assert (abs(drawn.mean(axis=0) - p) <= 5 * np.sqrt(p * (1 - p) / n)).all()
+    inner = drawn[:, 1:-1]
+    assert abs(np.corrcoef(inner.T) - np.eye(5)).max() < 5 / np.sqrt(n)  # units are independent
+    assert abs((inner[1:] * inner[:-1]).mean(axis=0) - p[1:-1] ** 2).max() < 5 * 0.5 / np.sqrt(n)  # and rows
+
+
+def test_bernoulli_compares_the_probabilities_with_the_noise(rng):
+    """A number of the noise below the probability makes a one; the probabilities stay as they are."""
+    p = rng.random((30, 20)).astype(np.float32)
+    on_device, elsewhere = to_device(p), to_device(np.full(p.shape, np.nan, np.float32))
+    uniform = to_numpy(Noise(generator(8)).uniform(xp.empty(p.shape, xp.float32)))
+    assert bernoulli(on_device, Noise(generator(8)), out=elsewhere) is elsewhere
+    for found in (elsewhere, bernoulli(on_device, Noise(generator(8)))):
+        np.testing.assert_array_equal(to_numpy(found), uniform < p)
+    np.testing.assert_array_equal(to_numpy(on_device), p)
+    noise = Noise(generator(8))
+    assert (to_numpy(bernoulli(on_device, noise)) != to_numpy(bernoulli(on_device, noise))).any()
 
 
 def test_negative_log_likelihood_by_hand():

@@ -92,6 +92,54 @@ def test_every_example_is_seen_once_an_epoch_and_the_ragged_batch_is_used(w):
     assert (epochs[0] != epochs[1]).any() and (epochs[0] != np.arange(N)).any()
 
 
+# ------------------------------------------------------------------------------------------------ the watcher
+
+
+@pytest.mark.parametrize("settings", [{}, {"errors": [0.5, 0.1, 0.3, 0.4, 0.4]}], ids=["no validation", "validation"])
+def test_the_watcher_is_called_once_after_each_epoch(w, settings):
+    """It sees the parameters as they are then, not the best so far, and the entry of its epoch in the history."""
+    seen = []
+
+    def watch():
+        seen.append((float(w[0]), run.history.epoch, len(run.history.train_loss)))
+
+    run = train(w, watch=watch, **settings)
+    run.run()
+    assert seen == [(5 * epoch, epoch, epoch) for epoch in (1, 2, 3, 4, 5)]
+    assert float(w[0]) == (10 if settings else 25)
+
+
+def test_the_watcher_is_not_called_for_half_an_epoch(w, capsys):
+    """Neither when the patience ends within it nor at an interrupt; nor for epochs before a resume."""
+    seen = []
+
+    def watch():
+        seen.append(float(w[0]))
+
+    train(w, errors=[0.5, 0.2, 0.3, 0.4], patience=Patience(4, 2), watch=watch).run()
+    assert seen == [5]
+    seen.clear()
+    w[...] = 0
+    train(w, counting(w, {18: KeyboardInterrupt}), watch=watch).run()
+    assert seen == [5, 10, 15]
+
+
+def test_a_resumed_run_is_watched_from_where_it_stood(tmp_path, every_epoch, capsys, w):
+    seen = []
+    settings = {"checkpoint": tmp_path / "run.npz", "watch": lambda: seen.append(float(w[0]))}
+    train(w, counting(w, {18: KeyboardInterrupt}), **settings).run()
+    train(w, **settings).run()
+    assert seen == [5, 10, 15, 20, 25]
+
+
+def test_what_the_watcher_raises_is_not_swallowed(w):
+    def watch():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train(w, watch=watch).run()
+
+
 # --------------------------------------------------------------------------------------------- early stopping
 
 

@@ -4,6 +4,7 @@ Prints a JSON object of microseconds: the best of several rounds, so that a busy
 and precision are the same for all.
 """
 
+import itertools
 import json
 import sys
 import time
@@ -124,6 +125,106 @@ def sklearn_mlp(batch):
     model = MLPClassifier((500,), activation="tanh", solver="sgd", alpha=0.0, batch_size=batch, momentum=0.0)
     model.partial_fit(x, t, classes=np.arange(10))
     return microseconds(step=lambda: model.partial_fit(x, t))
+
+
+def companion_rbm(batch):
+    """An update of `RBM` with 500 hidden units by CD-1, and its four matrix products."""
+    from companion.backend import Noise, generator
+    from companion.optimize import SGD
+    from companion.rbm import RBM, ContrastiveDivergence
+
+    X, minibatches = images(batch)
+    rbm = RBM.from_parameters(*small_weights(np.float32))
+    W, parameters = rbm.W_, list(rbm.parameters_.values())
+    estimate, optimizer = ContrastiveDivergence(rbm, Noise(generator(0))), SGD(0.01)
+    V, P, h = X[: 2 * batch], np.empty((2 * batch, 500), np.float32), np.ones((batch, 500), np.float32)
+    means, gradient = np.empty((batch, 784), np.float32), np.empty_like(W)
+
+    def step():
+        estimate(X[next(minibatches)])
+        optimizer.update(parameters, estimate.gradients)
+
+    def products():
+        np.matmul(V[:batch], W, out=P[:batch])
+        np.matmul(h, W.T, out=means)
+        np.matmul(V[batch:], W, out=P[batch:])
+        np.matmul(V.T, P, out=gradient)
+
+    return microseconds(step=step, products=products)
+
+
+def images(batch):
+    """Five thousand images of independent pixels, and an iterator over minibatches of their rows, without an end."""
+    rng = np.random.default_rng(0)
+    return rng.random((5000, 784), np.float32), itertools.cycle(rng.permutation(5000).reshape(-1, batch))
+
+
+def small_weights(dtype):
+    """Parameters of a machine that has nothing more to learn of such images, so that they stay where they are."""
+    W = 0.01 * np.random.default_rng(0).standard_normal((784, 500))
+    return W.astype(dtype), np.zeros(784, dtype), np.zeros(500, dtype)
+
+
+def torch_rbm(batch):
+    """The same update in eager PyTorch."""
+    import torch
+
+    torch.set_num_threads(1)
+    X, minibatches = images(batch)
+    X, minibatches = torch.from_numpy(X), map(torch.from_numpy, minibatches)
+    W, b, c = map(torch.from_numpy, small_weights(np.float32))
+    rate = 0.01 / batch
+
+    @torch.no_grad()
+    def step():
+        v = X[next(minibatches)]
+        p = torch.sigmoid(v @ W + c)
+        h = torch.bernoulli(p)
+        v_model = torch.bernoulli(torch.sigmoid(h @ W.T + b))
+        p_model = torch.sigmoid(v_model @ W + c)
+        W.add_(v.T @ p - v_model.T @ p_model, alpha=rate)
+        b.add_((v - v_model).sum(0), alpha=rate)
+        c.add_((p - p_model).sum(0), alpha=rate)
+
+    return microseconds(step=step)
+
+
+def sklearn_rbm(batch):
+    """The update of scikit-learn, which has persistent chains: as many products."""
+    from sklearn.neural_network import BernoulliRBM
+
+    X, minibatches = images(batch)
+    model = BernoulliRBM(500, learning_rate=0.01, batch_size=batch, n_iter=1, random_state=0).fit(X[:100])
+    W, model.intercept_visible_, model.intercept_hidden_ = small_weights(np.float32)
+    model.components_ = np.asfortranarray(W.T)  # the order of memory that its `fit` chooses
+    rng = np.random.RandomState(0)  # noqa: NPY002 (what it draws from)
+    model._fit(X[next(minibatches)], rng)
+    assert model.components_.dtype == model.h_samples_.dtype == np.float32
+    return microseconds(step=lambda: model._fit(X[next(minibatches)], rng))
+
+
+def float64_rbm(batch):
+    """The same update as the formulas have it, in NumPy's own precision and with its binomial draws."""
+    X, minibatches = images(batch)
+    X = X.astype(np.float64)
+    W, b, c = small_weights(np.float64)
+    rng = np.random.default_rng(0)
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    def step():
+        nonlocal W, b, c
+        v = X[next(minibatches)]
+        p = sigmoid(v @ W + c)
+        h = rng.binomial(1, p)
+        v_model = rng.binomial(1, sigmoid(h @ W.T + b))
+        p_model = sigmoid(v_model @ W + c)
+        W += 0.01 * (v.T @ p - v_model.T @ p_model) / batch
+        b += 0.01 * (v - v_model).mean(axis=0)
+        c += 0.01 * (p - p_model).mean(axis=0)
+
+    return microseconds(step=step)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 
 def measure(library, name, batch):
     """Return the microseconds that `steps.py` prints, a dict."""
-    if library != "companion" and importlib.util.find_spec(library) is None:
+    if library in ("torch", "sklearn") and importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed: pip install -e '.[benchmark]'")
     script = Path(__file__).with_name("steps.py")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COMPANION_BACKEND": "numpy"}
@@ -24,7 +24,10 @@ def measure(library, name, batch):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(("name", "batch", "most"), [("softmax", 600, 1.3), ("mlp", 20, 1.25), ("mlp", 100, 1.15)])
+@pytest.mark.parametrize(
+    ("name", "batch", "most"),
+    [("softmax", 600, 1.3), ("mlp", 20, 1.25), ("mlp", 100, 1.15), ("rbm", 20, 1.2), ("rbm", 100, 1.15)],
+)
 def test_a_step_costs_little_more_than_its_matrix_products(name, batch, most):
     times = measure("companion", name, batch)
     ratio = times["step"] / times["products"]
@@ -40,6 +43,12 @@ def test_a_step_costs_little_more_than_its_matrix_products(name, batch, most):
         ("torch", "mlp", 100, 1.0),
         ("sklearn", "mlp", 20, 1.0),
         ("sklearn", "mlp", 100, 1.0),
+        ("torch", "rbm", 20, 1.0),
+        ("torch", "rbm", 100, 1.0),
+        ("sklearn", "rbm", 20, 1.6),
+        ("sklearn", "rbm", 100, 1.6),
+        ("float64", "rbm", 20, 3.5),
+        ("float64", "rbm", 100, 3.5),
     ],
 )
 def test_a_step_is_faster_than_elsewhere(library, name, batch, least):

@@ -1,0 +1,534 @@
+"""The partition function and its estimates against enumeration, annealed and tempered chains, and how they mix."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.special import expit, logsumexp
+from test_rbm import (
+    N,
+    assert_distributed,
+    bits,
+    distance,
+    draw,
+    exact_probabilities,
+    floor,
+    index,
+    machine,
+    parameters,
+    single_thread,  # noqa: F401 (a fixture)
+    states,
+)
+
+from companion.backend import Noise, generator, to_device, to_numpy
+from companion.likelihood import (
+    Anneal,
+    LogPartition,
+    ParallelTempering,
+    ais,
+    autocorrelation,
+    effective_sample_size,
+    exact_log_partition,
+    log_likelihood,
+    parallel_tempering,
+    reverse_ais,
+    temperature_ladder,
+)
+from companion.rbm import RBM, log_odds
+
+ESS = "ignore:the effective sample size"
+
+
+def annealed(rbm, base_bias, beta):
+    """The distribution (2 ** n_visible,) of v at an inverse temperature between independent pixels and the machine."""
+    W, b, c = parameters(rbm)
+    v = states(len(b))
+    log_p = v @ ((1 - beta) * base_bias + beta * b) + np.logaddexp(0, beta * (v @ W + c)).sum(axis=1)
+    return np.exp(log_p - logsumexp(log_p))
+
+
+def transposed(rbm):
+    """The machine whose hidden units are the visible ones of `rbm`."""
+    W, b, c = parameters(rbm)
+    return RBM.from_parameters(np.ascontiguousarray(W.T), c, b)
+
+
+# --------------------------------------------------------------------------------------------- exact, by enumeration
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 4), (4, 5), (13, 2), (2, 13), (12, 11), (11, 12)])
+def test_the_exact_sum_is_that_over_all_states_of_both_layers(rng, shape):
+    """Tall or wide; the smaller layer also has more than the ten units that are combined with the rest."""
+    rbm = machine(rng, *shape)
+    W, b, c = parameters(rbm)
+    v, h = states(shape[0]), states(shape[1])
+    over_v = logsumexp(-to_numpy(rbm.free_energy(v)))
+    over_h = logsumexp(h @ c + np.logaddexp(0, h @ W.T + b).sum(axis=1))
+    found = exact_log_partition(rbm)
+    assert found.log_z == pytest.approx(over_v, rel=1e-12) and found.log_z == pytest.approx(over_h, rel=1e-12)
+    assert found.std_error == 0 and found.ess == np.inf and found.log_weights is None
+    assert exact_log_partition(transposed(rbm)).log_z == pytest.approx(over_v, rel=1e-12)
+
+
+def test_the_exact_sum_in_float32_is_that_in_float64(rng):
+    rbm = machine(rng, 300, 13, scale=0.5)
+    single = RBM.from_parameters(*(array.astype(np.float32) for array in parameters(rbm)))
+    assert exact_log_partition(single).log_z == pytest.approx(exact_log_partition(rbm).log_z, rel=1e-6)
+
+
+def test_the_exact_sum_of_extreme_weights_is_finite(rng):
+    rbm = machine(rng, 6, 5, scale=1e3)
+    W, b, c = parameters(rbm)
+    v, h = states(6), states(5)
+    expected = logsumexp((v @ b)[:, None] + h @ c + v @ W @ h.T)
+    assert exact_log_partition(rbm).log_z == pytest.approx(expected, rel=1e-12)
+
+
+def test_independent_units_have_a_product_for_a_sum(rng):
+    _, b, c = parameters(machine(rng, 40, 12))
+    found = exact_log_partition(RBM.from_parameters(np.zeros((40, 12)), b, c)).log_z
+    assert found == pytest.approx(np.logaddexp(0, b).sum() + np.logaddexp(0, c).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(26, 40), (30, 26), (100, 500)])
+def test_too_many_units_are_counted_and_refused(shape):
+    rbm = RBM.from_parameters(np.zeros(shape), *map(np.zeros, shape))
+    with pytest.raises(ValueError, match=f"smaller layer has {min(shape)} units.*at most 25 units.*Use ais"):
+        exact_log_partition(rbm)
+
+
+def test_gaussian_units_are_refused(rng):
+    rbm = machine(rng, visible="gaussian")
+    for function in (
+        exact_log_partition,
+        ais,
+        lambda rbm: reverse_ais(rbm, states(5)),
+        lambda rbm: parallel_tempering(rbm, 2, 2, betas=[1, 0.5]),
+        lambda rbm: Anneal(rbm, states(5), [0, 1], np.zeros(5), 0),
+        lambda rbm: ParallelTempering(rbm, states(5), [1, 0]),
+    ):
+        with pytest.raises(ValueError, match="expected binary visible units, found 'gaussian' ones"):
+            function(rbm)
+
+
+# -------------------------------------------------------------------------------------------------- log-likelihood
+
+
+def test_the_probabilities_of_all_images_sum_to_one(rng):
+    rbm = machine(rng)
+    partition = exact_log_partition(rbm)
+    log_p = np.array([log_likelihood(rbm, v[None], partition).mean for v in states(5)])
+    np.testing.assert_allclose(np.exp(log_p), exact_probabilities(rbm).sum(axis=1), rtol=1e-10)
+    assert np.exp(log_p).sum() == pytest.approx(1, rel=1e-12)
+
+
+def test_the_log_likelihood_reports_its_two_errors(rng):
+    rbm, v = machine(rng), bits(40, 5, rng)
+    log_p = np.log(exact_probabilities(rbm).sum(axis=1))[index(v)]
+    exact = exact_log_partition(rbm)
+    found = log_likelihood(rbm, v, exact)
+    assert found.mean == pytest.approx(log_p.mean(), rel=1e-10) and found.log_z_error == 0
+    assert found.image_error == pytest.approx(log_p.std(ddof=1) / np.sqrt(40), rel=1e-10)
+    assert log_likelihood(rbm, v, exact.log_z) == found
+    later = log_likelihood(rbm, v, LogPartition(exact.log_z + 1, std_error=0.25))
+    assert later.mean == pytest.approx(found.mean - 1) and later.log_z_error == 0.25
+    assert np.isnan(log_likelihood(rbm, v[:1], exact).image_error)
+
+
+# ------------------------------------------------------------------------------- the ladder, and chains upon it
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 10, 11, 20, 100, 1000, 5000, 14_500])
+def test_a_ladder_of_temperatures_rises_from_0_to_1(n):
+    betas = temperature_ladder(n)
+    assert betas.shape == (n + 1,) and betas[0] == 0 and betas[-1] == 1
+    assert (np.diff(betas) > 0).all()
+
+
+def test_a_ladder_of_temperatures_has_the_proportions_of_its_source():
+    """500 : 4,000 : 10,000 in [0, .5), [.5, .9) and [.9, 1], evenly spaced in each."""
+    betas = temperature_ladder(14_500)
+    counts = np.histogram(betas[:-1], [0, 0.5 - 1e-9, 0.9 - 1e-9, 1])[0]
+    np.testing.assert_allclose(counts / 14_500, [0.05, 0.27, 0.68], atol=1e-4)
+    np.testing.assert_allclose(counts, [500, 4000, 10_000], rtol=0.5)
+    steps = np.split(np.diff(betas), np.cumsum(counts)[:-1])
+    for step, width, count in zip(steps, (0.5, 0.4, 0.1), counts):
+        np.testing.assert_allclose(step, width / count, rtol=1e-6)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize("based", [False, True])
+def test_annealed_chains_at_one_temperature_stay_there(rng, beta, based):
+    """No drift in 1, 4 and 16 steps; the weights, which count changes of the temperature, stay at one."""
+    rbm = machine(rng)
+    base_bias = rng.normal(size=5) if based else parameters(rbm)[1]
+    p = annealed(rbm, base_bias, beta)
+    anneal = Anneal(rbm, draw(p, N, rng)[0], [beta] * 17, base_bias, 1)
+    for step, state in enumerate(anneal, start=1):
+        if step in (1, 4, 16):
+            assert_distributed(index(state.v), p)
+    assert (anneal.log_weights == 0).all() and anneal.beta == beta and len(anneal) == step == 16
+    if beta == 1:
+        np.testing.assert_allclose(p, exact_probabilities(rbm).sum(axis=1), rtol=1e-9)
+    else:
+        assert distance(index(anneal.v), exact_probabilities(rbm).sum(axis=1)) > 2 * floor(p, N)
+
+
+def test_weights_are_taken_before_the_states_move(rng):
+    """The first step's from the states at the start, the second's from those after the first."""
+    rbm, betas, base_bias = machine(rng), [0.0, 0.4, 1.0], rng.normal(size=5)
+    W, b, c = parameters(rbm)
+
+    def log_p(v, beta):
+        return v @ ((1 - beta) * base_bias + beta * b) + np.logaddexp(0, beta * (v @ W + c)).sum(axis=1)
+
+    anneal, expected = Anneal(rbm, bits(8, 5, rng), betas, base_bias, 1), np.zeros(8)
+    for before, after in zip(betas, betas[1:]):
+        v = to_numpy(anneal.v).copy()
+        expected += log_p(v, after) - log_p(v, before)
+        assert next(anneal).beta == after
+        np.testing.assert_allclose(anneal.log_weights, expected, rtol=1e-10)
+    with pytest.raises(StopIteration):
+        next(anneal)
+
+
+# ------------------------------------------------------------------------------------------------------------- AIS
+
+
+@pytest.fixture
+def medium(rng):
+    """A machine of 20 visible and 12 hidden units, its exact log Z, and 200 exact samples of it."""
+    rbm = machine(rng, 20, 12, scale=0.8)
+    W, b, c = parameters(rbm)
+    h = states(12)
+    log_p = h @ c + np.logaddexp(0, h @ W.T + b).sum(axis=1)
+    exact = logsumexp(log_p)
+    h = h[rng.choice(len(h), 200, p=np.exp(log_p - exact))]
+    return rbm, exact, (rng.random((200, 20)) < expit(h @ W.T + b)).astype(float)
+
+
+@pytest.mark.filterwarnings(ESS)
+def test_more_temperatures_make_both_estimates_better(medium):
+    """Root mean square errors over some seeds, for three budgets."""
+    rbm, exact, samples = medium
+    for n_temperatures, most in [(30, 0.4), (200, 0.12), (1500, 0.04)]:
+        seeds = range(8 if n_temperatures < 1000 else 2)
+        forward = [ais(rbm, n_temperatures=n_temperatures, random_state=seed) for seed in seeds]
+        backward = [reverse_ais(rbm, samples, n_temperatures=n_temperatures, random_state=seed) for seed in seeds]
+        for found in (forward, backward):
+            assert np.sqrt(np.mean([(one.log_z - exact) ** 2 for one in found])) < most
+
+
+@pytest.mark.filterwarnings(ESS)
+def test_the_estimates_make_a_sandwich(medium, rng):
+    """E[AIS] ≤ log Z ≤ E[reverse AIS]: short ladders and few chains, for which the gap is wide."""
+    rbm, exact, samples = medium
+    n = 150
+    forward = [ais(rbm, n_temperatures=10, n_chains=2, random_state=seed).log_z for seed in range(n)]
+    some = [samples[rng.choice(200, 2)] for _ in range(n)]
+    backward = [reverse_ais(rbm, v, n_temperatures=10, random_state=seed).log_z for seed, v in enumerate(some)]
+    for errors in (exact - np.array(forward), np.array(backward) - exact):
+        assert errors.mean() > 5 * errors.std() / np.sqrt(n) and errors.mean() > 0.1
+
+
+def test_the_weights_are_unbiased(rng):
+    """The mean of e^(log weight) is Z forwards and 1 / Z backwards, for however short a ladder."""
+    rbm = machine(rng, scale=0.8)
+    exact = exact_log_partition(rbm).log_z
+    samples = draw(exact_probabilities(rbm).sum(axis=1), N, rng)[0]
+    for base_bias in (None, 0.5 * rng.normal(size=5)):
+        for n_temperatures in (1, 3, 20):
+            forward = ais(rbm, base_bias, n_temperatures=n_temperatures, n_chains=N, random_state=0)
+            backward = reverse_ais(rbm, samples, base_bias, n_temperatures=n_temperatures, random_state=0)
+            for found, sign in ((forward, 1), (backward, -1)):
+                weights = np.exp(sign * (found.log_weights - exact))
+                assert abs(weights.mean() - 1) < 5 * weights.std() / np.sqrt(N)
+                assert found.log_z == pytest.approx(exact + sign * np.log(weights.mean()), rel=1e-9)
+                assert found.std_error == pytest.approx(weights.std(ddof=1) / weights.mean() / np.sqrt(N), rel=1e-6)
+                assert found.ess == pytest.approx(weights.sum() ** 2 / (weights**2).sum(), rel=1e-6)
+                assert sign * (exact - found.log_weights.mean()) > 0  # each by itself is biased
+            assert forward.samples.shape == (N, 5)
+
+
+def test_the_end_of_a_slow_cooling_is_the_machine_and_of_a_heating_the_base(rng):
+    rbm, base_bias = machine(rng), rng.normal(size=5)
+    p = exact_probabilities(rbm).sum(axis=1)
+    found = ais(rbm, base_bias, n_temperatures=100, n_chains=N, random_state=0)
+    assert_distributed(index(found.samples), p)
+    found = reverse_ais(rbm, draw(p, N, rng)[0], base_bias, n_temperatures=20, random_state=0)
+    assert_distributed(index(found.samples), annealed(rbm, base_bias, 0))
+
+
+def test_without_weights_both_estimates_are_exact(rng):
+    """With W = 0 and the same biases, all chains have the same weight."""
+    _, b, c = parameters(machine(rng, 30, 14))
+    rbm = RBM.from_parameters(np.zeros((30, 14)), b, c)
+    exact = exact_log_partition(rbm).log_z
+    for base_bias in (None, b):
+        for found in (
+            ais(rbm, base_bias, n_temperatures=7, n_chains=30, random_state=0),
+            reverse_ais(rbm, rbm.sample(30, 1, random_state=0), base_bias, n_temperatures=7, random_state=0),
+        ):
+            assert found.log_z == pytest.approx(exact, rel=1e-12)
+            assert found.std_error < 1e-12 and found.ess == pytest.approx(30)
+
+
+def test_a_base_with_the_means_of_the_data_is_better_than_coin_tosses(rng):
+    """On a machine with strong visible biases, as images with their dark borders make."""
+    W = 0.4 * rng.normal(size=(30, 12))
+    rbm = RBM.from_parameters(W, np.repeat([-5.0, 0.0, 3.0], 10), np.zeros(12))
+    base_bias = to_numpy(log_odds(rbm.sample(500, 200, random_state=0)))
+    exact = exact_log_partition(rbm).log_z
+    with warnings.catch_warnings(action="ignore"):
+        good, poor = (ais(rbm, base, n_temperatures=200, random_state=0) for base in (base_bias, np.zeros(30)))
+    assert good.std_error < poor.std_error / 2 and good.ess > poor.ess
+    assert abs(good.log_z - exact) < 5 * good.std_error and abs(poor.log_z - exact) < 5 * poor.std_error
+
+
+def test_the_standard_error_is_that_of_repetition(medium):
+    """Errors in standard errors, over fifty seeds: a deviation of about one."""
+    rbm, exact, _ = medium
+    found = [ais(rbm, n_temperatures=150, random_state=seed) for seed in range(50)]
+    assert min(one.ess for one in found) > 20
+    errors = np.array([(one.log_z - exact) / one.std_error for one in found])
+    assert 0.7 < np.sqrt((errors**2).mean()) < 1.5 and abs(errors).max() < 5
+
+
+def test_a_low_effective_sample_size_is_warned_of(medium):
+    rbm, _, samples = medium
+    says = r"effective sample size is \d+\.\d of 100 chains, less than 20.*more temperatures"
+    with pytest.warns(UserWarning, match=says) as caught:
+        found = ais(rbm, n_temperatures=11, random_state=0)
+    assert found.ess < 20 and caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="of 10 chains"):
+        reverse_ais(rbm, samples[:10], n_temperatures=500, random_state=0)
+    with warnings.catch_warnings(action="error"):
+        assert ais(rbm, n_temperatures=500, random_state=0).ess > 50
+
+
+@pytest.mark.filterwarnings(ESS)
+def test_a_single_chain_has_an_estimate_but_no_error(medium):
+    rbm, exact, _ = medium
+    found = ais(rbm, n_temperatures=300, n_chains=1, random_state=0)
+    assert abs(found.log_z - exact) < 3 and np.isnan(found.std_error) and found.ess == 1
+
+
+@pytest.mark.filterwarnings(ESS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_extreme_weights_give_finite_estimates(rng, dtype):
+    rbm = machine(rng, 8, 6, scale=1e3, dtype=dtype)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        forward = ais(rbm, n_temperatures=50, random_state=0)
+        backward = reverse_ais(rbm, bits(20, 8, rng), np.full(8, 1e3), n_temperatures=50, random_state=0)
+        samples, rates = parallel_tempering(rbm, 20, 20, betas=[1.0, 0.5, 0.0], random_state=0)
+    for found in (forward, backward):
+        assert np.isfinite([found.log_z, found.std_error, found.ess, *found.log_weights]).all()
+    assert np.isfinite(to_numpy(samples)).all() and np.isfinite(rates).all()
+
+
+@pytest.mark.filterwarnings(ESS)
+def test_float32_gives_what_float64_gives(medium):
+    """Within the standard errors: the noise is not the same."""
+    rbm, exact, samples = medium
+    single = RBM.from_parameters(*(array.astype(np.float32) for array in parameters(rbm)))
+    forward = ais(single, n_temperatures=300, random_state=0)
+    backward = reverse_ais(single, samples, n_temperatures=300, random_state=0)
+    assert forward.samples.dtype == np.float32 and forward.log_weights.dtype == np.float64
+    for found in (forward, backward):
+        assert abs(found.log_z - exact) < 4 * found.std_error
+
+
+@pytest.mark.filterwarnings(ESS)
+def test_a_seed_gives_the_same_estimates_again(medium):
+    rbm, _, samples = medium
+
+    def estimates(seed):
+        forward = ais(rbm, n_temperatures=20, random_state=seed)
+        backward = reverse_ais(rbm, samples, n_temperatures=20, random_state=seed)
+        tempered, rates = parallel_tempering(rbm, 30, 20, betas=[1, 0.7, 0.3], random_state=seed)
+        arrays = forward.log_weights, to_numpy(forward.samples), backward.log_weights, to_numpy(tempered), rates
+        return np.concatenate([array.ravel() for array in arrays])
+
+    np.testing.assert_array_equal(estimates(3), estimates(3))
+    assert (estimates(3) != estimates(4)).any()
+
+
+# -------------------------------------------------------------------------------------------- parallel tempering
+
+BETAS = [1.0, 0.7, 0.4, 0.0]
+
+
+@pytest.mark.parametrize("based", [False, True])
+def test_swaps_leave_every_temperature_its_distribution(rng, based):
+    """Chains that start exactly there at every temperature: no drift in 1, 4 and 16 steps, even and odd swaps.
+
+    The machine mixes slowly, so that a Gibbs step cannot make good what a swap has spoilt.
+    """
+    rbm = machine(rng, scale=2.0)
+    base_bias = rng.normal(size=5) if based else parameters(rbm)[1]
+    tempering = ParallelTempering(rbm, np.zeros((N, 5)), BETAS, base_bias, 1)
+    distributions = [annealed(rbm, base_bias, beta) for beta in BETAS]
+    for row, p in zip(tempering.v, distributions):
+        row[...] = draw(p, N, rng)[0]
+    for step in range(1, 17):
+        next(tempering)
+        if step in (1, 4, 16):
+            for row, p in zip(tempering.v, distributions):
+                assert_distributed(index(row), p)
+            pairs = index(tempering.v[0], tempering.v[1])  # neighbours are independent
+            assert_distributed(pairs, np.outer(*distributions[:2]))
+    assert (tempering.swap_rates > 0.05).all() and (tempering.swap_rates < 0.99).all()
+    assert distance(index(tempering.v[0]), distributions[1]) > 2 * floor(distributions[1], N)
+
+
+def test_replicas_and_rates_follow_the_swaps(rng):
+    """Every column stays a permutation; only the neighbours whose turn it is change places, and are counted."""
+    tempering = ParallelTempering(machine(rng), bits(50, 5, rng), BETAS, rng=1)
+    assert np.isnan(tempering.swap_rates).all()
+    replica, accepted, tried = to_numpy(tempering.replica).copy(), np.zeros(3), np.zeros(3)
+    for step in range(6):
+        next(tempering)
+        new = to_numpy(tempering.replica).copy()
+        np.testing.assert_array_equal(np.sort(new, axis=0), np.tile(np.arange(4)[:, None], 50))
+        for cold in range(step % 2, 3, 2):
+            swapped = (new[cold] == replica[cold + 1]) & (new[cold + 1] == replica[cold])
+            kept = (new[cold] == replica[cold]) & (new[cold + 1] == replica[cold + 1])
+            assert (swapped ^ kept).all()
+            accepted[cold], tried[cold] = accepted[cold] + swapped.sum(), tried[cold] + 50
+        if step % 2:
+            np.testing.assert_array_equal(new[[0, 3]], replica[[0, 3]])
+        replica = new
+    np.testing.assert_allclose(tempering.swap_rates, accepted / tried)
+
+
+def two_modes(n_visible=8, n_hidden=4, strength=2.0):
+    """A machine that is on or off as a whole, both equally probable."""
+    W = np.full((n_visible, n_hidden), strength)
+    return RBM.from_parameters(W, -W.sum(axis=1) / 2, -W.sum(axis=0) / 2)
+
+
+def test_tempered_chains_leave_a_mode_where_gibbs_chains_stay(rng):
+    """All start at zeros. After a hundred steps half of the tempered ones are at ones, as they should.
+
+    The mean of the pixels is a half, and so the base is coin tosses. One with the biases of the machine, which are far
+    below zero, would be as stuck as the machine.
+    """
+    rbm, n, base_bias = two_modes(), 4000, np.zeros(8)
+    p = exact_probabilities(rbm).sum(axis=1)
+    assert p[0] == pytest.approx(p[-1]) and p[0] > 0.4
+    gibbs = rbm.sample(start=np.zeros((n, 8)), steps=100, random_state=0)
+    assert to_numpy(gibbs).mean() < 0.25 and distance(index(gibbs), p) > 0.25
+    tempering = ParallelTempering(rbm, np.zeros((n, 8)), np.linspace(1, 0, 8), base_bias, rng=0)
+    for _ in range(100):
+        next(tempering)
+    assert_distributed(index(tempering.v[0]), p)
+    samples, rates = parallel_tempering(rbm, n, 100, betas=np.linspace(1, 0, 8), base_bias=base_bias, random_state=0)
+    assert_distributed(index(samples), p)
+    assert rates.shape == (7,) and ((0 < rates) & (rates <= 1)).all()
+    np.testing.assert_allclose(rates, tempering.swap_rates, atol=0.05)
+
+
+def test_swap_rates_are_near_one_where_temperatures_are_alike_and_low_where_there_are_too_few(rng):
+    tiny, strong = machine(rng, 10, 8, scale=1e-3), machine(rng, 40, 30, scale=1.5)
+    assert (parallel_tempering(tiny, 100, 20, betas=BETAS, random_state=0)[1] > 0.99).all()
+    assert (parallel_tempering(strong, 100, 100, betas=[1.0, 0.3], random_state=0)[1] < 0.1).all()
+
+
+@pytest.mark.parametrize("based", [False, True])
+def test_swap_rates_are_those_of_the_distributions(rng, based):
+    """The mean of min(1, p₁(v₂) p₂(v₁) / p₁(v₁) p₂(v₂)), by enumeration."""
+    rbm = machine(rng)
+    base_bias = rng.normal(size=5) if based else None
+    cold, hot = (annealed(rbm, base_bias if based else parameters(rbm)[1], beta) for beta in (1.0, 0.5))
+    expected = np.minimum(np.outer(cold, hot), np.outer(hot, cold)).sum()
+    (found,) = parallel_tempering(rbm, 2000, 200, betas=[1.0, 0.5], base_bias=base_bias, random_state=0)[1]
+    assert found == pytest.approx(expected, abs=0.01)
+
+
+def test_a_single_temperature_is_plain_gibbs_sampling(rng):
+    samples, rates = parallel_tempering(machine(rng), 50, 10, betas=[1.0], random_state=0)
+    assert samples.shape == (50, 5) and rates.shape == (0,)
+
+
+@pytest.mark.parametrize("number", [0, 1 - 2.0**-24])
+def test_no_draw_of_the_noise_makes_a_warning(rng, number):
+    """Nor the smallest and the largest that uniform numbers of float32 are, each once in 2 ** 24."""
+
+    class Constant(Noise):
+        def uniform(self, out):
+            out[...] = number
+            return out
+
+    noise = Constant(generator(0))
+    tempering = ParallelTempering(machine(rng, dtype=np.float32), bits(4, 5, rng), BETAS, rng=noise)
+    with np.errstate(all="raise"):
+        next(next(tempering))
+    assert ((tempering.swap_rates >= 0) & (tempering.swap_rates <= 1)).all()
+
+
+# ------------------------------------------------------------------------------ autocorrelation, effective sample size
+
+
+def autoregressive(rho, n_steps, n_chains, rng):
+    """Stationary chains whose autocorrelation is rho ** t."""
+    x = rng.normal(size=(n_steps, n_chains))
+    for before, now in zip(x, x[1:]):
+        now *= np.sqrt(1 - rho**2)
+        now += rho * before
+    return x
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+def test_autocorrelation_and_effective_sample_size_of_an_autoregression(rng, rho):
+    """Of which both are known: rho ** t, and (1 − rho) / (1 + rho) of the states."""
+    x = 3 + 2 * autoregressive(rho, 4000, 25, rng)
+    found = autocorrelation(x, 30)
+    assert found.shape == (31,) and found[0] == 1
+    np.testing.assert_allclose(found, rho ** np.arange(31), atol=0.03)
+    assert effective_sample_size(x) == pytest.approx(100_000 * (1 - rho) / (1 + rho), rel=0.1)
+    one = x[:, 0]
+    assert autocorrelation(one).shape == (4000,)
+    assert effective_sample_size(one) == pytest.approx(4000 * (1 - rho) / (1 + rho), rel=0.4)
+
+
+def test_autocorrelation_by_its_definition(rng):
+    """Products of deviations from the mean of all chains, averaged over all pairs so far apart."""
+    x = rng.normal(size=(12, 3)).cumsum(axis=0)
+    d = x - x.mean()
+    expected = np.array([(d[: 12 - t] * d[t:]).mean() for t in range(12)])
+    np.testing.assert_allclose(autocorrelation(x), expected / expected[0], rtol=1e-9)
+    np.testing.assert_allclose(autocorrelation(to_device(x), 4), expected[:5] / expected[0], rtol=1e-9)
+    np.testing.assert_allclose(autocorrelation(-5 * x + 2, 99), expected / expected[0], rtol=1e-9)
+
+
+def test_chains_stuck_in_different_places_count_as_correlated(rng):
+    noise = 0.1 * rng.normal(size=(1000, 10))
+    together, apart = noise, noise + np.arange(10)
+    assert effective_sample_size(together) > 8000
+    assert effective_sample_size(apart) < 30 and autocorrelation(apart, 100).min() > 0.9
+
+
+def test_alternating_chains_are_worth_more_than_independent_draws(rng):
+    x = autoregressive(-0.5, 4000, 10, rng)
+    assert effective_sample_size(x) == pytest.approx(40_000 * 1.5 / 0.5, rel=0.2)
+
+
+def test_the_effective_sample_size_says_how_good_a_mean_is(rng):
+    """For chains of a machine: the variance of the mean of n states is that of n_eff independent ones."""
+    rbm = machine(rng, scale=2.0)
+    p = exact_probabilities(rbm)
+    v, means = draw(p, 400, rng)[0], []
+    for state, _, _ in rbm.chains(v, 0):
+        means.append(to_numpy(rbm.free_energy(state)))
+        if len(means) == 300:
+            break
+    x = np.array(means)
+    worth = effective_sample_size(x) / 400  # of each chain
+    assert x.var() / x.mean(axis=0).var() == pytest.approx(worth, rel=0.3) and worth < 250
+
+
+def test_a_series_that_never_changes_is_refused():
+    for series in (np.ones(10), np.zeros((5, 3))):
+        for function in (autocorrelation, effective_sample_size):
+            with pytest.raises(ValueError, match="never changes"):
+                function(series)
