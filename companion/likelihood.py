@@ -338,7 +338,7 @@ class ParallelTempering:
     betas : array_like (n_temperatures,)
         Falling from 1: the first is the machine itself.
     base_bias : array_like (n_visible,), optional
-        As in `ais`.
+        As in `ais`; best the log-odds of the data, or the hot chains may be stuck too.
     rng : int, numpy.random.Generator or companion.backend.Noise
 
     Attributes

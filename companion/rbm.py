@@ -7,6 +7,7 @@ Rows are examples: v (n, n_visible), h (n, n_hidden), W (n_visible, n_hidden). E
 
 import warnings
 from itertools import islice
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -107,7 +108,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         W : array_like (n_visible, n_hidden)
-            float64 stays float64; anything else becomes float32.
+            float64 stays float64; anything else becomes float32. Arrays that fit are shared, not copied.
         visible_bias : array_like (n_visible,)
         hidden_bias : array_like (n_hidden,)
         visible_offset, hidden_offset : array_like, optional
@@ -319,6 +320,8 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         v, W, b = self._array(v), self.W_, self.visible_bias_
         chosen = np.arange(len(W))
         if pixels is not None:
+            if pixels < 1:
+                raise ValueError(f"pixels is {pixels!r}; expected at least 1")
             chosen = np.unique(np.linspace(0, len(W) - 1, pixels).astype(int))
         rows = max(1, 2**17 // W.shape[1])  # a block of this size stays in the cache
         result = xp.zeros(len(v), v.dtype)
@@ -430,9 +433,16 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _check_hyperparameters(self):
         if self.visible not in ("binary", "gaussian"):
             raise ValueError(f"visible is {self.visible!r}; expected 'binary' or 'gaussian'")
-        for name in ("n_hidden", "k", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected at least 1")
+        for name in ("n_hidden", "n_epochs", "batch_size", "k"):
+            value, least = getattr(self, name), 0 if name == "n_epochs" else 1
+            if not isinstance(value, Integral) or value < least:
+                raise ValueError(f"{name} is {value!r}; expected at least {least}, a whole number")
+        for name in ("learning_rate", "weight_decay", "sparsity_cost"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected at least 0")
+        for name in ("momentum", "averaging", "sparsity_target"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected 0 ≤ {name} < 1")
         if self.binarize and self.visible == "gaussian":
             raise ValueError("binarize draws binary pixels; Gaussian visible units have none")
 

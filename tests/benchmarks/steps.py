@@ -189,18 +189,24 @@ def torch_rbm(batch):
     return microseconds(step=step)
 
 
-def sklearn_rbm(batch):
+def sklearn_rbm(batch, dtype=np.float32):
     """The update of scikit-learn, which has persistent chains: as many products."""
     from sklearn.neural_network import BernoulliRBM
 
     X, minibatches = images(batch)
+    X = X.astype(dtype)
     model = BernoulliRBM(500, learning_rate=0.01, batch_size=batch, n_iter=1, random_state=0).fit(X[:100])
-    W, model.intercept_visible_, model.intercept_hidden_ = small_weights(np.float32)
+    W, model.intercept_visible_, model.intercept_hidden_ = small_weights(dtype)
     model.components_ = np.asfortranarray(W.T)  # the order of memory that its `fit` chooses
     rng = np.random.RandomState(0)  # noqa: NPY002 (what it draws from)
     model._fit(X[next(minibatches)], rng)
-    assert model.components_.dtype == model.h_samples_.dtype == np.float32
+    assert model.components_.dtype == model.h_samples_.dtype == dtype
     return microseconds(step=lambda: model._fit(X[next(minibatches)], rng))
+
+
+def sklearn64_rbm(batch):
+    """The same on float64, which is what its users' arrays are."""
+    return sklearn_rbm(batch, np.float64)
 
 
 def float64_rbm(batch):
