@@ -34,6 +34,16 @@ from companion.widgets import Playground
 
 Playground(seed=0)
 """
+PANELS["gibbs_lab"] = """
+from companion.data import load_mnist, load_weights
+from companion.logistic import LogisticRegression
+from companion.rbm import RBM
+from companion.widgets import GibbsLab
+
+train, valid, test = load_mnist()
+classifier = LogisticRegression(n_epochs=20, random_state=0).fit(*train)
+GibbsLab(RBM.from_parameters(**load_weights("rbm")), test.images, classifier, seed=1)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +172,75 @@ def test_playground_runs_pauses_and_starts_anew(page):
     trained = pixels(plane)
     page.get_by_role("button", name="Reset").click()
     np.testing.assert_array_equal(until_changed(page, plane, trained), start)
+
+
+def test_gibbs_lab_chains_step_run_pause_and_keep_what_is_clamped(page):
+    page.run("gibbs_lab.ipynb")
+    page = page.page
+    pad, tiles = (page.locator(".jp-OutputArea canvas.companion-canvas").nth(i) for i in (0, 1))
+    pad.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+
+    def press(name):
+        page.get_by_role("button", name=name, exact=True).focus()
+        page.keyboard.press("Enter")
+
+    def rest():
+        page.wait_for_timeout(400)
+        return pixels(pad)
+
+    start = rest()
+    np.testing.assert_array_equal(rest(), start, "at rest nothing changes")
+    press("Step")
+    first = until_changed(page, pad, start)
+    press("Reset")
+    np.testing.assert_array_equal(until_changed(page, pad, first), start)
+    press("Step")
+    np.testing.assert_array_equal(until_changed(page, pad, start), first, "the same seed, the same chain")
+
+    box = pad.bounding_box()
+    side = box["width"] / 28
+    page.mouse.move(box["x"] + 8.5 * side, box["y"] + 5.5 * side)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 20.5 * side, box["y"] + 5.5 * side, steps=5)
+    page.mouse.up()
+    painted = rest()
+    clamped = (painted[:, :, 0] == 255) & (painted[:, :, 2] == 59)  # orange
+    assert clamped[5:7, 8:22].all() and clamped.sum() == 28
+    for _ in range(3):
+        before = pixels(pad)
+        press("Step")
+        after = until_changed(page, pad, before)
+        np.testing.assert_array_equal(after[clamped], painted[clamped])
+
+    def frames(seconds):
+        number = "c => Number(c.dataset.frame)"
+        begun = tiles.evaluate(number)
+        page.wait_for_timeout(1000 * seconds)
+        return (tiles.evaluate(number) - begun) / seconds
+
+    rates = {}
+    for chains in (1, 20):
+        slider = page.get_by_role("slider").first
+        slider.focus()
+        page.keyboard.press("Home" if chains == 1 else "End")
+        page.wait_for_timeout(300)
+        press("Run")
+        page.wait_for_timeout(300)
+        rates[chains] = frames(3)
+        press("Run")
+        still = rest()
+        np.testing.assert_array_equal(rest(), still, "pause is at once")
+        np.testing.assert_array_equal(still[clamped], painted[clamped])
+    print(f"\nframes a second in the browser: {rates}")
+    assert min(rates.values()) > 1
+
+    beta = page.get_by_role("slider").nth(1)
+    beta.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    np.testing.assert_array_equal(rest(), still, "a new temperature shows at the next step")
+    press("Step")
+    until_changed(page, pad, still)
+    press("Free all")
+    assert not ((p := rest())[:, :, 0] != p[:, :, 2]).any(), "nothing is clamped any more"

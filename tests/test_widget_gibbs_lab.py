@@ -1,0 +1,164 @@
+"""The Gibbs lab without a kernel: its chains are the machine's, and its controls do what they say."""
+
+import asyncio
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from companion.backend import Noise, generator, to_device, to_numpy
+from companion.data import load_weights
+from companion.rbm import RBM
+from companion.widgets import GibbsLab
+
+
+@pytest.fixture(scope="module")
+def rbm():
+    return RBM.from_parameters(**load_weights("rbm"))
+
+
+@pytest.fixture
+def lab(rbm, rng):
+    return GibbsLab(rbm, (rng.random((5, 784)) < 0.3).astype(np.float32), seed=3)
+
+
+class Parity:
+    """Calls an image with an even number of bright pixels 0, others 1."""
+
+    def predict(self, images):
+        return (images > 0.5).sum(axis=1).astype(int) % 2
+
+
+def row(i, columns, erase=False):
+    return [(i, j, erase) for j in columns]
+
+
+def test_the_chain_is_that_of_the_machine(lab, rbm):
+    """Bit for bit: the panel computes nothing itself."""
+    start = to_numpy(lab.v)
+    rng = generator(3)
+    assert (start == rng.integers(0, 2, (1, 784))).all()
+    lab.step(7)
+    v, means, h = next(islice(rbm.chains(start, Noise(rng)), 6, None))
+    for found, expected in ((lab.v, v), (lab.means, means), (lab.h, h)):
+        np.testing.assert_array_equal(to_numpy(found), to_numpy(expected))
+    assert lab.steps == 7 and len(lab.energies) == 7
+    np.testing.assert_array_equal(lab.energies[-1], to_numpy(rbm.free_energy(v)))
+
+
+def test_the_same_seed_and_the_same_clicks_give_the_same_chains(lab):
+    def play():
+        lab.seed.value = 8
+        lab.n_chains.value = 3
+        lab.reset()
+        lab.step(5)
+        lab.paint(row(9, range(4, 20)))
+        lab.step(5)
+        lab.beta.value = 0.7
+        lab.step(5)
+        frames = [canvas.pixels.copy() for canvas in (lab.pad, lab.tiles, lab.hidden, lab.trace)]
+        lab.free()
+        lab.beta.value = 1
+        return frames
+
+    for first, second in zip(play(), play()):
+        np.testing.assert_array_equal(first, second)
+    lab.seed.value = 9
+    lab.step(5)
+    assert (lab.pad.pixels != play()[0]).any()
+
+
+def test_clamped_pixels_never_change_and_come_free_again(lab):
+    lab.n_chains.value = 4
+    lab.paint(row(5, range(6, 20)))
+    lab.brush.value = "off"
+    lab.paint(row(20, range(6, 20)))
+    on = np.zeros((28, 28), bool)
+    on[5:7, 6:21] = True
+    off = np.roll(on, 15, axis=0)
+    np.testing.assert_array_equal(lab.held.reshape(28, 28), on | off)
+    for _ in range(30):
+        lab.step()
+        v = to_numpy(lab.v).reshape(4, 28, 28)
+        assert (v[:, on] == 1).all() and (v[:, off] == 0).all()
+    frame = lab.pad.pixels
+    assert len(np.unique(frame[on], axis=0)) == len(np.unique(frame[off], axis=0)) == 1, "each in its own colour"
+
+    lab.paint(row(5, range(6, 20), erase=True))
+    np.testing.assert_array_equal(lab.held.reshape(28, 28), off)
+    lab.brush.value = "free"
+    lab.paint(row(20, range(6, 20)))
+    assert not lab.held.any()
+    before = to_numpy(lab.v)
+    lab.step(30)
+    assert (to_numpy(lab.v) != before)[:, on.ravel()].any()
+
+
+def test_painting_stays_on_the_pad(lab):
+    lab.paint([(27, 27, False), (0, 27, False), (27, 0, False)])
+    held = lab.held.reshape(28, 28)
+    assert held.sum() == 5 and held[27, 27] and held[:2, 27].all() and held[27, :2].all()
+
+
+def test_chains_start_where_they_are_told(lab):
+    lab.start.value = "digit"
+    lab.number.value = 2
+    lab.n_chains.value = 3
+    assert (to_numpy(lab.v) == lab.images[2]).all()
+    lab.paint(row(10, range(5, 15)))
+    lab.start.value = "drawing"
+    assert to_numpy(lab.v)[0].sum() == 2 * 11 and not lab.held.any(), "a start is no clamp"
+    assert lab.steps == 0
+
+
+def test_temperature_is_that_of_the_machine(lab, rbm):
+    lab.beta.value = 0.3
+    state, rng = lab.v, lab.noise
+    rng = Noise(np.random.Generator(type(rng._rng.bit_generator)()))
+    rng._rng.bit_generator.state = lab.noise._rng.bit_generator.state
+    rng.renew()
+    lab.step(3)
+    v, *_ = next(islice(rbm.chains(to_device(state), rng, inverse_temperature=0.3), 2, None))
+    np.testing.assert_array_equal(to_numpy(lab.v), to_numpy(v))
+
+
+def test_changes_of_digit_are_counted(rbm, rng):
+    lab = GibbsLab(rbm, rng.random((2, 784)), Parity(), seed=0)
+    lab.n_chains.value = 2
+    labels = []
+    for _ in range(20):
+        lab.step()
+        labels.append(Parity().predict(to_numpy(lab.means)))
+    expected = (np.diff(labels, axis=0) != 0).sum(axis=0)
+    np.testing.assert_array_equal(lab.switches, expected)
+    assert f"{expected.sum()} changes of digit" in lab.said.value
+
+
+def test_runs_pauses_and_leaves_nothing_behind(rbm, rng):
+    async def play():
+        lab = GibbsLab(rbm, rng.random((2, 784)))
+        assert not lab.running
+        lab.play.value = True
+        await asyncio.sleep(0.3)
+        lab.play.value = False
+        assert (steps := lab.steps) > 0 and not lab.running
+        await asyncio.sleep(0.1)
+        assert lab.steps == steps, "pause is at once"
+        lab.play.value = True
+        again = GibbsLab(rbm, rng.random((2, 784)))
+        assert not lab.running and not again.running, "the cell run again leaves one panel, at rest"
+        again.play.value = True
+        again.close()
+        await asyncio.sleep(0.05)
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(play())
+
+
+def test_the_picture_for_pages_without_a_kernel(lab):
+    lab.n_chains.value = 20
+    lab.step(30)
+    bundle, metadata = lab._repr_mimebundle_()
+    assert bundle["image/png"][:4] == b"\x89PNG" and len(metadata["image/png"]["alt"]) > 20
+    picture = np.asarray(lab.picture())
+    assert picture.shape[1] < 1000 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
