@@ -176,8 +176,9 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         with :math:`x = v^\top W + c`. At an inverse temperature :math:`\beta`, energies are multiplied by it.
         """
         v = self._array(v)
-        x = inverse_temperature * (v @ self.W_ + self.hidden_bias_)
-        return inverse_temperature * self._visible_energy(v) - softplus(x).sum(axis=1)
+        with one_thread():
+            x = inverse_temperature * (v @ self.W_ + self.hidden_bias_)
+            return inverse_temperature * self._visible_energy(v) - softplus(x).sum(axis=1)
 
     def _visible_energy(self, v):
         if self.visible == "gaussian":

@@ -1,0 +1,200 @@
+"""Chapter 7: annealed importance sampling, watched: chains on their way from independent pixels to a machine."""
+
+import warnings
+from itertools import groupby, islice
+
+import ipywidgets as widgets
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..backend import Noise, generator, to_device, to_numpy, xp
+from ..functions import bernoulli, sigmoid
+from ..likelihood import TRUSTED, Anneal, _summary, temperature_ladder
+from ..plots import tile_images
+from .canvas import Canvas
+from .panel import Panel, text
+
+__all__ = ["Annealing"]
+
+SHOWN, COLUMNS, SCALE = 20, 5, 2.5  # chains that are shown, in rows of five, enlarged
+SIZE, LEFT, RIGHT = (500, 440), 44, 484  # of the plots in pixels, and where their axes begin and end
+BAR, SIZES, WEIGHTS = (32, 48), (100, 220), (294, 404)  # progress, curve and histogram: top and bottom
+NATS, BINS = (-13, 7), 40  # of the histogram
+FINE, DOUBTFUL = "#0072B2", "#D55E00"
+GREY, PALE, INK = "#9aa5ad", "#dddddd", "#444444"
+
+
+class Annealing(Panel):
+    """Watch annealed importance sampling estimate log Z: a hundred chains, cooled from noise down to a machine.
+
+    Parameters
+    ----------
+    rbm : companion.rbm.RBM
+        With 784 binary visible units.
+    base_bias : array_like (784,), optional
+        Biases of the independent pixels that the chains come from, as in `companion.likelihood.ais`.
+    seed : int
+        The run is that of `companion.likelihood.ais` with this random state.
+    """
+
+    description = (
+        "Twenty of the chains as images, noise at first and digits at the end; beside them how far the inverse "
+        "temperature beta is on its way from 0 to 1, the effective sample size over beta, vermilion where it is below "
+        "20, the estimate of log Z with its standard error, and a histogram of what the single chains say about it."
+    )
+
+    def __init__(self, rbm, base_bias=None, seed=0):
+        self.rbm, self.base_bias = rbm, base_bias
+        layout, style = widgets.Layout(width="270px"), {"description_width": "100px"}
+        common = {"layout": layout, "style": style}
+        counts = [(f"{n:,}", n) for n in (200, 1000, 5000)]
+        self.n = widgets.Dropdown(options=counts, value=1000, description="temperatures", **common)
+        self.n_chains = widgets.Dropdown(options=[20, 100, 250], value=100, description="chains", **common)
+        self.speed = widgets.Dropdown(options=[1, 5, 20, 100], value=5, description="steps a frame", **common)
+        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
+        button = widgets.Layout(width="87px")
+        self.one = widgets.Button(description="Step", layout=button, tooltip="one frame")
+        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause; it ends at beta = 1")
+        self.again = widgets.Button(description="Reset", layout=button, tooltip="begin anew, from the seed")
+        self.said = widgets.HTML(layout=widgets.Layout(width="370px"))
+        self.tiles = Canvas(scale=SCALE, label="Twenty of the chains as images")
+        self.plots = Canvas(scale=1, label="Progress, effective sample size over beta, histogram of the log weights")
+        for control in (self.n, self.n_chains, self.seed):
+            control.observe(lambda _: self.reset(), "value")
+        self.one.on_click(lambda _: self.step())
+        self.play.observe(lambda change: self.run(0.01) if change.new else self.pause(), "value")
+        self.again.on_click(lambda _: self.reset())
+        buttons = widgets.HBox([self.one, self.play, self.again])
+        left = widgets.VBox([self.tiles, self.said, buttons, self.n, self.n_chains, self.speed, self.seed])
+        left.layout.margin = "0 20px 0 0"
+        super().__init__([widgets.HBox([left, self.plots], layout=self.WRAPPED)])
+        self.reset()
+
+    def pause(self):
+        """Stop stepping, at once."""
+        super().pause()
+        if hasattr(self, "play"):
+            self.play.value = False
+
+    def reset(self):
+        """Begin anew at beta = 0: pixels drawn by themselves, random numbers from the seed."""
+        self.pause()
+        noise, n = Noise(generator(self.seed.value)), self.n_chains.value
+        base = self.rbm.visible_bias_ if self.base_bias is None else to_device(self.base_bias, self.rbm.W_.dtype)
+        start = bernoulli(xp.tile(sigmoid(base), (n, 1)), noise)
+        self.anneal = Anneal(self.rbm, start, temperature_ladder(self.n.value), self.base_bias, noise)
+        self.curve = []  # beta and effective sample size after every step
+        self.estimate = self._summarise()
+        self.refresh()
+
+    @property
+    def finished(self):
+        """Whether the chains have arrived at the machine."""
+        return len(self.curve) == len(self.anneal)
+
+    def step(self, steps=None):
+        """Take so many steps down the ladder, by default those of a frame, then draw; at beta = 1 pause."""
+        for _ in islice(self.anneal, steps or self.speed.value):
+            self.estimate = self._summarise()
+            self.curve.append((self.anneal.beta, self.estimate.ess))
+        self.refresh()
+        if self.finished:
+            self.pause()
+
+    def _summarise(self):
+        """Return what the log weights so far say about log Z at the present beta, a `LogPartition`."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the panel warns in its own way
+            return _summary(self.anneal, self.anneal.path.base_log_z, sign=1)
+
+    def refresh(self):
+        """Draw everything anew."""
+        self.tiles.draw(255 * tile_images(to_numpy(self.anneal.v[:SHOWN]), COLUMNS, gap=2, background=1.0))
+        self.plots.draw(self._draw_plots())
+        self.said.value = f"<span style='font-size:15px'>{SHOWN} of {self.n_chains.value} chains · {self._verdict()}</span>"
+
+    def _verdict(self):
+        if self.estimate.ess < TRUSTED:
+            few = f"<b style='color:{DOUBTFUL}'>effective sample size below {TRUSTED}</b>: do not trust the error"
+            return few + (" · arrived" if self.finished else "")
+        return "arrived at the machine" if self.finished else "on their way"
+
+    def _draw_plots(self):
+        image = Image.new("RGB", SIZE, "white")
+        draw, beta = ImageDraw.Draw(image), self.anneal.beta
+        self._draw_progress(image, draw, beta)
+        self._draw_sizes(image, draw)
+        where = "log Z" if self.finished else f"log Z at beta = {beta:.3f}"
+        numbers = f"{where}:  {self.estimate.log_z:.2f} +/- {self.estimate.std_error:.2f} nats"
+        text(image, (LEFT, 244), numbers, 18)
+        self._draw_weights(image, draw)
+        return np.asarray(image)
+
+    def _draw_progress(self, image, draw, beta):
+        text(image, (LEFT, 4), f"beta = {beta:.3f}", 18)
+        text(image, (RIGHT, 6), f"step {len(self.curve):,} of {len(self.anneal):,}", 15, INK, "rt")
+        draw.rectangle((LEFT, BAR[0], RIGHT, BAR[1]), fill="#eeeeee")
+        draw.rectangle((LEFT, BAR[0], _across(beta), BAR[1]), fill=FINE)
+        for rung in self.anneal.betas[:: len(self.anneal) // 50]:  # every fiftieth part of the steps
+            draw.line((_across(rung), BAR[1] - 4, _across(rung), BAR[1]), fill="white" if rung < beta else INK)
+        for mark in (0, 0.25, 0.5, 0.75, 1):
+            draw.line((_across(mark), SIZES[0], _across(mark), SIZES[1]), fill="#eeeeee")
+            text(image, (_across(mark), BAR[1] + 5), f"{mark:g}", 13, INK, "mt")
+
+    def _draw_sizes(self, image, draw):
+        (top, bottom), n = SIZES, self.n_chains.value
+        size = self.estimate.ess
+        text(image, (LEFT, top - 23), "effective sample size", 15, INK)
+        words = f"{size:.1f} of {n}" + (f", below {TRUSTED}" if size < TRUSTED else "")
+        text(image, (RIGHT, top - 24), words, 16, DOUBTFUL if size < TRUSTED else FINE, "rt")
+        height = {value: bottom - value / n * (bottom - top) for value in (0, TRUSTED, n)}
+        for value, y in height.items():
+            draw.line((LEFT, y, RIGHT, y), fill=GREY if value == TRUSTED else PALE)
+            text(image, (LEFT - 6, y), f"{value}", 13, INK, "rm")
+        curve = np.array([(0.0, n), *self.curve])
+        points = np.stack([_across(curve[:, 0]), bottom - curve[:, 1] / n * (bottom - top)], axis=1)
+        pieces = groupby(range(1, len(curve)), key=lambda i: curve[i, 1] < TRUSTED)
+        for doubtful, piece in pieces:
+            piece = list(piece)
+            line = points[piece[0] - 1 : piece[-1] + 1].ravel().tolist()
+            draw.line(line, fill=DOUBTFUL if doubtful else FINE, width=3 if doubtful else 2)
+
+    def _draw_weights(self, image, draw):
+        (top, bottom), (low, high) = WEIGHTS, NATS
+        nats = self.estimate.log_weights - self.estimate.log_z
+        inside = np.clip(nats, low, high - 1e-9)  # what is further out stands in the last bar
+        chains = np.histogram(inside, BINS, NATS)[0] / len(nats)
+        shares = np.histogram(inside, BINS, NATS, weights=np.exp(nats))[0] / len(nats)  # of the sum of all weights
+        full = next(full for full in (0.25, 0.5, 1.01) if max(chains.max(), shares.max()) <= full)
+        width = (RIGHT - LEFT) / BINS
+        for k, (count, share) in enumerate(zip(chains, shares)):
+            x = LEFT + k * width
+            draw.rectangle((x + 1, bottom - count / full * (bottom - top), x + width - 2, bottom), fill=GREY)
+            y = bottom - share / full * (bottom - top)
+            draw.rectangle((x + 4, y, x + width - 5, bottom), fill=FINE)
+        text(image, (LEFT, WEIGHTS[0] - 22), "the chains", 14, "#6d777e")
+        text(image, (LEFT + 86, WEIGHTS[0] - 22), "and their weights", 14, FINE)
+        text(image, (LEFT - 6, top), f"{full:.0%}", 13, INK, "rm")
+        draw.line((LEFT, bottom + 1, RIGHT, bottom + 1), fill=GREY)
+        zero = LEFT - low / (high - low) * (RIGHT - LEFT)
+        draw.line((zero, top, zero, bottom), fill="black")
+        for mark in (-12, -8, -4, 0, 4):
+            x = zero + mark / (high - low) * (RIGHT - LEFT)
+            text(image, (x, bottom + 5), f"{mark:+d}" if mark else "0", 13, INK, "mt")
+        text(image, ((LEFT + RIGHT) / 2, bottom + 20), "log Z by each chain alone, nats from the estimate", 14, INK, "mt")
+
+    def picture(self):
+        """Return chains and plots side by side, a PIL image."""
+        tiles = Image.fromarray(self.tiles.pixels)
+        tiles = tiles.resize((round(SCALE * tiles.width), round(SCALE * tiles.height)), Image.Resampling.NEAREST)
+        image = Image.new("RGB", (tiles.width + SIZE[0] + 40, SIZE[1] + 20), "white")
+        image.paste(tiles, (10, 10))
+        image.paste(Image.fromarray(self.plots.pixels), (tiles.width + 30, 10))
+        words = f"{SHOWN} of {self.n_chains.value} chains, seed {self.seed.value}"
+        text(image, (10, tiles.height + 20), words, 15, INK)
+        return image
+
+
+def _across(beta):
+    """Return where an inverse temperature is on the horizontal axis, in pixels."""
+    return LEFT + beta * (RIGHT - LEFT)
