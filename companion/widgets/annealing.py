@@ -111,7 +111,9 @@ class Annealing(Panel):
         """Draw everything anew."""
         self.tiles.draw(255 * tile_images(to_numpy(self.anneal.v[:SHOWN]), COLUMNS, gap=2, background=1.0))
         self.plots.draw(self._draw_plots())
-        self.said.value = f"<span style='font-size:15px'>{SHOWN} of {self.n_chains.value} chains · {self._verdict()}</span>"
+        self.said.value = (
+            f"<span style='font-size:15px'>{SHOWN} of {self.n_chains.value} chains · {self._verdict()}</span>"
+        )
 
     def _verdict(self):
         if self.estimate.ess < TRUSTED:
@@ -181,7 +183,9 @@ class Annealing(Panel):
         for mark in (-12, -8, -4, 0, 4):
             x = zero + mark / (high - low) * (RIGHT - LEFT)
             text(image, (x, bottom + 5), f"{mark:+d}" if mark else "0", 13, INK, "mt")
-        text(image, ((LEFT + RIGHT) / 2, bottom + 20), "log Z by each chain alone, nats from the estimate", 14, INK, "mt")
+        text(
+            image, ((LEFT + RIGHT) / 2, bottom + 20), "log Z by each chain alone, nats from the estimate", 14, INK, "mt"
+        )
 
     def picture(self):
         """Return chains and plots side by side, a PIL image."""

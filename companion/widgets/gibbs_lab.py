@@ -11,7 +11,7 @@ from .panel import Panel, text
 
 __all__ = ["GibbsLab"]
 
-TRACE = (300, 96)
+TRACE = (250, 96)
 REMEMBERED = 300  # steps in the trace of the free energy
 ON, OFF = (255, 176, 59), (20, 70, 140)  # clamped pixels: on, off
 FIRST, OTHERS = "#D55E00", "#b8c4cc"
@@ -43,27 +43,29 @@ class GibbsLab(Panel):
     def __init__(self, rbm, images, classifier=None, seed=0):
         self.rbm, self.images, self.classifier = rbm, images, classifier
         self.held, self.painted = np.zeros(784, bool), np.zeros(784, np.float32)
-        layout, style = widgets.Layout(width="270px"), {"description_width": "95px"}
-        common = {"layout": layout, "style": style}
+        layout, style = widgets.Layout(width="250px"), {"description_width": "90px"}
+        common, narrow = {"layout": layout, "style": style}, {"description_width": "44px"}
         self.start = widgets.Dropdown(options=["noise", "digit", "drawing"], description="start from", **common)
         self.number = widgets.BoundedIntText(0, 0, len(images) - 1, description="digit no.", **common)
         self.brush = widgets.ToggleButtons(
-            options=["on", "off", "free"], description="brush", style=style | {"button_width": "48px"}
+            options=["on", "off", "free"], description="brush", style=narrow | {"button_width": "50px"}
         )
         self.n_chains = widgets.IntSlider(1, 1, 20, description="chains", **common)
         self.beta = widgets.FloatSlider(1, min=0.2, max=2, step=0.05, description="inverse temp.", **common)
         self.speed = widgets.Dropdown(options=[1, 5, 20, 100], description="steps a frame", **common)
         self.shown = widgets.ToggleButtons(
-            options=["p(v|h)", "v"], description="show", style=style | {"button_width": "74px"}
+            options=["p(v|h)", "v"], description="show", style=narrow | {"button_width": "80px"}
         )
         self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        button = widgets.Layout(width="64px")
+        button = widgets.Layout(width="58px")
         self.one = widgets.Button(description="Step", layout=button, tooltip="one frame")
         self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause")
         self.again = widgets.Button(description="Reset", layout=button, tooltip="begin anew, from the seed")
-        self.release = widgets.Button(description="Free all", layout=button, tooltip="no pixel is clamped any more")
-        self.said = widgets.HTML(layout=widgets.Layout(width="300px"))
-        self.pad = Canvas(scale=10, paintable=True, label="The first chain, 28 by 28 pixels: paint to clamp pixels")
+        self.release = widgets.Button(
+            description="Free all", layout=widgets.Layout(width="74px"), tooltip="no pixel is clamped any more"
+        )
+        self.said = widgets.HTML(layout=widgets.Layout(width="260px"))
+        self.pad = Canvas(scale=9, paintable=True, label="The first chain, 28 by 28 pixels: paint to clamp pixels")
         self.tiles = Canvas(scale=3, label="All chains")
         self.hidden = Canvas(scale=8, label="Hidden units of the first chain: white is on")
         self.trace = Canvas(scale=1, label="Free energy of the chains over the steps")
@@ -81,7 +83,7 @@ class GibbsLab(Panel):
         middle = widgets.VBox([self.tiles, self.said])
         controls = [self.start, self.number, self.n_chains, self.beta, self.speed, self.seed]
         right = widgets.VBox([*controls, self.hidden, self.trace])
-        left.layout.margin = middle.layout.margin = "0 20px 0 0"
+        left.layout.margin = middle.layout.margin = "0 16px 0 0"
         super().__init__([widgets.HBox([left, middle, right], layout=self.WRAPPED)])
         self.reset()
 
@@ -153,14 +155,14 @@ class GibbsLab(Panel):
         first[self.held] = np.where(self.painted[self.held, None] > 0, ON, OFF)
         self.pad.draw(first.reshape(28, 28, 3))
         self.tiles.draw(255 * tile_images(images, 4 if len(images) > 1 else 1, gap=2, background=1.0))
-        self.tiles.scale = 2.5 if len(images) > 1 else 10.0
+        self.tiles.scale = 2.2 if len(images) > 1 else 9.0
         n_hidden = self.rbm.W_.shape[1]
         grid = np.zeros(-(-n_hidden // 25) * 25, np.float32)
         if self.h is not None:
             grid[:n_hidden] = to_numpy(self.h[0])
         self.hidden.draw(255 * grid.reshape(-1, 25))
         self.trace.draw(self._draw_trace())
-        self.said.value = f"<span style='font-size:15px'>{self._words()}</span>"
+        self.said.value = f"<span style='font-size:15px; line-height:1.4'>{self._words()}</span>"
 
     def _words(self):
         words = f"step {self.steps:,}"
@@ -168,7 +170,7 @@ class GibbsLab(Panel):
             words += f" · free energy {self.energies[-1].mean():.0f} nats"
         if self.digits is not None:
             rows = [" ".join(map(str, self.digits[i : i + 4])) for i in range(0, len(self.digits), 4)]
-            words += f"<br>looks like {' · '.join(rows)}<br>{self.switches.sum()} changes of digit"
+            words += f"<br>looks like {'<br>'.join(['', *rows])}<br>{self.switches.sum()} changes of digit"
         return words
 
     def _draw_trace(self):
@@ -188,18 +190,18 @@ class GibbsLab(Panel):
 
     def picture(self):
         """Return first chain, all chains, hidden units and trace, a PIL image."""
-        pad = Image.fromarray(self.pad.pixels).resize((280, 280), Image.Resampling.NEAREST)
+        pad = Image.fromarray(self.pad.pixels).resize((252, 252), Image.Resampling.NEAREST)
         scale = self.tiles.scale
         tiles = Image.fromarray(self.tiles.pixels)
         tiles = tiles.resize((round(tiles.width * scale), round(tiles.height * scale)), Image.Resampling.NEAREST)
         hidden = Image.fromarray(self.hidden.pixels)
         hidden = hidden.resize((8 * hidden.width, 8 * hidden.height), Image.Resampling.NEAREST)
         trace = Image.fromarray(self.trace.pixels)
-        height = max(320, tiles.height + 20, hidden.height + trace.height + 30)
-        image = Image.new("RGB", (280 + tiles.width + max(hidden.width, trace.width) + 60, height), "white")
+        height = max(300, tiles.height + 20, hidden.height + trace.height + 30)
+        image = Image.new("RGB", (252 + tiles.width + max(hidden.width, trace.width) + 60, height), "white")
         image.paste(pad, (10, 10))
-        image.paste(tiles, (300, 10))
-        image.paste(hidden, (320 + tiles.width, 10))
-        image.paste(trace, (320 + tiles.width, 20 + hidden.height))
-        text(image, (10, 296), f"step {self.steps:,}", 16, "#444444")
+        image.paste(tiles, (282, 10))
+        image.paste(hidden, (312 + tiles.width, 10))
+        image.paste(trace, (312 + tiles.width, 20 + hidden.height))
+        text(image, (10, 270), f"step {self.steps:,}", 16, "#444444")
         return image
