@@ -1,0 +1,46 @@
+"""The figures that lay images out: every pixel where it belongs, whatever the names beside it."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from companion import plots
+
+
+def pixels(fig):
+    return np.asarray(Image.open(io.BytesIO(plots.png(fig, dpi=100))).convert("L"))
+
+
+def test_tiles_are_laid_out_row_by_row():
+    images = np.arange(5, dtype=np.float32)[:, None] * np.ones(6, np.float32)
+    tiles = plots.tile_images(images, columns=2, shape=(2, 3), gap=1, background=9)
+    assert tiles.shape == (8, 7)
+    for k in range(5):
+        row, column = 3 * (k // 2), 4 * (k % 2)
+        assert (tiles[row : row + 2, column : column + 3] == k).all()
+    assert (tiles[2] == 9).all() and (tiles[:, 3] == 9).all() and (tiles[6:, 4:] == 9).all()
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a name that is rather long", "b")])
+def test_strips_show_all_images_in_one_size_and_the_whole_name(names):
+    black, white = np.zeros((4, 784), np.float32), np.ones((8, 784), np.float32)
+    fig = plots.image_strips(dict(zip(names, (black, white))), columns=4)
+    first, second = (axis.get_window_extent() for axis in fig.axes)
+    assert first.width == pytest.approx(second.width)
+    assert second.height == pytest.approx(2 * first.height, rel=0.06), "eight images, four in a line"
+    assert first.width / first.height == pytest.approx(4, rel=0.06), "pixels are square"
+    fig.canvas.draw()
+    for name in fig.texts:
+        box = name.get_window_extent()
+        assert box.x0 >= 0 and box.x1 < first.x0, "beside the images, inside the figure"
+    assert (pixels(fig)[:, int(first.x0) + 5 :] < 50).any()
+
+
+def test_strips_take_integers_and_signed_values():
+    strips = {"integers": np.eye(28, dtype=int).reshape(1, 784), "signed": -np.ones((1, 784))}
+    with np.errstate(all="raise"):
+        fig = plots.image_strips(strips, columns=1, limit=1)
+    for axis in fig.axes:
+        assert axis.images[0].get_clim() == (-1, 1)
