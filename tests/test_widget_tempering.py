@@ -1,0 +1,189 @@
+"""Parallel tempering, watched, without a kernel: the chains are the book's, swaps and changes of digit are real."""
+
+import asyncio
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from companion.backend import Noise, generator, to_device, to_numpy, xp
+from companion.functions import bernoulli, sigmoid
+from companion.likelihood import ParallelTempering
+from companion.rbm import RBM
+from companion.widgets.tempering import REPLICAS, ROW, Tempering
+
+
+@pytest.fixture(scope="module")
+def rbm():
+    rng = np.random.default_rng(0)
+    W, b, c = 0.15 * rng.standard_normal((784, 6)), rng.standard_normal(784) - 2, rng.standard_normal(6)
+    return RBM.from_parameters(W.astype(np.float32), b.astype(np.float32), c.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def base():
+    return np.linspace(-3, 0, 784, dtype=np.float32)
+
+
+class Parity:
+    """Calls an image with an even number of bright pixels 0, others 1."""
+
+    def predict(self, images):
+        return (images > 0.5).sum(axis=1).astype(int) % 2
+
+
+class Script:
+    """Reads its answers from a list: one row for each time that it is asked."""
+
+    def __init__(self, rows):
+        self.rows = iter(rows)
+
+    def predict(self, images):
+        row = np.array(next(self.rows))
+        assert len(row) == len(images)
+        return row
+
+
+@pytest.fixture
+def panel(rbm, base):
+    panel = Tempering(rbm, Parity(), base, seed=4)
+    yield panel
+    panel.close()
+
+
+def frames(panel):
+    return [canvas.pixels.copy() for canvas in (panel.ladder, panel.trace)]
+
+
+def test_both_kinds_of_chains_are_those_of_the_book(panel, rbm, base):
+    """Bit for bit, and from one start: the panel computes nothing itself."""
+    first, second = generator(4).spawn(2)
+    noise = Noise(first)
+    start = bernoulli(sigmoid(to_device(base))[None], noise)
+    for v in (*panel.tempering.v[:, 0], *panel.plain):
+        np.testing.assert_array_equal(to_numpy(v), to_numpy(start[0]))
+    panel.step(25)
+    tempering = next(islice(ParallelTempering(rbm, start, np.linspace(1, 0.8, 6), base, noise), 24, None))
+    plain = next(islice(rbm.chains(xp.repeat(start, 6, axis=0), Noise(second)), 24, None))[0]
+    np.testing.assert_array_equal(to_numpy(panel.tempering.v), to_numpy(tempering.v))
+    np.testing.assert_array_equal(panel.tempering.swap_rates, tempering.swap_rates)
+    np.testing.assert_array_equal(to_numpy(panel.plain), to_numpy(plain))
+
+
+def test_one_seed_is_one_run_in_steps_of_any_size(panel):
+    panel.step(37)
+    together = frames(panel), panel.switches
+    panel.again.click()
+    assert panel.steps == 0 and not panel.switches.any()
+    for panel.speed.value in (20, 5, 5, 5, 1, 1):
+        panel.one.click()
+    np.testing.assert_array_equal(panel.switches, together[1])
+    for now, before in zip(frames(panel), together[0]):
+        np.testing.assert_array_equal(now, before)
+    panel.seed.value = 5
+    panel.step(37)
+    assert any((a != b).any() for a, b in zip(frames(panel), together[0]))
+
+
+def test_the_swaps_are_those_that_happened(panel):
+    """Applied to the replicas before a step they give those after it; the rates count them, and are the model's."""
+    counts, previous = np.zeros(5), np.arange(6)
+    for step in range(60):
+        panel.step(1)
+        replicas = to_numpy(panel.tempering.replica[:, 0])
+        assert sorted(replicas) == list(range(6))
+        for cold, hot in panel.swaps:
+            assert hot == cold + 1 and cold % 2 == step % 2, "neighbours, even and odd ones in turn"
+            previous[[cold, hot]] = previous[[hot, cold]]
+            counts[cold] += 1
+        np.testing.assert_array_equal(previous, replicas)
+    np.testing.assert_allclose(panel.tempering.swap_rates, counts / 30)
+    assert counts.any()
+
+
+def test_each_row_has_the_colour_of_its_replica(panel):
+    panel.step(11)
+    top = panel.ladder.pixels.shape[0] - 6 * ROW
+    for k, replica in enumerate(to_numpy(panel.tempering.replica[:, 0])):
+        expected = [int(REPLICAS[replica][i : i + 2], 16) for i in (1, 3, 5)]
+        found = panel.ladder.pixels[top + ROW * k + ROW // 2, 338 - 8]  # in the disc, beside its number
+        np.testing.assert_array_equal(found, expected)
+        tile = panel.ladder.pixels[top + ROW * k + 2 : top + ROW * k + 58 : 2, 356 : 356 + 56 : 2, 0]
+        np.testing.assert_array_equal(tile, 255 * to_numpy(panel.tempering.v[k, 0]).reshape(28, 28))
+
+
+def test_changes_of_digit_at_beta_1_are_counted(rbm, base):
+    """Two temperatures, so the answers are: coldest, hottest, plain, plain. The hottest does not count."""
+    first = [[0] * 12]  # the panel begins with six temperatures
+    made_up = [[3, 0, 5, 5], [3, 1, 5, 7], [8, 2, 5, 5], [8, 3, 5, 5], [3, 4, 5, 9]]
+    panel = Tempering(rbm, Script(first + made_up), base)
+    panel.n.value = 2
+    panel.step(4)
+    assert panel.switches.tolist() == [2, 0, 3]
+    np.testing.assert_array_equal(panel.digits, made_up)
+
+
+def test_changes_of_digit_are_those_of_the_chains(panel):
+    labels = []
+    for _ in range(30):
+        panel.step()
+        labels.append(Parity().predict(to_numpy(xp.concatenate([panel.tempering.v[:1, 0], panel.plain]))))
+    start = Parity().predict(
+        to_numpy(bernoulli(sigmoid(to_device(panel.base_bias))[None], Noise(generator(4).spawn(1)[0])))
+    )
+    path = np.concatenate([np.repeat(start, 7)[None], labels])
+    np.testing.assert_array_equal(panel.switches, (path[1:] != path[:-1]).sum(axis=0))
+
+
+def test_old_steps_are_forgotten_and_counts_kept(panel):
+    panel.step(350)
+    assert len(panel.digits) == 301 and len(panel.travels) == 41
+    assert panel.switches[0] > 0 and panel.steps == 350
+
+
+@pytest.mark.parametrize(("control", "value"), [("n", 8), ("n", 2), ("hottest", 0.5), ("seed", 9)])
+def test_it_begins_anew_when_the_problem_changes(panel, control, value):
+    panel.step(5)
+    getattr(panel, control).value = value
+    assert panel.steps == 0 and panel.swaps == [] and len(panel.plain) == panel.n.value
+    np.testing.assert_allclose(
+        to_numpy(panel.tempering.betas).ravel(), np.linspace(1, panel.hottest.value, panel.n.value)
+    )
+    panel.step(5)
+
+
+def test_without_a_classifier_it_counts_nothing(rbm):
+    panel = Tempering(rbm)
+    panel.step(5)
+    assert panel.digits == [] and not panel.switches.any() and panel.picture().width < 620
+
+
+def test_runs_pauses_and_leaves_nothing_behind(rbm, base):
+    async def play():
+        panel = Tempering(rbm, Parity(), base)
+        assert not panel.running
+        panel.play.value = True
+        await asyncio.sleep(0.2)
+        panel.play.value = False
+        assert (steps := panel.steps) > 0 and not panel.running
+        await asyncio.sleep(0.1)
+        assert panel.steps == steps, "a pause is at once"
+        panel.play.value = True
+        again = Tempering(rbm, Parity(), base)
+        assert not panel.running and not again.running, "the cell run again leaves one panel, at rest"
+        again.play.value = True
+        again.close()
+        await asyncio.sleep(0.05)
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(play())
+
+
+def test_the_picture_for_pages_without_a_kernel(panel):
+    for n in (2, 8):
+        panel.n.value = n
+        panel.step(30)
+        bundle, metadata = panel._repr_mimebundle_()
+        assert bundle["image/png"][:4] == b"\x89PNG" and len(metadata["image/png"]["alt"]) > 20
+        picture = np.asarray(panel.picture())
+        assert picture.shape[1] < 1000 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
