@@ -19,7 +19,7 @@ __all__ = ["Annealing"]
 SHOWN, COLUMNS, SCALE = 20, 5, 2.5  # chains that are shown, in rows of five, enlarged
 SIZE, LEFT, RIGHT = (500, 440), 44, 484  # of the plots in pixels, and where their axes begin and end
 BAR, SIZES, WEIGHTS = (32, 48), (100, 220), (294, 404)  # progress, curve and histogram: top and bottom
-NATS, BINS = (-13, 7), 40  # of the histogram
+NATS, BINS = (-13.25, 6.75), 40  # of the histogram; one of its bars stands over 0
 FINE, DOUBTFUL = "#0072B2", "#D55E00"
 GREY, PALE, INK = "#9aa5ad", "#dddddd", "#444444"
 
@@ -65,7 +65,7 @@ class Annealing(Panel):
         self.play.observe(lambda change: self.run(0.01) if change.new else self.pause(), "value")
         self.again.on_click(lambda _: self.reset())
         buttons = widgets.HBox([self.one, self.play, self.again])
-        left = widgets.VBox([self.tiles, self.said, buttons, self.n, self.n_chains, self.speed, self.seed])
+        left = widgets.VBox([self.tiles, buttons, self.n, self.n_chains, self.speed, self.seed, self.said])
         left.layout.margin = "0 20px 0 0"
         super().__init__([widgets.HBox([left, self.plots], layout=self.WRAPPED)])
         self.reset()
@@ -78,7 +78,6 @@ class Annealing(Panel):
 
     def reset(self):
         """Begin anew at beta = 0: pixels drawn by themselves, random numbers from the seed."""
-        self.pause()
         noise, n = Noise(generator(self.seed.value)), self.n_chains.value
         base = self.rbm.visible_bias_ if self.base_bias is None else to_device(self.base_bias, self.rbm.W_.dtype)
         start = bernoulli(xp.tile(sigmoid(base), (n, 1)), noise)
@@ -167,15 +166,16 @@ class Annealing(Panel):
         inside = np.clip(nats, low, high - 1e-9)  # what is further out stands in the last bar
         chains = np.histogram(inside, BINS, NATS)[0] / len(nats)
         shares = np.histogram(inside, BINS, NATS, weights=np.exp(nats))[0] / len(nats)  # of the sum of all weights
-        full = next(full for full in (0.25, 0.5, 1.01) if max(chains.max(), shares.max()) <= full)
+        full = next(full for full in (0.25, 0.5, 1) if max(chains.max(), shares.max()) <= full + 1e-6)
         width = (RIGHT - LEFT) / BINS
         for k, (count, share) in enumerate(zip(chains, shares)):
             x = LEFT + k * width
-            draw.rectangle((x + 1, bottom - count / full * (bottom - top), x + width - 2, bottom), fill=GREY)
-            y = bottom - share / full * (bottom - top)
-            draw.rectangle((x + 4, y, x + width - 5, bottom), fill=FINE)
-        text(image, (LEFT, WEIGHTS[0] - 22), "the chains", 14, "#6d777e")
-        text(image, (LEFT + 86, WEIGHTS[0] - 22), "and their weights", 14, FINE)
+            for value, inset, color in ((count, 1, GREY), (share, 4, FINE)):
+                if value:
+                    y = bottom - value / full * (bottom - top)
+                    draw.rectangle((x + inset, y, x + width - inset - 1, bottom), fill=color)
+        text(image, (LEFT, top - 24), "grey: share of the chains", 14, INK)
+        text(image, (LEFT + 178, top - 24), "blue: share of the weights", 14, FINE)
         text(image, (LEFT - 6, top), f"{full:.0%}", 13, INK, "rm")
         draw.line((LEFT, bottom + 1, RIGHT, bottom + 1), fill=GREY)
         zero = LEFT - low / (high - low) * (RIGHT - LEFT)
@@ -183,9 +183,8 @@ class Annealing(Panel):
         for mark in (-12, -8, -4, 0, 4):
             x = zero + mark / (high - low) * (RIGHT - LEFT)
             text(image, (x, bottom + 5), f"{mark:+d}" if mark else "0", 13, INK, "mt")
-        text(
-            image, ((LEFT + RIGHT) / 2, bottom + 20), "log Z by each chain alone, nats from the estimate", 14, INK, "mt"
-        )
+        words = "log Z by each chain alone, nats from the estimate"
+        text(image, ((LEFT + RIGHT) / 2, bottom + 20), words, 14, INK, "mt")
 
     def picture(self):
         """Return chains and plots side by side, a PIL image."""

@@ -1,0 +1,219 @@
+"""Chapter 7: parallel tempering, watched: chains at several temperatures that trade places, beside plain ones."""
+
+import ipywidgets as widgets
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..backend import Noise, generator, one_thread, to_device, to_numpy, xp
+from ..functions import bernoulli, sigmoid
+from ..likelihood import ParallelTempering
+from ..plots import COLORS
+from .canvas import Canvas
+from .panel import Panel, text
+
+__all__ = ["Tempering"]
+
+ROW, HEAD, TILE = 60, 44, 56  # pixels: a temperature, the head above them, an image of twice 28
+TRAVELS, CROSSING, TILES, PLAIN, WIDTH = (66, 262), (262, 338), 356, 472, 560  # columns of the ladder
+TRACE, STRIP, TRACE_LEFT, DIGIT = (300, 250), 128, 26, 10  # of the digits: strips, a digit's height
+REMEMBERED, TRAVELLED = 300, 40  # steps in the traces of the digit, and in the paths of the replicas
+TEMPERED, GIBBS = COLORS[0], COLORS[1]
+REPLICAS = [*COLORS, "#8a8a8a"]  # a colour for each replica; its number for who cannot tell them apart
+NUMBERS = ["white", "white", "white", "black", "black", "black", "white", "black"]  # on these
+INK, GREY, PALE = "#444444", "#6d777e", "#dddddd"
+
+
+class Tempering(Panel):
+    """Watch parallel tempering: one chain at each of several temperatures, and as many plain ones at beta = 1.
+
+    All begin at the same image, drawn with every pixel by itself. A step of tempering costs as much as one of all plain
+    chains together.
+
+    Parameters
+    ----------
+    rbm : companion.rbm.RBM
+        With 784 binary visible units.
+    classifier : estimator, optional
+        Says which digit an image is; changes of it are counted at beta = 1, with tempering and without.
+    base_bias : array_like (784,), optional
+        As in `companion.likelihood.ParallelTempering`.
+    seed : int
+        The same seed gives the same chains.
+    """
+
+    description = (
+        "One row for each inverse temperature, coldest on top: the paths on which numbered replicas came there, the "
+        "trades of the last step as crossing lines, how often neighbours trade, and the present image. Beside them as "
+        "many plain Gibbs chains, and the digit over the steps with tempering and without, its changes counted."
+    )
+
+    def __init__(self, rbm, classifier=None, base_bias=None, seed=0):
+        self.rbm, self.classifier, self.base_bias = rbm, classifier, base_bias
+        layout, style = widgets.Layout(width="300px"), {"description_width": "100px"}
+        common = {"layout": layout, "style": style}
+        self.n = widgets.IntSlider(6, 2, 8, description="temperatures", **common)
+        self.hottest = widgets.FloatSlider(0.8, min=0.5, max=0.95, step=0.05, description="lowest beta", **common)
+        self.speed = widgets.Dropdown(options=[1, 5, 20, 100], description="steps a frame", **common)
+        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
+        button = widgets.Layout(width="97px")
+        self.one = widgets.Button(description="Step", layout=button, tooltip="one frame")
+        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause")
+        self.again = widgets.Button(description="Reset", layout=button, tooltip="begin anew, from the seed")
+        self.said = widgets.HTML(layout=layout)
+        self.ladder = Canvas(scale=1, label="Chains by temperature, their trades, and plain chains")
+        self.trace = Canvas(scale=1, label="The digit at beta = 1 over the steps, with tempering and without")
+        for control in (self.n, self.hottest, self.seed):
+            control.observe(lambda _: self.reset(), "value")
+        self.one.on_click(lambda _: self.step())
+        self.play.observe(lambda change: self.run() if change.new else self.pause(), "value")
+        self.again.on_click(lambda _: self.reset())
+        controls = [self.n, self.hottest, self.speed, self.seed, widgets.HBox([self.one, self.play, self.again])]
+        right = widgets.VBox([*controls, self.said, *([self.trace] if classifier is not None else [])])
+        self.ladder.layout.margin = "0 20px 0 0"
+        super().__init__([widgets.HBox([self.ladder, right], layout=self.WRAPPED)])
+        self.reset()
+
+    def pause(self):
+        """Stop stepping, at once."""
+        super().pause()
+        if hasattr(self, "play"):
+            self.play.value = False
+
+    def reset(self):
+        """Begin anew, all chains at one image; two streams of random numbers from the seed."""
+        n, (first, second) = self.n.value, generator(self.seed.value).spawn(2)
+        noise = Noise(first)
+        base = self.rbm.visible_bias_ if self.base_bias is None else to_device(self.base_bias, self.rbm.W_.dtype)
+        start = bernoulli(sigmoid(base)[None], noise)
+        betas = np.linspace(1, self.hottest.value, n)
+        self.tempering = ParallelTempering(self.rbm, start, betas, self.base_bias, noise)
+        self.plain = xp.repeat(start, n, axis=0)
+        self.chains = self.rbm.chains(self.plain, Noise(second))
+        self.betas, self.steps = betas, 0
+        self.travels = [self._replicas()]  # which replica is at which temperature, after every step
+        self.digits = [self._classify()] if self.classifier is not None else []
+        self.switches = np.zeros(1 + n, int)  # of the coldest chain, and of the plain ones
+        self.refresh()
+
+    def step(self, steps=None):
+        """Take so many steps, by default those of a frame, then draw."""
+        for _ in range(steps or self.speed.value):
+            next(self.tempering)
+            self.plain, _, _ = next(self.chains)
+            self.steps += 1
+            self.travels.append(self._replicas())
+            if self.classifier is not None:
+                self.digits.append(self._classify())
+                self.switches += self._cold(self.digits[-1]) != self._cold(self.digits[-2])
+        del self.travels[: -TRAVELLED - 1], self.digits[: -REMEMBERED - 1]
+        self.refresh()
+
+    def _replicas(self):
+        return to_numpy(self.tempering.replica[:, 0]).copy()  # the next step changes it in place
+
+    def _classify(self):
+        """Return the digits of all chains: those of every temperature, then the plain ones."""
+        with one_thread():
+            return self.classifier.predict(to_numpy(xp.concatenate([self.tempering.v[:, 0], self.plain])))
+
+    def _cold(self, digits):
+        """Of all digits, those at beta = 1: the coldest chain's, then those of the plain chains."""
+        return np.append(digits[:1], digits[self.n.value :])
+
+    @property
+    def swaps(self):
+        """Pairs (colder, hotter) of rows that traded places in the last step."""
+        if not self.steps:
+            return []
+        before, after = self.travels[-2:]
+        return [(k, k + 1) for k in range(self.n.value - 1) if after[k] == before[k + 1] and after[k + 1] == before[k]]
+
+    def refresh(self):
+        """Draw everything anew."""
+        self.ladder.draw(self._draw_ladder())
+        self.trace.draw(self._draw_trace())
+        words = f"step {self.steps:,} · {len(self.swaps)} trades in the last"
+        self.said.value = f"<span style='font-size:15px'>{words}</span>"
+
+    def _draw_ladder(self):
+        n = self.n.value
+        image = Image.new("RGB", (WIDTH, HEAD + n * ROW), "white")
+        draw = ImageDraw.Draw(image)
+        digits = self.digits[-1] if self.digits else [""] * (2 * n)
+        heads = ((TRAVELS[0], f"the last {TRAVELLED} steps"), (CROSSING[0] + 8, "trades"), (TILES, "tempering"))
+        text(image, (0, 4), "beta", 15, INK)
+        for x, words in (*heads, (PLAIN, "plain")):
+            text(image, (x, 4), words, 15, TEMPERED if x == TILES else GIBBS if x == PLAIN else INK)
+        text(image, (0, 22), "accepted", 13, GREY)
+        text(image, (PLAIN, 22), "beta = 1", 13, INK)
+        for k, y in enumerate(_row(np.arange(n))):
+            text(image, (0, y), f"{self.betas[k]:.3g}", 16, anchor="lm")
+            for x, v, digit in ((TILES, self.tempering.v[k, 0], digits[k]), (PLAIN, self.plain[k], digits[n + k])):
+                tile = Image.fromarray(np.uint8(255 * to_numpy(v).reshape(28, 28)))
+                image.paste(tile.resize((TILE, TILE), Image.Resampling.NEAREST), (x, int(y) - TILE // 2))
+                text(image, (x + TILE + 6, y), f"{digit}", 18, INK, "lm")
+        for x, color in ((TILES, TEMPERED), (PLAIN, GIBBS)):  # around the two chains whose digits are traced
+            draw.rectangle((x - 2, HEAD, x + TILE + 1, HEAD + TILE + 3), outline=color, width=2)
+        self._draw_travels(draw)
+        for k, rate in enumerate(self.tempering.swap_rates):
+            if np.isfinite(rate):
+                text(image, (0, _row(k + 0.5)), f"{rate:.0%}", 13, GREY, "lm")
+                draw.line((34, _row(k) + 12, 34, _row(k + 1) - 12), fill=PALE)
+        for k, replica in enumerate(self.travels[-1]):
+            x, y = CROSSING[1], _row(k)
+            draw.ellipse((x - 11, y - 11, x + 11, y + 11), fill=REPLICAS[replica])
+            text(image, (x, y), f"{replica + 1}", 14, NUMBERS[replica], "mm")
+        return np.asarray(image)
+
+    def _draw_travels(self, draw):
+        """The path of every replica over the steps, and the last step again, large."""
+        places = np.argsort(self.travels, axis=1)  # (steps, replicas): the row that each one is in
+        ends = np.linspace(*TRAVELS, TRAVELLED)[-len(places) + 1 :] if len(places) > 1 else []
+        earlier = _row(places[:-1])
+        for replica, color in enumerate(REPLICAS[: self.n.value]):
+            if len(ends) > 1:
+                draw.line(np.stack([ends, earlier[:, replica]], axis=1).ravel().tolist(), fill=color, width=2)
+            before, now = _row(places[-2:, replica])[[0, -1]]
+            line = (CROSSING[0], before, CROSSING[0] + 12, before, CROSSING[1] - 20, now, CROSSING[1], now)
+            draw.line(line, fill=color, width=4, joint="curve")
+
+    def _draw_trace(self):
+        image = Image.new("RGB", TRACE, "white")
+        if not self.digits:
+            return np.asarray(image)
+        draw, n = ImageDraw.Draw(image), self.n.value
+        cold = np.array([self._cold(digits) for digits in self.digits])
+        each = self.switches[1:].mean()
+        lines = (
+            (cold[:, 0], TEMPERED, f"tempering, beta = 1: {self.switches[0]:,} changes of digit"),
+            (cold[:, 1], GIBBS, f"plain: {each:,.1f} changes a chain, {self.switches[1:].sum():,} in all {n}"),
+        )
+        for top, (digits, color, words) in zip((0, STRIP), lines):
+            text(image, (0, top + 2), words, 15, color)
+            zero = top + 24 + 9 * DIGIT
+            for digit in range(0, 10, 3):
+                y = zero - DIGIT * digit
+                draw.line((TRACE_LEFT, y, TRACE[0], y), fill="#e8e8e8")
+                text(image, (TRACE_LEFT - 8, y), f"{digit}", 13, INK, "rm")
+            x = TRACE_LEFT + np.arange(len(digits)) * (TRACE[0] - 1 - TRACE_LEFT) / REMEMBERED
+            y = zero - DIGIT * digits
+            if len(digits) > 1:  # steps, not slopes: a digit is kept until it changes
+                path = np.stack([np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]], axis=1)
+                draw.line(path.ravel().tolist(), fill=color, width=2)
+        return np.asarray(image)
+
+    def picture(self):
+        """Return chains and traces, a PIL image."""
+        parts = [self.ladder, self.trace] if self.digits else [self.ladder]
+        parts = [Image.fromarray(part.pixels) for part in parts]
+        size = sum(part.width + 20 for part in parts), max(part.height for part in parts) + 44
+        image = Image.new("RGB", size, "white")
+        for k, part in enumerate(parts):
+            image.paste(part, (10 + k * (WIDTH + 20), 10))
+        text(image, (10, size[1] - 26), f"step {self.steps:,}, seed {self.seed.value}", 15, INK)
+        return image
+
+
+def _row(k):
+    """Return the height of the middle of row k, in pixels."""
+    return HEAD + ROW * (k + 0.5)
