@@ -1,0 +1,248 @@
+r"""The deep belief network: restricted Boltzmann machines, each on the codes of the one below.
+
+.. math:: p(v, h^{(1)}, \dots, h^{(L)}) = p(v \mid h^{(1)})\, \cdots\, p(h^{(L-2)} \mid h^{(L-1)})\;
+          p(h^{(L-1)}, h^{(L)})
+
+The two layers on top are a restricted Boltzmann machine; below, every layer is drawn given the one above. Read upwards,
+and with a softmax on top, the same weights are a network that classifies.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+from sklearn.utils.validation import check_consistent_length
+
+from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
+from .functions import bernoulli, sigmoid, softplus
+from .likelihood import LogLikelihood
+from .pretraining import PretrainedMLP
+from .rbm import RBM
+
+__all__ = ["DBN"]
+
+
+class DBN(PretrainedMLP):
+    r"""A deep belief network: pretrained layer by layer, fine-tuned as a classifier, or left to dream.
+
+    Sources: Hinton, Osindero and Teh (2006), *A fast learning algorithm for deep belief nets*; Deep Learning Tutorials
+    (LISA lab), *Deep Belief Networks*, whose settings are the defaults.
+
+    With labels given to `pretrain`, the machine on top learns them together with the codes, and can then be asked for
+    images of a class. Fine-tuning moves the weights to where they classify best; it is the network before that which
+    generates.
+
+    Parameters
+    ----------
+    hidden_sizes, pretraining, learning_rate, ...
+        See `companion.pretraining.PretrainedMLP`; `pretraining` has options of `companion.rbm.RBM`. With
+        ``binarize=(False, True, True)`` the upper layers learn from binary draws of the codes below, fresh for every
+        minibatch, otherwise from their probabilities.
+
+    Attributes
+    ----------
+    parameters_ : dict of str to array, on the device
+        And, after `pretrain` with labels, ``label_weights`` (n_classes, hidden_sizes[-1]) and ``label_bias``
+        (n_classes,).
+    """
+
+    layer_class = RBM
+    PRETRAINING = {"learning_rate": 0.01, "n_epochs": 100, "batch_size": 10}
+
+    @classmethod
+    def from_parameters(cls, parameters, classes=None, **hyperparameters):
+        """Make a network that needs no training.
+
+        Parameters
+        ----------
+        parameters : dict of str to array
+            Named as in ``parameters_``; anything but float64 becomes float32.
+        classes : array_like (n_classes,), optional
+            The labels; 0, 1, 2, ... if not given.
+
+        Raises
+        ------
+        ValueError
+            If there is no W1, b1 and visible_bias1, or shapes do not fit each other.
+        """
+        if missing := {"W1", "b1", "visible_bias1"} - parameters.keys():
+            raise ValueError(f"expected parameters W1, b1, visible_bias1, ..., found no {', '.join(sorted(missing))}")
+        dbn = cls(**hyperparameters)
+        dtype = xp.float64 if parameters["W1"].dtype == np.float64 else xp.float32
+        dbn.parameters_ = {name: to_device(array, dtype) for name, array in parameters.items()}
+        layers = dbn.layers_  # checks the shapes of each
+        dbn.hidden_sizes = tuple(layer.n_hidden for layer in layers)
+        dbn.n_features_in_, dbn._pretrained = layers[0].n_features_in_, True
+        if any(below.n_hidden != above.n_features_in_ for below, above in pairwise(layers)):
+            raise ValueError(f"expected layers that fit on each other, found {[layer.W_.shape for layer in layers]}")
+        if "label_bias" in parameters:
+            dbn.classes_ = np.arange(len(parameters["label_bias"])) if classes is None else np.asarray(classes)
+        return dbn
+
+    def pretrain(self, X, y=None, *, watch=None, checkpoint=None):
+        """Train the layers one after another on images X (n, n_features).
+
+        Parameters
+        ----------
+        X : array_like (n, n_features)
+        y : array_like (n,), optional
+            Labels, for the machine on top to learn beside the codes, as units of their own.
+        watch, checkpoint
+            See `companion.pretraining.PretrainedMLP.pretrain`.
+        """
+        if y is not None:
+            check_consistent_length(X, y)
+        return super().pretrain(X, y, watch=watch, checkpoint=checkpoint)
+
+    def _fit_layer(self, number, layer, codes, y, **options):
+        if y is None or number < len(self.hidden_sizes):
+            return super()._fit_layer(number, layer, codes, y, **options)
+        n, self.classes_ = codes.shape[1], np.unique(y)
+        layer.fit(xp.concatenate([codes, self._one_hot(y)], axis=1), **options)
+        joint = layer.parameters_
+        # Views: the network's weights and those of the labels are parts of the machine's.
+        self._keep_layer(number, joint | {"W": joint["W"][:n], "visible_bias": joint["visible_bias"][:n]})
+        self.parameters_ |= {"label_weights": joint["W"][n:], "label_bias": joint["visible_bias"][n:]}
+
+    def _one_hot(self, y):
+        return to_device(np.asarray(y)[:, None] == self.classes_, xp.float32)
+
+    # The generative side.
+
+    @property
+    def top_(self):
+        """The machine on top, an `RBM`; its visible units are the codes below it, then those of the labels, if any."""
+        top, parameters = self.layers_[-1], self.parameters_
+        if "label_weights" not in parameters:
+            return top
+        return RBM.from_parameters(
+            xp.concatenate([top.W_, parameters["label_weights"]]),
+            xp.concatenate([top.visible_bias_, parameters["label_bias"]]),
+            top.hidden_bias_,
+        )
+
+    def with_label(self, codes, label=None):
+        """Set label units beside codes: what the machine on top has for its visible units, and which are the labels'.
+
+        Parameters
+        ----------
+        codes : array (n, n_codes)
+        label : one of the classes, or array_like (n,) of them, optional
+            Without it the label units are off.
+
+        Returns
+        -------
+        v : array (n, n_codes + n_classes)
+        clamp : array of bool (n_codes + n_classes,)
+            True for the label units: what `RBM.chains` should hold, to keep to the label.
+
+        Raises
+        ------
+        ValueError
+            If the network learned no labels, or not this one.
+        """
+        if "label_weights" not in self.parameters_:
+            raise ValueError("this network has learned no labels; give them to pretrain")
+        v = xp.zeros((len(codes), codes.shape[1] + len(self.classes_)), codes.dtype)
+        v[:, : codes.shape[1]] = codes
+        if label is not None:
+            if (unknown := ~np.isin(label, self.classes_)).any():
+                raise ValueError(
+                    f"label {np.asarray(label)[unknown].tolist()} is none of the classes {self.classes_.tolist()}"
+                )
+            v[:, codes.shape[1] :] = self._one_hot(np.broadcast_to(label, len(codes)))
+        return v, xp.arange(v.shape[1]) >= codes.shape[1]
+
+    def propdown(self, codes, rng):
+        """Pass codes (n, n_codes) of the layer below the top down to the image.
+
+        Layers on the way are drawn; what is returned are the means (n, n_features) of the pixels.
+
+        Parameters
+        ----------
+        codes : array (n, n_codes)
+            Label units behind them are left out.
+        rng : int, numpy.random.Generator or companion.backend.Noise
+        """
+        noise, below = rng if isinstance(rng, Noise) else Noise(generator(rng)), self.layers_[:-1]
+        means = codes = codes[:, : len(self.layers_[-1].visible_bias_)]
+        with one_thread():
+            for layer in reversed(below):
+                means = layer.propdown(codes)
+                codes = bernoulli(means, noise)
+        return means
+
+    def sample(self, n=1, steps=1000, *, label=None, inverse_temperature=1.0, random_state=None):
+        """Dream: run n Gibbs chains in the machine on top, from coin tosses, and pass their last states down.
+
+        Parameters
+        ----------
+        n, steps : int
+        label : one of the classes, or array_like (n,) of them, optional
+            What to dream of: the label units are clamped to it.
+        inverse_temperature : float
+            See `companion.rbm.RBM.chains`.
+        random_state : None, int or generator
+
+        Returns
+        -------
+        array (n, n_features), on the device
+            Means of the pixels.
+        """
+        rng, top = generator(random_state), self.top_
+        noise = Noise(rng)
+        start = to_device(rng.integers(0, 2, (n, top.n_features_in_)), top.W_.dtype)
+        clamp = None
+        if label is not None:
+            start, clamp = self.with_label(start[:, : len(self.layers_[-1].visible_bias_)], label)
+        codes = top.sample(
+            steps=steps, start=start, clamp=clamp, inverse_temperature=inverse_temperature, random_state=noise
+        )
+        return self.propdown(codes, noise)
+
+    def bound(self, v, partition, y=None, *, n_samples=1, random_state=None):
+        r"""Estimate the variational lower bound on the mean log-likelihood of binary images v (n, n_features).
+
+        .. math:: \log p(v) \ge \left\langle \log p(v, h^{(1)}, \dots, h^{(L-1)}) - \log q(h^{(1)}, \dots, h^{(L-1)}
+                  \mid v) \right\rangle_q
+
+        where q draws every layer given the one below. Source: Hinton, Osindero and Teh (2006), section 4; Salakhutdinov
+        and Murray (2008), section 4.
+
+        Parameters
+        ----------
+        v : array_like (n, n_features), binary
+        partition : companion.likelihood.LogPartition
+            Of the machine on top, `top_`.
+        y : array_like (n,), optional
+            Labels, needed where the network has learned them: the bound is then that of log p(v, y), which is below
+            log p(v).
+        n_samples : int
+            Draws from q for each image.
+        random_state : None, int or generator
+
+        Returns
+        -------
+        companion.likelihood.LogLikelihood
+            In nats per image.
+        """
+        if (y is None) == ("label_weights" in self.parameters_):
+            raise ValueError("bound: expected labels y if the network has learned labels, and only then")
+        noise, top = Noise(generator(random_state)), self.top_
+        v, total = to_device(v, top.W_.dtype), 0.0
+        with one_thread():
+            for _ in range(n_samples):
+                below = v
+                for layer in self.layers_[:-1]:
+                    up = below @ layer.W_ + layer.hidden_bias_
+                    above = bernoulli(sigmoid(up), noise)
+                    down = above @ layer.W_.T + layer.visible_bias_
+                    total = total + _log_bernoulli(below, down) - _log_bernoulli(above, up)
+                    below = above
+                total = total - top.free_energy(below if y is None else self.with_label(below, y)[0])
+        each = to_numpy(total).astype(np.float64) / n_samples
+        return LogLikelihood(each.mean() - partition.log_z, partition.std_error, each.std() / np.sqrt(len(each)))
+
+
+def _log_bernoulli(x, log_odds):
+    """Log-probabilities (n,) of the binary rows x under independent units with these log-odds."""
+    return (x * log_odds - softplus(log_odds)).sum(axis=1)

@@ -1,0 +1,212 @@
+"""Greedy layer-wise pretraining: what deep belief networks and stacked autoencoders have in common."""
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .backend import generator, one_thread, to_device, to_numpy
+from .layers import Dense, Network, Sigmoid
+from .mlp import MLP
+
+__all__ = ["PretrainedMLP"]
+
+
+class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
+    """A multilayer perceptron of logistic units whose hidden layers first learn from images alone, one after another.
+
+    Each layer is the upward half of a small model that learns to describe its input: the images for the first, the
+    codes of the layer below for the others. Then the whole network is fine-tuned by back-propagation. Source: Bengio,
+    Lamblin, Popovici and Larochelle (2007), *Greedy layer-wise training of deep networks*.
+
+    A subclass names that model, `layer_class`: an estimator with ``parameters_`` W, visible_bias and hidden_bias, and
+    with ``from_parameters``.
+
+    Parameters
+    ----------
+    hidden_sizes : tuple of int
+        Units of each hidden layer, from the image upwards.
+    pretraining : dict, optional
+        Options of `layer_class`; a tuple gives every layer a value of its own. They replace those in
+        `PRETRAINING`, the tutorial's.
+    learning_rate, n_epochs, batch_size, optimizer, momentum, schedule, decay, warmup, l2, dropout, input_dropout
+        Of the fine-tuning, as are all that follow: see `companion.mlp.MLP`.
+    max_norm, averaging, patience, patience_increase, improvement_threshold
+    random_state : None, int or generator
+        Seeds both phases.
+    verbose : bool
+        Show progress.
+
+    Attributes
+    ----------
+    parameters_ : dict of str to array, on the device
+        ``W1``, ``b1``, ``visible_bias1``, ``W2``, ...: those of the layers, and, after `fit`, of the softmax on top.
+    layers_ : list of estimator
+        The layers as models, on the very arrays of the network: what changes one changes the other.
+    pretraining_histories_ : list of companion.training.History
+        One for each layer.
+    classes_, history_
+        See `companion.classifier.Classifier`; of the fine-tuning.
+    """
+
+    layer_class, PRETRAINING = None, {}
+    activation, batch_norm, gaussian_noise, l1 = "logistic", False, 0.0, 0.0
+
+    def __init__(
+        self, *, hidden_sizes=(1000, 1000, 1000), pretraining=None, learning_rate=0.1, n_epochs=1000, batch_size=10,
+        optimizer="sgd", momentum=0.0, schedule="constant", decay=0.0, warmup=0, l2=0.0, dropout=0.0,
+        input_dropout=0.0, max_norm=None, averaging=0.0, patience=20000, patience_increase=2.0,
+        improvement_threshold=0.995, random_state=None, verbose=False,
+    ):  # fmt: skip
+        self.hidden_sizes = hidden_sizes
+        self.pretraining = pretraining
+        self.learning_rate = learning_rate
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.momentum = momentum
+        self.schedule = schedule
+        self.decay = decay
+        self.warmup = warmup
+        self.l2 = l2
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.max_norm = max_norm
+        self.averaging = averaging
+        self.patience = patience
+        self.patience_increase = patience_increase
+        self.improvement_threshold = improvement_threshold
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def pretrain(self, X, y=None, *, watch=None, checkpoint=None):
+        """Train the layers one after another on images X (n, n_features), without labels.
+
+        The codes of a layer are computed once, when it has learned, and are what the next one learns from.
+
+        Parameters
+        ----------
+        X : array_like (n, n_features)
+        y : ignored
+        watch : callable, optional
+            ``watch(number, layer)`` is called after every epoch; numbers begin with 1.
+        checkpoint : path-like, optional
+            Progress is saved beside it, a file for each layer, and resumed from there.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If interrupted. What was learned is kept; layers above start, in `fit`, from random weights.
+        """
+        codes = to_device(validate_data(self, X, dtype=np.float32))
+        self.parameters_, self.pretraining_histories_, self._pretrained = {}, [], True
+        for name in ("classes_", "history_"):  # of an earlier fit
+            vars(self).pop(name, None)
+        rngs = generator(self.random_state).spawn(len(self.hidden_sizes))
+        for number, rng in enumerate(rngs, start=1):
+            layer = self._new_layer(number, rng)
+            if self.verbose:
+                print(f"Layer {number}: {codes.shape[1]} → {layer.n_hidden}")
+            self._fit_layer(
+                number,
+                layer,
+                codes,
+                y,
+                watch=watch and (lambda layer, number=number: watch(number, layer)),
+                checkpoint=checkpoint and Path(checkpoint).with_suffix(f".layer{number}.npz"),
+            )
+            self.pretraining_histories_.append(layer.history_)
+            if layer.history_.stopped == "interrupt":
+                raise KeyboardInterrupt
+            if number < len(rngs):
+                codes = self._encoder(number, number).predict(codes)
+        return self
+
+    def _new_layer(self, number, rng):
+        """Return the untrained model for layer `number`."""
+        options = self.PRETRAINING | (self.pretraining or {})
+        for name, value in options.items():
+            if isinstance(value, tuple | list):
+                if len(value) != len(self.hidden_sizes):
+                    raise ValueError(
+                        f"pretraining: {name} is {value!r}; expected one value, or {len(self.hidden_sizes)}, one for "
+                        "each hidden layer"
+                    )
+                options[name] = value[number - 1]
+        n_hidden = self.hidden_sizes[number - 1]
+        return self.layer_class(n_hidden=n_hidden, **options, random_state=rng, verbose=self.verbose)
+
+    def _fit_layer(self, number, layer, codes, y, **options):
+        """Train `layer` on the codes (n, n_in) below it, and keep its parameters."""
+        layer.fit(codes, **options)
+        self._keep_layer(number, layer.parameters_)
+
+    def _keep_layer(self, number, parameters):
+        names = {"W": "W", "hidden_bias": "b", "visible_bias": "visible_bias"}
+        self.parameters_ |= {f"{names[name]}{number}": array for name, array in parameters.items()}
+
+    @property
+    def layers_(self):
+        """The layers as models of their input, from the image upwards; they share the arrays of the network."""
+        check_is_fitted(self, "parameters_")
+        return [
+            self.layer_class.from_parameters(
+                *(self.parameters_[f"{name}{number}"] for name in ("W", "visible_bias", "b"))
+            )
+            for number in range(1, self._depth + 1)
+        ]
+
+    @property
+    def _depth(self):
+        return sum(name.startswith("visible_bias") for name in self.parameters_)
+
+    def _encoder(self, first, last):
+        """Return the network from the input of layer `first` to the codes of layer `last`."""
+        layers = []
+        for number in range(first, last + 1):
+            layers += [Dense(self.parameters_[f"W{number}"], self.parameters_[f"b{number}"]), Sigmoid()]
+        return Network(layers)
+
+    def transform(self, X):
+        """The codes (n, hidden_sizes[-1]) at the top, for images X (n, n_features)."""
+        check_is_fitted(self, "parameters_")
+        X = to_device(validate_data(self, X, dtype=np.float32, reset=False))
+        with one_thread():
+            return to_numpy(self._encoder(1, self._depth).predict(X))
+
+    @property
+    def _n_features_out(self):
+        return self.hidden_sizes[-1]
+
+    def fit(self, X, y, validation=None, checkpoint=None):
+        """Fine-tune by back-propagation, after `pretrain` if that has not been called since the last fit.
+
+        See `companion.classifier.Classifier.fit`. To fine-tune the same layers several times, copy the pretrained model
+        (``copy.deepcopy``): fitting changes them.
+        """
+        if not getattr(self, "_pretrained", False):
+            self.pretrain(X, checkpoint=checkpoint)
+        self._pretrained = False
+        return super().fit(X, y, validation, checkpoint)
+
+    def _network(self, parameters, noise):
+        if f"W{len(self.hidden_sizes) + 1}" not in parameters:
+            raise NotFittedError(f"this {type(self).__name__} is pretrained, but has no softmax yet: call fit")
+        return super()._network(parameters, noise)
+
+    def _initial_parameters(self, n_features, n_classes, rng):
+        fresh = super()._initial_parameters(n_features, n_classes, rng)
+        for name, array in self.parameters_.items():
+            if name in fresh and fresh[name].shape != array.shape:
+                raise ValueError(
+                    f"{name}: pretrained with shape {array.shape}, but {n_features} columns and hidden sizes "
+                    f"{tuple(self.hidden_sizes)} need {fresh[name].shape}; call pretrain again"
+                )
+        return fresh | self.parameters_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags

@@ -1,0 +1,362 @@
+"""Deep belief networks: greedy learning, weights in common, fine-tuning; and, by enumeration, what they dream."""
+
+import copy
+from itertools import product
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from companion import training
+from companion.backend import generator, to_device, to_numpy, xp
+from companion.data import load_mnist
+from companion.dbn import DBN
+from companion.likelihood import exact_log_partition, log_likelihood
+from companion.mlp import MLP
+from companion.rbm import RBM
+from companion.storage import load_model, save_model
+
+QUICK = {"hidden_sizes": (12, 8), "pretraining": {"learning_rate": 0.1, "n_epochs": 3}, "n_epochs": 5}
+
+
+@parametrize_with_checks(
+    [DBN(**QUICK | {"hidden_sizes": (20,), "n_epochs": 40, "learning_rate": 0.5, "momentum": 0.5})]
+)
+@pytest.mark.filterwarnings("ignore:binary visible units expect")
+def test_scikit_learn_finds_nothing_to_object(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture
+def problem(rng):
+    """Two hundred noisy bars, upright or lying, in images of 4 × 4."""
+    y = rng.integers(2, size=200)
+    images = np.zeros((200, 4, 4), np.float32)
+    for image, lying, place in zip(images, y, rng.integers(4, size=200)):
+        image[(place, slice(None)) if lying else (slice(None), place)] = 0.9
+    return (images + rng.uniform(0, 0.1, images.shape).astype(np.float32)).reshape(200, 16), y
+
+
+def arrays(model):
+    return {name: to_numpy(array).copy() for name, array in model.parameters_.items()}
+
+
+def assert_same_arrays(found, expected):
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(to_numpy(found[name]), to_numpy(array), err_msg=name)
+
+
+# ---------------------------------------------------------------------------------------- greedy, and then fine
+
+
+def test_each_layer_is_a_machine_trained_on_the_codes_below(problem):
+    X, _ = problem
+    options = {"learning_rate": 0.1, "n_epochs": 4, "batch_size": 20, "binarize": (False, True), "persistent": True}
+    dbn = DBN(hidden_sizes=(12, 8), pretraining=options, random_state=3).pretrain(X)
+    codes = X
+    for number, (rng, layer) in enumerate(zip(generator(3).spawn(2), dbn.layers_), start=1):
+        by_hand = RBM(n_hidden=layer.n_hidden, random_state=rng, **options | {"binarize": number == 2}).fit(codes)
+        for name, array in by_hand.parameters_.items():
+            np.testing.assert_allclose(to_numpy(layer.parameters_[name]), to_numpy(array), atol=1e-6)
+        codes = by_hand.transform(codes)
+    np.testing.assert_allclose(dbn.transform(X), codes, atol=1e-6)
+    assert [history.epoch for history in dbn.pretraining_histories_] == [4, 4]
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_machines_and_network_have_the_same_arrays(problem, averaging):
+    dbn = DBN(**QUICK, averaging=averaging, random_state=0).pretrain(problem[0])
+    pretrained = arrays(dbn)
+    for fine_tuned in (False, True):
+        if fine_tuned:
+            dbn.fit(*problem)
+        for number, layer in enumerate(dbn.layers_, start=1):
+            assert layer.W_ is dbn.parameters_[f"W{number}"]
+            assert layer.hidden_bias_ is dbn.parameters_[f"b{number}"]
+    assert (to_numpy(dbn.layers_[0].W_) != pretrained["W1"]).any(), "fine-tuning moves the machines' weights"
+    dbn.layers_[0].W_[...] = 0
+    assert len(np.unique(dbn.predict_proba(problem[0]), axis=0)) == 1, "and the machines the network's"
+
+
+def test_without_averaging_fine_tuning_goes_on_in_the_arrays_of_pretraining(problem):
+    dbn = DBN(**QUICK, random_state=0).pretrain(problem[0])
+    before = dict(dbn.parameters_)
+    dbn.fit(*problem)
+    assert all(dbn.parameters_[name] is array for name, array in before.items())
+
+
+def test_both_phases_at_once_and_one_by_one(problem):
+    at_once = DBN(**QUICK, random_state=1).fit(*problem)
+    one_by_one = DBN(**QUICK, random_state=1).pretrain(problem[0]).fit(*problem)
+    assert_same_arrays(one_by_one.parameters_, at_once.parameters_)
+    assert_same_arrays(copy.deepcopy(at_once).fit(*problem).parameters_, at_once.parameters_)
+    assert_same_arrays(clone(at_once).fit(*problem).parameters_, at_once.parameters_)
+
+
+def test_fine_tuning_is_that_of_a_perceptron_that_starts_there(problem, monkeypatch):
+    options = {"learning_rate": 0.05, "n_epochs": 3, "dropout": 0.3, "input_dropout": 0.1, "max_norm": 2.0,
+               "momentum": 0.5, "schedule": "linear", "batch_size": 30}  # fmt: skip
+    dbn = DBN(**QUICK | options, random_state=2).pretrain(problem[0])
+    start, initial = arrays(dbn), MLP._initial_parameters
+
+    def pretrained(self, *arguments):
+        return initial(self, *arguments) | {name: to_device(a.copy()) for name, a in start.items() if name[0] != "v"}
+
+    dbn.fit(*problem)
+    monkeypatch.setattr(MLP, "_initial_parameters", pretrained)
+    mlp = MLP(hidden_sizes=(12, 8), activation="logistic", l2=0.0, **options, random_state=2).fit(*problem)
+    assert_same_arrays({name: dbn.parameters_[name] for name in mlp.parameters_}, mlp.parameters_)
+
+
+def test_it_learns_digits():
+    train, _, test = load_mnist(False)
+    dbn = DBN(hidden_sizes=(100, 100), pretraining={"n_epochs": 5, "batch_size": 20, "learning_rate": 0.1},
+              batch_size=20, momentum=0.9, n_epochs=8, random_state=0)  # fmt: skip
+    dbn.pretrain(train.images)
+    linear = MLP(hidden_sizes=(), n_epochs=20, learning_rate=0.1, random_state=0)
+    codes = [dbn.transform(images) for images in (train.images, test.images)]
+    assert linear.fit(codes[0], train.labels).errors(codes[1], test.labels) < 0.16, "features that nobody labelled"
+    assert dbn.fit(*train).errors(*test) < 0.085
+
+
+@pytest.mark.parametrize("phase", ["layer 1", "layer 2", "fine-tuning"])
+def test_a_resumed_run_equals_an_uninterrupted_one(problem, tmp_path, monkeypatch, phase):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    whole = DBN(**QUICK, averaging=0.9, random_state=5).pretrain(problem[0], problem[1])
+    whole.fit(*problem)
+    epochs = {"layer 1": 2, "layer 2": 3 + 2, "fine-tuning": 3 + 3 + 2}[phase]
+    run_epoch = training.Training._run_epoch
+
+    def interrupted(self, bar):
+        nonlocal epochs
+        epochs -= 1
+        if epochs < 0:
+            raise KeyboardInterrupt
+        run_epoch(self, bar)
+
+    def both(dbn):
+        file = tmp_path / "run.npz"
+        return dbn.pretrain(*problem, checkpoint=file).fit(*problem, checkpoint=file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training.Training, "_run_epoch", interrupted)
+        dbn = DBN(**QUICK, averaging=0.9, random_state=5)
+        if phase == "fine-tuning":
+            assert both(dbn).history_.stopped == "interrupt"
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                both(dbn)
+    # a checkpoint that ends in "interrupt" goes on, as it does for every model of the book
+    resumed = both(DBN(**QUICK, averaging=0.9, random_state=5))
+    assert_same_arrays(resumed.parameters_, whole.parameters_)
+
+
+def test_an_interrupt_keeps_what_was_learned(problem, monkeypatch):
+    def stop(number, layer):
+        if number == 2:
+            raise KeyboardInterrupt
+
+    dbn = DBN(**QUICK, random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        dbn.pretrain(problem[0], watch=stop)
+    assert len(dbn.layers_) == 2 and dbn.transform(problem[0]).shape == (200, 8)
+    assert_same_arrays(
+        dbn.layers_[0].parameters_, DBN(**QUICK, random_state=0).pretrain(problem[0]).layers_[0].parameters_
+    )
+    dbn.fit(*problem)
+    assert dbn.predict(problem[0]).shape == (200,)
+
+
+def test_watch_sees_every_epoch_of_every_layer(problem):
+    seen = []
+    DBN(**QUICK, random_state=0).pretrain(problem[0], watch=lambda number, layer: seen.append((number, layer.W_.shape)))
+    assert seen == [(1, (16, 12))] * 3 + [(2, (12, 8))] * 3
+
+
+@pytest.mark.parametrize("phase", ["pretrained", "with labels", "fine-tuned"])
+def test_saved_and_loaded(problem, tmp_path, phase):
+    X, y = problem
+    dbn = DBN(**QUICK, random_state=0).pretrain(X, y if phase == "with labels" else None)
+    if phase == "fine-tuned":
+        dbn.fit(X, y)
+    save_model(tmp_path / "dbn.npz", dbn)
+    loaded = load_model(tmp_path / "dbn.npz", DBN)
+    assert_same_arrays(loaded.parameters_, dbn.parameters_)
+    np.testing.assert_array_equal(loaded.transform(X), dbn.transform(X))
+    if phase == "fine-tuned":
+        np.testing.assert_array_equal(loaded.predict_proba(X), dbn.predict_proba(X))
+    else:
+        with pytest.raises(NotFittedError, match="has no softmax yet: call fit"):
+            loaded.predict(X)
+        again = DBN.from_parameters(arrays(dbn), classes=getattr(dbn, "classes_", None))
+        label = y[0] if phase == "with labels" else None
+        for other in (loaded, again):
+            np.testing.assert_array_equal(
+                to_numpy(other.sample(3, 5, label=label, random_state=0)),
+                to_numpy(dbn.sample(3, 5, label=label, random_state=0)),
+            )
+
+
+def test_bad_input_is_explained(problem):
+    X, y = problem
+    with pytest.raises(ValueError, match="pretraining: k is .1, 2, 3.; expected one value, or 2, one for each"):
+        DBN(**QUICK | {"pretraining": {"k": (1, 2, 3)}}).pretrain(X)
+    with pytest.raises(TypeError, match="'n_epoch'"):
+        DBN(**QUICK | {"pretraining": {"n_epoch": 3}}).pretrain(X)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        DBN(**QUICK).pretrain(X, y[:-1])
+    with pytest.raises(ValueError, match="W2: pretrained with shape"):
+        DBN(**QUICK).pretrain(X).set_params(hidden_sizes=(12, 9)).fit(X, y)
+    dbn = DBN(**QUICK).pretrain(X)
+    with pytest.raises(ValueError, match="has learned no labels"):
+        dbn.sample(label=1)
+    with pytest.raises(ValueError, match="expected labels y if the network has learned labels"):
+        dbn.bound(X.round(), 0.0, y)
+    with pytest.raises(ValueError, match=r"label \[7\] is none of the classes \[0, 1\]"):
+        DBN(**QUICK).pretrain(X, y).sample(2, 1, label=[0, 7])
+    with pytest.raises(ValueError, match="found no W1, visible_bias1"):
+        DBN.from_parameters({"b1": np.zeros(3)})
+    with pytest.raises(ValueError, match="fit on each other"):
+        parts = {"W1": np.zeros((4, 3)), "W2": np.zeros((2, 2)), "visible_bias1": np.zeros(4)}
+        DBN.from_parameters(parts | {"b1": np.zeros(3), "visible_bias2": np.zeros(2), "b2": np.zeros(2)})
+
+
+# ------------------------------------------------------------------------------------- what a small network believes
+
+
+def states(n):
+    return np.array(list(product([0.0, 1.0], repeat=n)))
+
+
+def sigma(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def log_bernoulli(x, log_odds):
+    """Log-probabilities (states of x, rows of log_odds)."""
+    return (x[:, None, :] * log_odds - np.logaddexp(0, log_odds)).sum(axis=2)
+
+
+@pytest.fixture(params=[False, True], ids=["no labels", "labels"])
+def small(request, rng):
+    """A network of 4 pixels, 3, 3 and 2 hidden units, in float64, perhaps with two labels; and all of log p."""
+    sizes, p = (4, 3, 3, 2), {}
+    for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:]), start=1):
+        p |= {f"W{i}": rng.normal(0, 1.2, (n_in, n_out)), f"b{i}": rng.normal(size=n_out),
+              f"visible_bias{i}": rng.normal(size=n_in)}  # fmt: skip
+    if request.param:
+        p |= {"label_weights": rng.normal(0, 1.5, (2, 2)), "label_bias": rng.normal(size=2)}
+    return DBN.from_parameters(p, classes=np.array([3, 7]) if request.param else None), p
+
+
+def log_top(p, h, label=None):
+    """Log-probability of the codes h, and of the label units, under the machine on top, by enumeration."""
+    W, b = p["W3"], p["visible_bias3"]
+    if "label_weights" in p:
+        W, b = np.concatenate([W, p["label_weights"]]), np.concatenate([b, p["label_bias"]])
+        h = np.concatenate([h, np.broadcast_to(label, (len(h), 2))], axis=1)
+    everything = states(len(b))
+    minus_F = everything @ b + np.logaddexp(0, everything @ W + p["b3"]).sum(axis=1)
+    return h @ b + np.logaddexp(0, h @ W + p["b3"]).sum(axis=1) - np.logaddexp.reduce(minus_F)
+
+
+def joint(p, label=None):
+    """Log p(v, h1, h2), and of the label, (16, 8, 8)."""
+    v, h = states(4), states(3)
+    lower = [log_bernoulli(x, h @ p[f"W{i}"].T + p[f"visible_bias{i}"]) for i, x in ((1, v), (2, h))]
+    return lower[0][:, :, None] + lower[1] + log_top(p, h, label)
+
+
+def labels(p):
+    return [None] if "label_weights" not in p else [np.array([1.0, 0.0]), np.array([0.0, 1.0])]
+
+
+def test_the_bound_is_the_enumerated_one_and_lies_below_the_truth(small):
+    dbn, p = small
+    v, h = states(4), states(3)
+    partition = exact_log_partition(dbn.top_)
+    for number, label in enumerate(labels(p)):
+        log_p = joint(p, label)
+        # q(h1 | v) q(h2 | h1), as arrays (h1, v) and (h2, h1)
+        q1, q2 = log_bernoulli(h, v @ p["W1"] + p["b1"]), log_bernoulli(h, h @ p["W2"] + p["b2"])
+        log_q = q1.T[:, :, None] + q2.T
+        exact = (np.exp(log_q) * (log_p - log_q)).sum(axis=(1, 2))
+        assert (exact < np.logaddexp.reduce(log_p.reshape(16, -1), axis=1)).all()
+        y = None if label is None else np.repeat(dbn.classes_[number], 16)
+        found = dbn.bound(v, partition, y, n_samples=4000, random_state=0)
+        assert found.mean == pytest.approx(exact.mean(), abs=0.02)
+        assert found.image_error == pytest.approx(exact.std() / 4, rel=0.05)
+
+
+def test_the_bound_is_tight_where_the_layer_above_is_the_one_below_upside_down(rng):
+    """Then p(h1) on top is that of the machine below, whose posterior q is exact: every sample gives log p(v)."""
+    W, b, c = rng.normal(size=(5, 4)), rng.normal(size=5), rng.normal(size=4)
+    dbn = DBN.from_parameters({"W1": W, "visible_bias1": b, "b1": c, "W2": W.T.copy(), "visible_bias2": c, "b2": b})
+    machine, v = RBM.from_parameters(W, b, c), states(5)
+    expected = log_likelihood(machine, v, exact_log_partition(machine))
+    found = dbn.bound(v, exact_log_partition(dbn.top_), random_state=0)
+    assert found.mean == pytest.approx(expected.mean, abs=1e-10)
+    single = DBN.from_parameters({"W1": W, "visible_bias1": b, "b1": c})
+    assert single.bound(v, exact_log_partition(machine)).mean == pytest.approx(expected.mean, abs=1e-10)
+
+
+def test_dreams_have_the_probabilities_of_the_enumeration(small):
+    """Of the last layer's draws and the pixels' means: the mean of the means is the marginal of the pixels."""
+    dbn, p = small
+    n = 20_000
+    for number, label in enumerate(labels(p)):
+        probability = np.exp(np.logaddexp.reduce(joint(p, label).reshape(16, -1), axis=1))
+        probability /= probability.sum()  # given the label, if there is one
+        images = to_numpy(dbn.sample(n, 60, label=None if label is None else dbn.classes_[number], random_state=number))
+        pairs = np.einsum("ni,nj->ij", images, images) / n  # means of two pixels: independent given h1
+        h1 = np.exp(np.logaddexp.reduce(joint(p, label), axis=(0, 2)))
+        means = sigma(states(3) @ p["W1"].T + p["visible_bias1"])
+        expected = np.einsum("h,hi,hj->ij", h1 / h1.sum(), means, means)
+        np.testing.assert_allclose(images.mean(axis=0), probability @ states(4), atol=4 * 0.5 / np.sqrt(n))
+        np.testing.assert_allclose(pairs, expected, atol=4 * 0.5 / np.sqrt(n))
+
+
+def test_dreams_are_of_the_label_that_is_clamped(rng):
+    """Two patterns with a twentieth of their pixels flipped: each dreamt when asked for, both without asking."""
+    patterns = np.stack([np.arange(16) < 8, np.arange(16) % 4 < 2])
+    y = rng.integers(2, size=400)
+    X = (patterns[y] ^ (rng.random((400, 16)) < 0.05)).astype(np.float32)
+    options = {"learning_rate": 0.2, "n_epochs": 60, "persistent": True, "batch_size": 20, "binarize": True}
+    dbn = DBN(hidden_sizes=(12, 20), pretraining=options | {"schedule": "linear"}, random_state=0).pretrain(X, y)
+
+    start, clamp = dbn.with_label(xp.zeros((4, 12), xp.float32), [0, 1, 1, 0])
+    np.testing.assert_array_equal(to_numpy(start)[:, 12:], [[1, 0], [0, 1], [0, 1], [1, 0]])
+    v = dbn.top_.sample(steps=20, start=start, clamp=clamp, random_state=0)
+    np.testing.assert_array_equal(to_numpy(v)[:, 12:], to_numpy(start)[:, 12:])
+
+    for label in (0, 1, None):
+        dreamt = to_numpy(dbn.sample(200, 300, label=label, random_state=1))
+        recognised = np.abs(dreamt[:, None] - patterns).sum(axis=2).argmin(axis=1)
+        if label is None:
+            assert 0.05 < recognised.mean() < 0.95
+        else:
+            assert (recognised == label).mean() > 0.9
+
+
+def test_labels_are_learned_by_the_machine_on_top_alone(problem):
+    X, y = problem
+    dbn = DBN(**QUICK, random_state=4).pretrain(X, y)
+    without = DBN(**QUICK, random_state=4).pretrain(X)
+    assert_same_arrays(dbn.layers_[0].parameters_, without.layers_[0].parameters_)
+    assert dbn.top_.W_.shape == (12 + 2, 8) and dbn.parameters_["label_weights"].shape == (2, 8)
+    codes = np.concatenate([to_numpy(dbn._encoder(1, 1).predict(to_device(X))), y[:, None] == [0, 1]], axis=1)
+    rng = generator(4).spawn(2)[1]
+    by_hand = RBM(n_hidden=8, **DBN.PRETRAINING | QUICK["pretraining"], random_state=rng).fit(codes)
+    for name, array in by_hand.parameters_.items():
+        np.testing.assert_allclose(to_numpy(dbn.top_.parameters_[name]), to_numpy(array), atol=1e-6)
+
+
+def test_stacks_of_any_depth(problem):
+    for sizes in ((5,), (6, 5, 4, 3)):
+        dbn = DBN(hidden_sizes=sizes, pretraining={"n_epochs": 1}, n_epochs=1, random_state=0).fit(*problem)
+        assert dbn.transform(problem[0]).shape == (200, sizes[-1]) and len(dbn.layers_) == len(sizes)
+        assert dbn.get_feature_names_out()[-1] == f"dbn{sizes[-1] - 1}"
+        assert dbn.sample(3, 2, random_state=0).shape == (3, 16)
