@@ -1,4 +1,4 @@
-"""The command line: ``python -m companion info | fetch | run | reproduce NAME``."""
+"""The command line: ``python -m companion info | fetch | run | lab | reproduce NAME``."""
 
 import argparse
 import os
@@ -28,13 +28,29 @@ def fetch():
     print(f"MNIST, verified, is in {os.path.relpath(fetch_mnist(), DATA.parent)}")
 
 
+def _offer(variable, folder):
+    """Put `folder` before the others in which Jupyter looks for what `variable` names."""
+    os.environ[variable] = os.pathsep.join(filter(None, [str(folder), os.environ.get(variable)]))
+
+
+def lab(arguments):
+    """Open the Gibbs lab alone in a browser, for a projector; further `arguments` are passed on to Voilà."""
+    from .data import ROOT
+
+    own = ROOT / "companion" / "jupyter"
+    _offer("JUPYTER_PATH", own)  # our template
+    from voila.app import Voila
+
+    settings = ["--Voila.ip=127.0.0.1", "--template=projector", "--VoilaConfiguration.attempt_fix_notebook=False"]
+    Voila.launch_instance([str(own / "gibbs_lab.ipynb"), *settings, *arguments])
+
+
 def run(arguments):
     """Open the book in JupyterLab on this machine; further `arguments` are passed on to it."""
     from .data import ROOT
 
     # Nothing leaves the machine, and nobody is asked whether it may: no look for news or for a newer JupyterLab.
-    paths = [str(ROOT / "companion" / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH")]
-    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
+    _offer("JUPYTER_CONFIG_PATH", ROOT / "companion" / "jupyter")
     from jupyterlab.labapp import LabApp
 
     settings = [
@@ -70,13 +86,15 @@ def main(arguments=None):
     commands.add_parser("info", help="versions, backend, which data and why")
     commands.add_parser("fetch", help="download MNIST and verify it")
     commands.add_parser("run", help="open the book in JupyterLab; its own options may follow")
+    commands.add_parser("lab", help="open the Gibbs lab alone, for a projector; options of Voilà may follow")
     commands.add_parser("reproduce", help="run a headline recipe at full scale").add_argument("name")
     chosen, rest = parser.parse_known_args(arguments)
-    if rest and chosen.command != "run":
+    openers = {"run": run, "lab": lab}
+    if rest and chosen.command not in openers:
         parser.error(f"unrecognised arguments: {' '.join(rest)}")
     try:
-        if chosen.command == "run":
-            run(rest)
+        if chosen.command in openers:
+            openers[chosen.command](rest)
         elif chosen.command == "reproduce":
             reproduce(chosen.name)
         else:

@@ -25,22 +25,35 @@ def is_root():
 @contextlib.contextmanager
 def jupyterlab(folder, settings):
     """Serve the notebooks of `folder` on this machine, all settings in the folder `settings`; give the address."""
+    token = "--IdentityProvider.token=book"
+    options = [token, f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True"]
+    with _serving("run", "--ServerApp.port", options, "/api?token=book", settings) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def gibbs_lab(settings):
+    """Serve the page with the Gibbs lab; give the address."""
+    with _serving("lab", "--Voila.port", [], "/voila/static/voila.js", settings) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _serving(word, port_option, options, ready, settings):
+    """Run ``python -m companion WORD`` until the block ends; it is up when `ready` is there to be read."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     own = {f"JUPYTER_{name}_DIR": str(settings / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     own |= {"JUPYTERLAB_SETTINGS_DIR": str(settings / "lab"), "JUPYTERLAB_WORKSPACES_DIR": str(settings / "workspaces")}
-    command = [sys.executable, "-m", "companion", "run", "--no-browser", f"--ServerApp.port={port}"]
-    command += [
-        "--IdentityProvider.token=book",
-        f"--ServerApp.root_dir={folder}",
-        "--LabApp.expose_app_in_browser=True",
-    ]
+    command = [sys.executable, "-m", "companion", word, "--no-browser", f"{port_option}={port}", *options]
     group = {"start_new_session": True} if os.name == "posix" else {}
     log = open(settings / "server.log", "wb")
     server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT, **group)
     try:
-        yield _wait_for(f"http://127.0.0.1:{port}", server, settings / "server.log")
+        address = f"http://127.0.0.1:{port}"
+        _wait_for(address + ready, server, settings / "server.log")
+        yield address
     finally:
         # the whole group, so that kernels end with their server
         with contextlib.suppress(ProcessLookupError):
@@ -49,15 +62,15 @@ def jupyterlab(folder, settings):
         log.close()
 
 
-def _wait_for(address, server, log):
+def _wait_for(url, server, log):
     for _ in range(300):
         if server.poll() is not None:
             break
         with contextlib.suppress(OSError):
-            urllib.request.urlopen(f"{address}/api?token=book", timeout=2)
-            return address
+            urllib.request.urlopen(url, timeout=2)
+            return
         time.sleep(0.2)
-    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text(encoding='utf8')[-2000:]}")
+    raise RuntimeError(f"the server did not start:\n{log.read_text(encoding='utf8')[-2000:]}")
 
 
 class Page:

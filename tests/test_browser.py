@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from browser import CHROMIUM, FLAGS, Page, is_root, jupyterlab
+from browser import CHROMIUM, FLAGS, Page, gibbs_lab, is_root, jupyterlab
 from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'")
@@ -274,3 +274,27 @@ def test_panels_of_chapter_7_step_run_and_start_anew(page, name):
     np.testing.assert_array_equal(pixels(canvas), still, "at rest nothing changes")
     page.get_by_role("button", name="Reset", exact=True).click()
     np.testing.assert_array_equal(until_changed(page, canvas, still), start)
+
+
+def test_the_lab_opens_alone_for_a_projector(chromium, tmp_path):
+    """``python -m companion lab``: the same panel as a page, larger, painted on with the mouse."""
+    with gibbs_lab(tmp_path) as address:
+        lab = Page(chromium, address)
+        page = lab.page
+        page.goto(address)
+        pad = page.locator("canvas.companion-canvas").first
+        pad.wait_for(timeout=60_000)
+        box = pad.bounding_box()
+        assert box["width"] > 300
+        side = box["width"] / 28
+        page.mouse.move(box["x"] + 8.5 * side, box["y"] + 5.5 * side)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 20.5 * side, box["y"] + 5.5 * side, steps=5)
+        page.mouse.up()
+        page.get_by_role("button", name="Run", exact=True).click()
+        running = until_changed(page, pad, pixels(pad))
+        until_changed(page, pad, running)
+        clamped = (running[:, :, 0] == 255) & (running[:, :, 2] == 59)  # orange
+        assert clamped[5:7, 8:22].all() and clamped.sum() == 28
+        page.close()
+    assert lab.hosts <= {"127.0.0.1", "local"} and not lab.complaints

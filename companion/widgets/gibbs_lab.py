@@ -83,6 +83,7 @@ class GibbsLab(Panel):
         middle = widgets.VBox([self.tiles, self.said])
         controls = [self.start, self.number, self.n_chains, self.beta, self.speed, self.seed]
         right = widgets.VBox([*controls, self.hidden, self.trace])
+        self.hidden.layout.margin = "4px 0 10px"
         left.layout.margin = middle.layout.margin = "0 16px 0 0"
         super().__init__([widgets.HBox([left, middle, right], layout=self.WRAPPED)])
         self.reset()
