@@ -71,6 +71,8 @@ def reproduce(name):
     result = reproduce(name)
     if "test_error" in result:
         reached = f"test error {result['test_error']:.2%} ± {result['test_error_std']:.2%}"
+    elif "recognised" in result:
+        reached = f"{result['recognised']:.1%} of the dreams recognised, test bound {result['test_bound']:.2f} nats"
     else:
         reached = f"test log-likelihood {result['test_log_likelihood']:.2f} nats"
     print(

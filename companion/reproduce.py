@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import tomllib
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import numpy as np
 
 from .backend import generator, to_device, to_numpy, xp_name
 from .data import DATA, binarize, find_mnist, load_mnist
+from .dbn import DBN
 from .likelihood import ais, log_likelihood, reverse_ais
+from .mlp import MLP
 from .rbm import RBM, log_odds
 from .storage import replacing, save
 
@@ -56,8 +59,8 @@ def reproduce(name):
     -------
     dict
         What was written. For a classifier: ``test_error`` is a fraction, the mean over the seeds, ``test_error_std``
-        their standard deviation. For a density: see `Density`. Minutes are those of one training run of the chosen
-        candidate.
+        their standard deviation. Otherwise see `Density` and `Dreams`. Minutes are those of one training run, all
+        its phases together, of the chosen candidate.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def reproduce(name):
         raise ValueError(f"a headline result needs all of MNIST, not the sample ({source.reason})")
     os.environ["COMPANION_DATASET"] = "full"
     digits = load_mnist()
-    judge = Density(digits) if issubclass(cls, RBM) else Classification(digits)
+    judge = {"classification": Classification, "density": Density, "dreams": Dreams}[recipe["judge"]](digits)
 
     trials = []
     candidates = [recipe.get("common", {}) | candidate for candidate in recipe["candidates"]]
@@ -92,7 +95,7 @@ def reproduce(name):
             )
             model = cls(**candidate, random_state=seed, verbose=True)
             judge.fit(model, _checkpoint(name, number, seed))
-            if model.history_.stopped == "interrupt":
+            if any(history.stopped == "interrupt" for history in _histories(model)):
                 raise KeyboardInterrupt
             models.append(model)
         trials.append((float(np.mean([judge.validate(model) for model in models])), candidate, models))
@@ -107,9 +110,9 @@ def reproduce(name):
         "seeds": recipe["seeds"],
         "selection": f"best mean {judge.criterion} over the seeds; the test set was used once, for the chosen one",
         "candidates": [{"parameters": candidate, judge.criterion: value} for value, candidate, _ in trials],
-        "cpu_minutes": float(np.mean([model.history_.cpu_seconds for model in chosen])) / 60,
-        "wall_minutes": float(np.mean([model.history_.wall_seconds for model in chosen])) / 60,
-        "cpu_minutes_all_candidates": sum(m.history_.cpu_seconds for *_, models in trials for m in models) / 60,
+        "cpu_minutes": float(np.mean([_seconds(model, "cpu") for model in chosen])) / 60,
+        "wall_minutes": float(np.mean([_seconds(model, "wall") for model in chosen])) / 60,
+        "cpu_minutes_all_candidates": sum(_seconds(model, "cpu") for *_, models in trials for model in models) / 60,
         "tutorial": recipe["tutorial"],
         "recorded": datetime.date.today().isoformat(),
         **environment(),
@@ -120,8 +123,18 @@ def reproduce(name):
         judge.keep(name)
     for number in range(len(recipe["candidates"])):
         for seed in recipe["seeds"]:
-            _checkpoint(name, number, seed).unlink(missing_ok=True)
+            for file in (checkpoint := _checkpoint(name, number, seed)).parent.glob(f"{checkpoint.stem}.*"):
+                file.unlink()
     return result
+
+
+def _histories(model):
+    """The histories of all that was trained: of the layers, where there was pretraining, and of the whole."""
+    return [*getattr(model, "pretraining_histories_", []), *filter(None, [getattr(model, "history_", None)])]
+
+
+def _seconds(model, clock):
+    return sum(getattr(history, f"{clock}_seconds") for history in _histories(model))
 
 
 class Classification:
@@ -217,6 +230,73 @@ class Density:
 
     def keep(self, name):
         """Write the best machine's parameters to ``data/weights/NAME.npz``, in half precision."""
+        save(DATA / "weights" / f"{name}.npz", self.half)
+
+
+class Dreams:
+    """How deep belief networks are trained with labels, chosen by a bound, and asked for digits.
+
+    The bound is the variational one on log p(v, y), in nats per image; images are binarised as for `Density`. The
+    digits that the chosen network dreams when its label units are clamped are read by a multilayer perceptron of
+    chapter 2, which has been trained on the same images.
+    """
+
+    criterion, sign = "valid_bound", -1
+    DRAW, SEED, SAMPLES = Density.DRAW, Density.SEED, 10  # samples of the codes for each image
+    EACH, STEPS = 100, 1000  # dreams of each digit, and the Gibbs steps before one is looked at
+    READER = {
+        "hidden_sizes": (500, 500), "activation": "relu", "batch_norm": True, "gaussian_noise": 0.3,
+        "optimizer": "adam", "learning_rate": 0.002, "schedule": "linear", "n_epochs": 10, "batch_size": 100,
+        "l2": 0.0, "averaging": 0.999, "random_state": 0,
+    }  # fmt: skip
+
+    def __init__(self, digits):
+        self.digits, self.validated = digits, {}
+
+    def fit(self, model, checkpoint):
+        """Pretrain `model`, with labels."""
+        model.pretrain(*self.digits.train, checkpoint=checkpoint)
+
+    def _bound(self, model, pair, partition):
+        images = binarize(pair.images, self.DRAW)
+        return model.bound(images, partition, pair.labels, n_samples=self.SAMPLES, random_state=self.SEED)
+
+    def validate(self, model):
+        """Return the bound on the validation set, in nats per image."""
+        partition = ais(model.top_, **Density.VALIDATION, random_state=self.SEED)
+        self.validated[id(model)] = self._bound(model, self.digits.valid, partition).mean
+        return self.validated[id(model)]
+
+    def test(self, models):
+        """Measure the best of `models` with care; the test set is used here only."""
+        best = max(models, key=lambda model: self.validated[id(model)])
+        partition = ais(best.top_, **Density.FORWARD, random_state=self.SEED)
+        bound = self._bound(best, self.digits.test, partition)
+        self.half = {name: to_numpy(array).astype(np.float16) for name, array in best.parameters_.items()}
+        rounded = DBN.from_parameters({name: array.astype(np.float32) for name, array in self.half.items()})
+        gain = to_numpy(best.top_.free_energy(partition.samples) - rounded.top_.free_energy(partition.samples))
+        weights = np.exp(partition.log_weights - partition.log_weights.max())
+        shift = np.log(np.average(np.exp(gain.astype(np.float64)), weights=weights))
+        half = self._bound(rounded, self.digits.test, replace(partition, log_z=partition.log_z + shift))
+        reader = MLP(**self.READER).fit(*self.digits.train)
+        labels = np.repeat(best.classes_, self.EACH)
+        dreams = to_numpy(rounded.sample(len(labels), self.STEPS, label=labels, random_state=self.SEED))
+        right = reader.predict(dreams) == labels
+        return {
+            "test_bound": bound.mean,
+            "image_error": bound.image_error,
+            "forward": _facts(partition),
+            "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
+            "half_precision_cost": bound.mean - half.mean,
+            "recognised": float(right.mean()),
+            "recognised_of_each": [float(right[labels == label].mean()) for label in best.classes_],
+            "dreams": f"{self.EACH} of each label, {self.STEPS} Gibbs steps from coin tosses, in half precision",
+            "reader_test_error": reader.errors(*self.digits.test),
+            "seed": best.random_state,
+        }
+
+    def keep(self, name):
+        """Write the best network's parameters to ``data/weights/NAME.npz``, in half precision."""
         save(DATA / "weights" / f"{name}.npz", self.half)
 
 

@@ -11,6 +11,7 @@ import pytest
 from companion import __main__ as command_line
 from companion import data, reproduce
 from companion.data import MNIST, Pair
+from companion.dbn import DBN
 from companion.likelihood import exact_log_partition, log_likelihood
 from companion.rbm import RBM
 
@@ -29,6 +30,7 @@ def small(monkeypatch, tmp_path):
     recipe = {
         "chapter": "01_logistic_regression",
         "model": "companion.logistic.LogisticRegression",
+        "judge": "classification",
         "seeds": [3, 4],
         "candidates": [
             {"n_epochs": 3, "learning_rate": 0.02, "l2": 10.0},  # a penalty that leaves nothing to see by
@@ -93,6 +95,7 @@ def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
     recipe = {
         "chapter": "07_likelihood",
         "model": "companion.rbm.RBM",
+        "judge": "density",
         "keep_weights": True,
         "seeds": [0, 1],
         "common": {"n_hidden": 4, "n_epochs": 20, "batch_size": 20, "persistent": True},
@@ -118,6 +121,46 @@ def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
     for key in ("test_log_likelihood", "test_log_likelihood_reverse"):
         assert result[key] == pytest.approx(exact, abs=0.05)
     assert abs(result["half_precision_cost"]) < 0.01
+
+
+def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
+    rng = np.random.default_rng(1)
+    patterns = np.array([np.arange(12) % 3 == 0, np.arange(12) < 6])
+
+    def pair(n):
+        labels = rng.integers(0, 2, n)
+        return Pair((patterns[labels] ^ (rng.random((n, 12)) < 0.05)).astype(np.float32), labels)
+
+    digits = MNIST(pair(400), pair(200), pair(200))
+    options = {"n_epochs": 40, "batch_size": 20, "persistent": True, "binarize": True, "schedule": "linear"}
+    recipe = {
+        "chapter": "08_deep_belief_network",
+        "model": "companion.dbn.DBN",
+        "judge": "dreams",
+        "keep_weights": True,
+        "seeds": [0],
+        "common": {"hidden_sizes": [6, 8]},
+        "candidates": [{"pretraining": options | {"learning_rate": rate}} for rate in (1e-6, 0.2)],
+        "tutorial": {},
+    }
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"dreams": recipe})
+    monkeypatch.setattr(reproduce, "load_mnist", lambda: digits)
+    for name in ("VALIDATION", "FORWARD"):
+        monkeypatch.setitem(getattr(reproduce.Density, name), "n_temperatures", 300)
+    monkeypatch.setitem(reproduce.Dreams.READER, "hidden_sizes", (10,))
+    command_line.main(["reproduce", "dreams"])
+    result = json.loads((small / "results" / "dreams.json").read_text(encoding="utf8"))
+    assert result["parameters"]["pretraining"]["learning_rate"] == 0.2 and result["recognised"] > 0.85
+    assert f"{result['recognised']:.1%} of the dreams recognised" in capsys.readouterr().out
+    assert abs(result["half_precision_cost"]) < 0.02 and result["cpu_minutes"] > 0
+    assert not list((small / "checkpoints").iterdir())
+
+    monkeypatch.setattr(data, "DATA", small)
+    dbn = DBN.from_parameters(data.load_weights("dreams"))
+    bound = dbn.bound(
+        data.binarize(digits.test.images), exact_log_partition(dbn.top_), digits.test.labels, n_samples=50
+    )
+    assert result["test_bound"] == pytest.approx(bound.mean, abs=0.1)
 
 
 @pytest.mark.parametrize(
