@@ -97,7 +97,7 @@ class DBN(PretrainedMLP):
         if y is None or number < len(self.hidden_sizes):
             return super()._fit_layer(number, layer, codes, y, **options)
         n, self.classes_ = codes.shape[1], np.unique(y)
-        layer.fit(xp.concatenate([codes, self._one_hot(y)], axis=1), **options)
+        layer.fit(to_numpy(xp.concatenate([codes, self._one_hot(y)], axis=1)), **options)
         joint = layer.parameters_
         # Views: the network's weights and those of the labels are parts of the machine's.
         self._keep_layer(number, joint | {"W": joint["W"][:n], "visible_bias": joint["visible_bias"][:n]})

@@ -140,7 +140,7 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
 
     def _fit_layer(self, number, layer, codes, y, **options):
         """Train `layer` on the codes (n, n_in) below it, and keep its parameters."""
-        layer.fit(codes, **options)
+        layer.fit(to_numpy(codes), **options)
         self._keep_layer(number, layer.parameters_)
 
     def _keep_layer(self, number, parameters):

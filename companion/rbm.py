@@ -121,7 +121,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         ValueError
             If the shapes do not fit each other.
         """
-        arrays = [np.asarray(to_numpy(array)) for array in (W, visible_bias, hidden_bias)]
+        arrays = [array if hasattr(array, "dtype") else np.asarray(array) for array in (W, visible_bias, hidden_bias)]
         dtype = xp.float64 if arrays[0].dtype == np.float64 else xp.float32
         W, visible_bias, hidden_bias = (xp.ascontiguousarray(to_device(array, dtype)) for array in arrays)
         if W.ndim != 2 or visible_bias.shape != W.shape[:1] or hidden_bias.shape != W.shape[1:]:

@@ -4,7 +4,21 @@ import numpy as np
 import pytest
 
 from companion.backend import to_device, to_numpy
-from companion.layers import BatchNorm, Dense, Dropout, Network, ReLU, Sigmoid, SoftmaxCrossEntropy, Tanh
+from companion.layers import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Images,
+    MaxPool2D,
+    Network,
+    ReLU,
+    Sigmoid,
+    SoftmaxCrossEntropy,
+    Tanh,
+)
+from companion.lenet import Pieces
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[benchmark]'")
 
@@ -85,3 +99,58 @@ def test_gradients_are_those_of_autograd(rng, activation, batch_norm, l1, l2, dr
         np.testing.assert_allclose(to_numpy(gradient), tensor.grad.numpy(), rtol=1e-8, atol=1e-13)
     for name, tensor in r.items():
         np.testing.assert_allclose(to_numpy(d[name]), tensor.numpy(), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("border", [False, True])
+@pytest.mark.parametrize("pooled_first", [True, False])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_of_convolutions_are_those_of_autograd(rng, monkeypatch, activation, pooled_first, border):
+    """Two convolutions with pooling, before or after the activation, in pieces of four images."""
+    monkeypatch.setattr(Pieces, "ROWS", 4)
+    ours, theirs = ACTIVATIONS[activation]
+    x, targets = rng.normal(size=(N, 11 * 13)), rng.integers(4, size=N)
+    shapes = {"W1": (3, 1, 3, 2), "b1": 3, "W2": (5, 3, 2, 3), "b2": 5}
+    sides = [(11, 13), (9, 12), (5 if border else 4, 6), (4 if border else 3, 4), (2 if border else 1, 2)]
+    shapes |= {"W3": (5 * np.prod(sides[-1]), 4), "b3": 4}
+    arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+    # PyTorch
+    t = {name: torch.tensor(array, requires_grad=True) for name, array in arrays.items()}
+    h = torch.tensor(x).reshape(N, 1, 11, 13)
+    for i in (1, 2):
+        h = torch.nn.functional.conv2d(h, t[f"W{i}"], t[f"b{i}"])
+        steps = [lambda h: torch.nn.functional.max_pool2d(h, 2, ceil_mode=border), theirs]
+        for step in steps if pooled_first else reversed(steps):
+            h = step(h)
+    scores = h.flatten(1) @ t["W3"] + t["b3"]
+    expected = torch.nn.functional.cross_entropy(scores, torch.tensor(targets))
+    expected.backward()
+
+    # the companion
+    d = {name: to_device(array.copy()) for name, array in arrays.items()}
+    layers = [Images(11, 13)]
+    for i in (1, 2):
+        steps = [MaxPool2D(2, border), ours()]
+        layers += [Conv2D(d[f"W{i}"], d[f"b{i}"]), *(steps if pooled_first else reversed(steps))]
+    network = Network([Pieces([*layers, Flatten()]), Dense(d["W3"], d["b3"])])
+    loss = SoftmaxCrossEntropy()
+    found = loss.forward(network.forward(to_device(x)), to_device(targets))
+    network.backward(loss.backward())
+
+    assert float(found) == pytest.approx(float(expected.detach()), rel=1e-12)
+    for gradient, tensor in zip(network.gradients, t.values(), strict=True):
+        np.testing.assert_allclose(to_numpy(gradient), tensor.grad.numpy(), rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("border", [False, True])
+@pytest.mark.parametrize("size", [2, 3])
+def test_of_equal_pixels_the_one_that_autograd_takes(rng, size, border):
+    x, layer = rng.integers(3, size=(2, 7, 9, 5)) * 1.0, MaxPool2D(size, border)
+    t = torch.tensor(x.transpose(3, 0, 1, 2), requires_grad=True)
+    expected = torch.nn.functional.max_pool2d(t, size, ceil_mode=border)
+    delta = rng.normal(size=expected.shape)
+    expected.backward(torch.tensor(delta))
+    found = to_numpy(layer.forward(to_device(x))).transpose(3, 0, 1, 2)
+    np.testing.assert_array_equal(found, expected.detach().numpy())
+    dx = layer.backward(to_device(delta.transpose(1, 2, 3, 0)))
+    np.testing.assert_array_equal(to_numpy(dx).transpose(3, 0, 1, 2), t.grad.numpy())

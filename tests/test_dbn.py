@@ -74,9 +74,11 @@ def test_machines_and_network_have_the_same_arrays(problem, averaging):
         if fine_tuned:
             dbn.fit(*problem)
         for number, layer in enumerate(dbn.layers_, start=1):
-            assert layer.W_ is dbn.parameters_[f"W{number}"]
-            assert layer.hidden_bias_ is dbn.parameters_[f"b{number}"]
-    assert (to_numpy(dbn.layers_[0].W_) != pretrained["W1"]).any(), "fine-tuning moves the machines' weights"
+            for array, name in ((layer.W_, "W"), (layer.hidden_bias_, "b"), (layer.visible_bias_, "visible_bias")):
+                array += 1
+                np.testing.assert_array_equal(to_numpy(dbn.parameters_[f"{name}{number}"]), to_numpy(array))
+                array -= 1
+    assert abs(to_numpy(dbn.layers_[0].W_) - pretrained["W1"]).max() > 1e-3, "fine-tuning moves the machines' weights"
     dbn.layers_[0].W_[...] = 0
     assert len(np.unique(dbn.predict_proba(problem[0]), axis=0)) == 1, "and the machines the network's"
 

@@ -64,12 +64,13 @@ def torch_softmax(batch):
     return torch_step(torch.nn.Linear(784, 10), batch)
 
 
-def torch_step(model, batch):
-    """Time a step of eager PyTorch as every tutorial writes it."""
+def torch_step(model, batch, prepare=lambda x: x):
+    """Time a step of eager PyTorch as every tutorial writes it; `prepare` makes the model's input of rows of pixels."""
     import torch
 
     torch.set_num_threads(1)
     x, t = map(torch.from_numpy, digits(batch))
+    x = prepare(x)
     optimizer, loss = torch.optim.SGD(model.parameters(), lr=0.01), torch.nn.CrossEntropyLoss()
 
     def step():
@@ -125,6 +126,43 @@ def sklearn_mlp(batch):
     model = MLPClassifier((500,), activation="tanh", solver="sgd", alpha=0.0, batch_size=batch, momentum=0.0)
     model.partial_fit(x, t, classes=np.arange(10))
     return microseconds(step=lambda: model.partial_fit(x, t))
+
+
+def companion_lenet(batch):
+    """The step of `LeNet` without dropout."""
+    from companion.backend import generator
+    from companion.layers import SoftmaxCrossEntropy
+    from companion.lenet import LeNet
+    from companion.optimize import SGD
+
+    x, t = digits(batch)
+    model = LeNet()
+    model.n_features_in_ = 784
+    network = model._network(model._initial_parameters(784, 10, generator(0)), None)
+    loss, optimizer = SoftmaxCrossEntropy(), SGD(0.01)
+
+    def step():
+        loss.forward(network.forward(x), t)
+        network.backward(loss.backward())
+        optimizer.update(network.parameters, network.gradients)
+
+    return microseconds(step=step)
+
+
+def torch_lenet(batch, layout="contiguous_format"):
+    """The same network in PyTorch, in its default layout of images."""
+    import torch
+    from torch import nn
+
+    layout = getattr(torch, layout)
+    below = nn.Conv2d(1, 20, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(20, 50, 5), nn.MaxPool2d(2), nn.ReLU()
+    model = nn.Sequential(*below, nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10))
+    return torch_step(model.to(memory_format=layout), batch, lambda x: x.view(-1, 1, 28, 28).to(memory_format=layout))
+
+
+def channels_last_lenet(batch):
+    """The same in the layout that is quicker for PyTorch: the channels innermost."""
+    return torch_lenet(batch, "channels_last")
 
 
 def companion_rbm(batch):

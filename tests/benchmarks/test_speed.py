@@ -15,8 +15,9 @@ import pytest
 
 def measure(library, name, batch):
     """Return the microseconds that `steps.py` prints, a dict."""
-    if library in ("torch", "sklearn") and importlib.util.find_spec(library) is None:
-        pytest.skip(f"{library} is not installed: pip install -e '.[benchmark]'")
+    package = {"channels_last": "torch"}.get(library, library)
+    if package in ("torch", "sklearn") and importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed: pip install -e '.[benchmark]'")
     script = Path(__file__).with_name("steps.py")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COMPANION_BACKEND": "numpy"}
     command = [sys.executable, str(script), library, name, str(batch)]
@@ -45,6 +46,8 @@ def test_a_step_costs_little_more_than_its_matrix_products(name, batch, most):
         ("sklearn", "mlp", 100, 1.0),
         ("torch", "rbm", 20, 1.0),
         ("torch", "rbm", 100, 1.0),
+        ("torch", "lenet", 100, 1.0),
+        ("channels_last", "lenet", 100, 0.8),
         ("sklearn", "rbm", 20, 1.4),
         ("sklearn", "rbm", 100, 1.25),  # it needs the same products: 1.6 would be as fast as these alone
         ("sklearn64", "rbm", 20, 1.6),

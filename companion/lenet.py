@@ -1,0 +1,228 @@
+r"""LeNet, the convolutional network: filters and pooling, twice, then a multilayer perceptron.
+
+.. math:: h^{(1)} &= s(\mathrm{pool}(x * W^{(1)} + b^{(1)})), \quad
+          h^{(2)} = s(\mathrm{pool}(h^{(1)} * W^{(2)} + b^{(2)})), \\
+          h^{(3)} &= s(h^{(2)} W^{(3)} + b^{(3)}), \quad p(y \mid x) = \mathrm{softmax}(h^{(3)} W^{(4)} + b^{(4)})
+"""
+
+from math import isqrt, prod
+from numbers import Integral
+
+from .backend import xp
+from .classifier import Classifier, initial_weights
+from .layers import Conv2D, Dense, Dropout, Flatten, Images, MaxPool2D, Network
+from .mlp import ACTIVATIONS, MLP
+
+__all__ = ["LeNet", "Pieces"]
+
+
+class Pieces(Network):
+    """Layers through which a minibatch goes `ROWS` rows at a time, so that memory hardly grows with its size.
+
+    What `backward` needs, the layers keep for one piece only. Of a minibatch of several pieces, `backward` begins with
+    the last one, and repeats `forward` for each of the others; the layers may therefore draw no noise. It works as one
+    layer of another network.
+
+    Parameters
+    ----------
+    layers : list of Layer
+    l2 : float
+        Times the sum of the squares of the weights, which are every other parameter, is the penalty.
+
+    Attributes
+    ----------
+    gradients : list of array
+        Summed over the pieces.
+    """
+
+    ROWS = 100  # of 28 × 28 pixels, and all that LeNet makes of them: some 25 MB
+
+    def __init__(self, layers, l2=0.0):
+        super().__init__(layers)
+        self.l2, self._sums = float(l2), [xp.empty_like(parameter) for parameter in self.parameters]
+
+    def __repr__(self):
+        return f"Pieces({', '.join(map(repr, self.layers))})"
+
+    @property
+    def gradients(self):  # noqa: D102
+        return self._sums
+
+    def _pieces(self, n):
+        return [slice(start, start + self.ROWS) for start in range(0, n, self.ROWS)]
+
+    def forward(self, x):
+        """Return the output (n, n_out) for a minibatch x (n, n_in), in an array of its own."""
+        self._x, outputs = x, []
+        for piece in self._pieces(len(x)):
+            outputs.append(super().forward(x[piece]).copy())
+        return xp.concatenate(outputs)
+
+    def backward(self, delta, need_dx=False):
+        """Set the gradients of all layers from delta (n, n_out); below them are data, and nothing is passed on."""
+        for total in self._sums:
+            total[...] = 0
+        for piece in reversed(pieces := self._pieces(len(delta))):
+            if piece != pieces[-1]:
+                super().forward(self._x[piece])
+            super().backward(delta[piece])
+            for total, gradient in zip(self._sums, super().gradients):
+                total += gradient
+        if self.l2:
+            for W, total in zip(self.parameters[::2], self._sums[::2]):
+                total += 2 * self.l2 * W
+
+    def penalty(self):
+        """Return the penalty as it stands."""
+        return self.l2 * sum((W**2).sum() for W in self.parameters[::2]) if self.l2 else 0.0
+
+
+class LeNet(Classifier):
+    """A convolutional network, trained by back-propagation.
+
+    Source: LeCun, Bottou, Bengio and Haffner (1998), *Gradient-based learning applied to document recognition*, in the
+    form of the Deep Learning Tutorials (LISA lab), *Convolutional Neural Networks (LeNet)*, whose sizes are the
+    defaults. The other defaults are newer, and made for a few epochs of MNIST.
+
+    Parameters
+    ----------
+    n_filters : tuple of int
+        Filters of each convolution, from the image upwards.
+    filter_size, pool_size : int
+        Sides of the filters and of the windows of the pooling. Pooling keeps the border of images that its windows do
+        not divide (see `companion.layers.MaxPool2D`).
+    n_hidden : int
+        Units of the dense layer between the last pooling and the softmax.
+    image_shape : tuple (height, width), optional
+        How a row of pixels is read, line by line; then the pixels must be as many, and the filters must fit. By default
+        the image is the smallest square that holds the row, its last pixels 0 if they are missing, and filters are no
+        larger than what they are moved over: thus any row will do, down to a single number.
+    activation : {"tanh", "logistic", "relu"}
+        After each pooling, and of the dense layer.
+    learning_rate, n_epochs, batch_size
+    optimizer : {"sgd", "adam"}
+    momentum : float
+        For ``"sgd"``.
+    schedule, decay, warmup
+        How the learning rate changes: see `companion.optimize.Schedule`.
+    l2 : float
+        Penalty on all weights, not on biases.
+    dropout, conv_dropout : float
+        Fraction of the hidden units of the dense layer, and of the outputs of the last pooling, that is dropped.
+    averaging : float
+        As in `companion.optimize.MovingAverage`; 0 for none.
+    patience, patience_increase, improvement_threshold : float
+        Early stopping, used when `fit` is given a validation set: see `companion.optimize.Patience`.
+    random_state : None, int or generator
+        Seeds initial weights, order of the minibatches and dropout.
+    verbose : bool
+        Show progress.
+
+    Attributes
+    ----------
+    parameters_ : dict of str to array, on the device
+        ``W1`` (n_filters[0], 1, filter_size, filter_size), ``b1``, ``W2`` (n_filters[1], n_filters[0], ...), ``b2``,
+        ..., and for the two dense layers ``W3`` (n_features, n_hidden), ``b3``, ``W4`` (n_hidden, n_classes), ``b4``.
+    classes_, history_
+        See `companion.classifier.Classifier`.
+    """
+
+    def __init__(
+        self, *, n_filters=(20, 50), filter_size=5, pool_size=2, n_hidden=500, image_shape=None, activation="relu",
+        learning_rate=1.5e-3, n_epochs=6, batch_size=100, optimizer="adam", momentum=0.0, schedule="cosine", decay=0.0,
+        warmup=100, l2=0.0, dropout=0.5, conv_dropout=0.25, averaging=0.999, patience=10000, patience_increase=2.0,
+        improvement_threshold=0.995, random_state=None, verbose=False,
+    ):  # fmt: skip
+        self.n_filters = n_filters
+        self.filter_size = filter_size
+        self.pool_size = pool_size
+        self.n_hidden = n_hidden
+        self.image_shape = image_shape
+        self.activation = activation
+        self.learning_rate = learning_rate
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.momentum = momentum
+        self.schedule = schedule
+        self.decay = decay
+        self.warmup = warmup
+        self.l2 = l2
+        self.dropout = dropout
+        self.conv_dropout = conv_dropout
+        self.averaging = averaging
+        self.patience = patience
+        self.patience_increase = patience_increase
+        self.improvement_threshold = improvement_threshold
+        self.random_state = random_state
+        self.verbose = verbose
+
+    _optimizer = MLP._optimizer  # made from the same hyper-parameters
+
+    def _check(self):
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
+        if isinstance(self.n_filters, Integral) or not self.n_filters or any(size < 1 for size in self.n_filters):
+            raise ValueError(
+                f"n_filters is {self.n_filters!r}; expected a tuple of positive integers, not an empty one"
+            )
+        for name in ("filter_size", "pool_size", "n_hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected a positive integer")
+        if not (0 <= self.dropout < 1 and 0 <= self.conv_dropout < 1):
+            raise ValueError(f"dropout is {self.dropout}, conv_dropout {self.conv_dropout}; expected 0 ≤ rate < 1")
+
+    def _image(self):
+        """Return height and width of the image that a row of `n_features_in_` pixels is read as."""
+        n_pixels = self.n_features_in_
+        if self.image_shape is None:
+            side = isqrt(n_pixels - 1) + 1
+            return side, side
+        height, width = self.image_shape
+        if height * width != n_pixels:
+            raise ValueError(
+                f"image_shape is {height} × {width}; expected rows of {height * width} pixels, found {n_pixels}"
+            )
+        return height, width
+
+    def _initial_parameters(self, n_features, n_classes, rng):
+        self._check()
+        weights, sides, n_channels = [], self._image(), 1
+        for i, n_filters in enumerate(self.n_filters, start=1):
+            window = [min(self.filter_size, side) for side in sides]
+            if self.image_shape is not None and min(window) < self.filter_size:
+                raise ValueError(
+                    f"convolution {i}: filter_size is {self.filter_size}; expected at most {min(sides)}, because its "
+                    f"images are {sides[0]} × {sides[1]} (the first ones {' × '.join(map(str, self.image_shape))})"
+                )
+            # A weight matrix whose inputs are the pixels in a window.
+            W = initial_weights(n_channels * prod(window), n_filters, self.activation, rng)
+            weights.append(xp.ascontiguousarray(W.T).reshape(n_filters, n_channels, *window))
+            sides = [-(-(side - inner + 1) // self.pool_size) for side, inner in zip(sides, window)]
+            n_channels = n_filters
+        weights.append(initial_weights(n_channels * prod(sides), self.n_hidden, self.activation, rng))
+        # The top layer feeds a softmax: starting it at zero makes the first prediction one of ignorance.
+        weights.append(xp.zeros((self.n_hidden, n_classes), xp.float32))
+        biases = [xp.zeros(size, xp.float32) for size in (*self.n_filters, self.n_hidden, n_classes)]
+        parameters = {}
+        for i, (W, b) in enumerate(zip(weights, biases, strict=True), start=1):
+            parameters |= {f"W{i}": W, f"b{i}": b}
+        return parameters
+
+    def _network(self, parameters, noise):
+        *below, hidden, top = [(parameters[f"W{i}"], parameters[f"b{i}"]) for i in range(1, len(parameters) // 2 + 1)]
+        activation, layers = ACTIVATIONS[self.activation], [Images(*self._image())]
+        for W, b in below:
+            # The activation grows with its input: after the pooling it gives the same, of a quarter of the numbers.
+            layers += [Conv2D(W, b), MaxPool2D(self.pool_size, border=True), activation()]
+        layers = [
+            Pieces([*layers, Flatten()], self.l2),
+            Dense(*hidden, l2=self.l2),
+            activation(),
+            Dense(*top, l2=self.l2),
+        ]
+        if noise and self.dropout:
+            layers.insert(3, Dropout(self.dropout, noise))
+        if noise and self.conv_dropout:
+            layers.insert(1, Dropout(self.conv_dropout, noise))
+        return Network(layers)

@@ -1,0 +1,366 @@
+"""LeNet: scikit-learn's own checks, its geometry, the pieces of a minibatch, and small problems it must solve."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from companion import mlp, training
+from companion.backend import generator, one_thread, to_device, to_numpy
+from companion.data import load_mnist
+from companion.layers import SoftmaxCrossEntropy
+from companion.lenet import LeNet, Pieces
+from companion.storage import load_model, save_model
+
+SMALL = {"n_filters": (3, 4), "filter_size": 3, "n_hidden": 10}
+PLAIN = {"dropout": 0.0, "conv_dropout": 0.0, "averaging": 0.0}
+EVERYTHING = SMALL | {
+    "image_shape": (9, 10),
+    "activation": "tanh",
+    "momentum": 0.5,
+    "schedule": "linear",
+    "warmup": 5,
+    "l2": 1e-4,
+    "dropout": 0.2,
+    "conv_dropout": 0.1,
+    "averaging": 0.95,
+    "learning_rate": 0.02,
+}
+
+
+@parametrize_with_checks([LeNet(**SMALL, n_epochs=30, learning_rate=0.01, batch_size=20, warmup=0)])
+def test_scikit_learn_finds_nothing_to_object(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture
+def problem(rng):
+    """Three hundred images of 9 × 10 with one bar of five pixels, upright or lying, anywhere; noise all over."""
+    images, y = 0.2 * rng.normal(size=(300, 9, 10)), rng.integers(2, size=300)
+    for image, upright in zip(images, y):
+        i, j = rng.integers(5), rng.integers(6)
+        image[(slice(i, i + 5), j) if upright else (i, slice(j, j + 5))] += 1
+    return images.reshape(300, 90).astype(np.float32), y
+
+
+def arrays(model):
+    return {name: to_numpy(array).copy() for name, array in model.parameters_.items()}
+
+
+def assert_same_arrays(found, expected):
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def build(n_pixels, n_classes=3, dtype=np.float64, **settings):
+    """A network with random parameters, and these, as `LeNet` makes them for rows of so many pixels."""
+    model = LeNet(**settings)
+    model.n_features_in_ = n_pixels
+    rng = np.random.default_rng(1)
+    initial = model._initial_parameters(n_pixels, n_classes, generator(rng))
+    # biases and the top layer start at zero
+    there = {name: to_device(rng.normal(scale=0.3, size=array.shape).astype(dtype)) for name, array in initial.items()}
+    return model._network(there, None), there
+
+
+# ------------------------------------------------------------------------------------------- what it learns
+
+
+@pytest.mark.parametrize("settings", [{}, {"activation": "tanh"}, {"optimizer": "sgd", "momentum": 0.9}])
+def test_it_learns_to_tell_bars_anywhere(problem, settings):
+    X, y = problem
+    rate = 0.1 if "momentum" in settings else 0.01
+    model = LeNet(
+        **SMALL, image_shape=(9, 10), n_epochs=20, batch_size=20, learning_rate=rate, warmup=10, random_state=0,
+        **(PLAIN | settings),
+    ).fit(X[:200], y[:200])  # fmt: skip
+    assert model.score(X[200:], y[200:]) >= 0.97
+    assert model.history_.train_loss[0] == pytest.approx(np.log(2), abs=0.4)
+    assert all(np.isfinite(array).all() and array.dtype == np.float32 for array in arrays(model).values())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_it_learns_with_everything_at_once(problem, optimizer):
+    X, y = problem
+    settings = EVERYTHING | {"learning_rate": {"sgd": 0.1, "adam": 0.02}[optimizer], "optimizer": optimizer}
+    model = LeNet(**settings, n_epochs=30, batch_size=20, random_state=0).fit(X, y)
+    assert model.score(X, y) >= 0.95
+    np.testing.assert_allclose(model.predict_proba(X[:1]), model.predict_proba(X)[:1], rtol=1e-4, atol=1e-6)
+
+
+def test_the_first_loss_is_that_of_ignorance(problem):
+    X, _ = problem
+    model = LeNet(**SMALL, n_epochs=1, batch_size=300).fit(X, np.arange(300) % 5)
+    assert model.history_.train_loss == [pytest.approx(np.log(5), rel=1e-6)]
+
+
+def test_on_the_sample_of_mnist():
+    """A small one, in three epochs: the test error of 500 digits after learning from 4,000 is below 7 %."""
+    train, valid, test = load_mnist(verbose=False)
+    model = LeNet(n_filters=(6, 12), n_hidden=60, n_epochs=4, batch_size=50, warmup=20, learning_rate=4e-3,
+                  dropout=0.2, random_state=0).fit(*train, validation=valid)  # fmt: skip
+    assert model.errors(*test) < 0.07
+    assert model.errors(*valid) == pytest.approx(model.history_.best_error)
+
+
+# ------------------------------------------------------------------------------------------------ its geometry
+
+
+def shapes(n_pixels, **settings):
+    return {name: array.shape for name, array in build(n_pixels, 10, **settings)[1].items()}
+
+
+def test_the_shapes_of_the_tutorial():
+    found = shapes(784)
+    assert found == {
+        "W1": (20, 1, 5, 5), "b1": (20,), "W2": (50, 20, 5, 5), "b2": (50,),
+        "W3": (800, 500), "b3": (500,), "W4": (500, 10), "b4": (10,),
+    }  # fmt: skip
+    assert shapes(784, image_shape=(28, 28)) == found
+
+
+@pytest.mark.parametrize(
+    ("n_pixels", "settings", "filters", "n_features"),
+    [
+        (1024, {}, [(20, 1, 5, 5), (50, 20, 5, 5)], 50 * 5 * 5),  # 32, 28, 14, 10, 5
+        (729, {}, [(20, 1, 5, 5), (50, 20, 5, 5)], 50 * 4 * 4),  # 27, 23, 12 with the border, 8, 4
+        (784, {"n_filters": (4,), "filter_size": 3, "pool_size": 3}, [(4, 1, 3, 3)], 4 * 9 * 9),
+        (784, {"n_filters": (4, 5, 6), "filter_size": 2, "pool_size": 1}, [(4, 1, 2, 2), (5, 4, 2, 2), (6, 5, 2, 2)],
+         6 * 25 * 25),
+        (600, {"image_shape": (20, 30)}, [(20, 1, 5, 5), (50, 20, 5, 5)], 50 * 2 * 5),  # 16 × 26, 8 × 13, 4 × 9
+        (64, {}, [(20, 1, 5, 5), (50, 20, 2, 2)], 50),  # 8, 4, 2: the upper filters are no larger than that
+        (5, {}, [(20, 1, 3, 3), (50, 20, 1, 1)], 50),
+        (1, {}, [(20, 1, 1, 1), (50, 20, 1, 1)], 50),
+    ],
+)  # fmt: skip
+def test_shapes_follow_from_the_image(n_pixels, settings, filters, n_features):
+    found = shapes(n_pixels, **settings)
+    assert [found[f"W{i}"] for i in range(1, len(filters) + 1)] == filters
+    assert found[f"W{len(filters) + 1}"] == (n_features, 500)
+    network, there = build(n_pixels, 10, **settings)
+    x = to_device(np.random.default_rng(0).normal(size=(3, n_pixels)))
+    assert network.forward(x).shape == (3, 10) and len(network.parameters) == len(there)
+
+
+def test_the_layers_in_their_order():
+    network, _ = build(784)
+    assert repr(network) == (
+        "Network(Pieces(Images(28 × 28), Conv2D(1 → 20, 5 × 5), MaxPool2D(2 × 2), ReLU, Conv2D(20 → 50, 5 × 5), "
+        "MaxPool2D(2 × 2), ReLU, Flatten), Dense(800 → 500), ReLU, Dense(500 → 3))"
+    )
+
+
+@pytest.mark.parametrize("side", [9, 12])
+def test_a_turned_image_with_turned_filters_gives_the_same(rng, side):
+    """Lines and columns are not confused anywhere: rows, filters, border, and the features of the dense layer."""
+    settings = {"n_filters": (3, 4), "filter_size": 3, "n_hidden": 6}
+    network, there = build(side * 13, image_shape=(side, 13), **settings)
+    turned, other = build(side * 13, image_shape=(13, side), **settings)
+    height, width = {9: 1, 12: 2}[side], 2  # 9, 7, 4, 2, 1; 12, 10, 5, 3, 2; 13, 11, 6, 4, 2
+    for name, array in there.items():
+        new = array.swapaxes(2, 3) if array.ndim == 4 else array
+        if name == "W3":
+            new = array.reshape(4, height, width, 6).swapaxes(1, 2).reshape(-1, 6)
+        other[name][...] = new
+    x = rng.normal(size=(5, side, 13))
+    found, expected = (
+        to_numpy(n.predict(to_device(rows.reshape(5, -1)))) for n, rows in [(turned, x.swapaxes(1, 2)), (network, x)]
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_missing_pixels_are_zeros(problem):
+    """Ninety features are read as 10 × 10 pixels: ten zeros more change nothing."""
+    X, y = problem
+    settings = SMALL | {"n_epochs": 2, "random_state": 0}
+    model = LeNet(**settings).fit(X, y)
+    longer = np.hstack([X, np.zeros((300, 10), np.float32)])
+    assert_same_arrays(arrays(LeNet(**settings, image_shape=(10, 10)).fit(longer, y)), arrays(model))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"image_shape": (9, 9)}, "image_shape is 9 × 9; expected rows of 81 pixels, found 90"),
+        ({"image_shape": (3, 30)}, "convolution 1: filter_size is 5; expected at most 3, .* 3 × 30"),
+        ({"image_shape": (9, 10)}, "convolution 2: .*expected at most 3, .* 3 × 3 .the first ones 9 × 10"),
+        ({"n_filters": 5}, "n_filters is 5; expected a tuple of positive integers"),
+        ({"n_filters": ()}, "expected a tuple of positive integers, not an empty one"),
+        ({"n_filters": (4, 0)}, "expected a tuple of positive integers"),
+        ({"filter_size": 0}, "filter_size is 0; expected a positive integer"),
+        ({"pool_size": 0}, "pool_size is 0; expected a positive integer"),
+        ({"n_hidden": 0}, "n_hidden is 0; expected a positive integer"),
+        ({"dropout": 1.0}, "expected 0 ≤ rate < 1"),
+        ({"conv_dropout": -0.1}, "expected 0 ≤ rate < 1"),
+        ({"activation": "softplus"}, "activation is 'softplus'; expected one of tanh, logistic, relu"),
+        ({"optimizer": "Adam"}, "optimizer is 'Adam'; expected 'sgd' or 'adam'"),
+        ({"schedule": "none"}, "schedule is 'none'; expected .*'cosine'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(problem, settings, says):
+    with pytest.raises(ValueError, match=says):
+        LeNet(**settings).fit(*problem)
+
+
+# ------------------------------------------------------------------------------------ the pieces of a minibatch
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("rows", [2, 5, 100])
+def test_gradients_of_the_whole_network(monkeypatch, rng, central_differences, activation, rows):
+    """Of loss and penalty, by central differences; five images in pieces of so many rows."""
+    monkeypatch.setattr(Pieces, "ROWS", rows)
+    network, there = build(49, activation=activation, l2=0.02, n_filters=(2, 3), filter_size=2, n_hidden=4)
+    x, targets = to_device(rng.normal(size=(5, 49))), to_device(rng.integers(3, size=5))
+    loss = SoftmaxCrossEntropy()
+
+    def cost():
+        return loss.forward(network.forward(x), targets) + network.penalty()
+
+    by_hand = 0.02 * sum((to_numpy(array) ** 2).sum() for name, array in there.items() if name.startswith("W"))
+    assert float(network.penalty()) == pytest.approx(by_hand, rel=1e-12)
+    for array, gradient in zip(network.parameters, network.gradients, strict=True):
+        expected = central_differences(cost, array, step=1e-6)
+        cost()
+        network.backward(loss.backward())
+        np.testing.assert_allclose(to_numpy(gradient), expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("n", [1, 30, 31, 200])
+def test_pieces_make_no_difference(monkeypatch, rng, n):
+    """One image, a whole piece, a piece and an image, many pieces: scores and gradients are those of one piece."""
+    x, targets, loss = to_device(rng.normal(size=(n, 81))), to_device(rng.integers(3, size=n)), SoftmaxCrossEntropy()
+    results = []
+    for rows in (1000, 30):
+        monkeypatch.setattr(Pieces, "ROWS", rows)
+        network, _ = build(81, l2=0.1, **SMALL)
+        scores = to_numpy(network.forward(x)).copy()
+        loss.forward(network.forward(x), targets)
+        network.backward(loss.backward())
+        results.append([scores, to_numpy(network.predict(x)), *map(to_numpy, network.gradients)])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-10, atol=1e-13)
+
+
+def test_a_fit_does_not_depend_on_the_pieces(monkeypatch, problem):
+    """Dropout included, which is drawn for the whole minibatch; up to the rounding of sums in another order."""
+    X, y = problem
+    settings = EVERYTHING | {"n_epochs": 3, "batch_size": 120, "random_state": 0}
+    whole = arrays(LeNet(**settings).fit(X, y))
+    monkeypatch.setattr(Pieces, "ROWS", 50)
+    for name, array in arrays(LeNet(**settings).fit(X, y)).items():
+        np.testing.assert_allclose(array, whole[name], rtol=1e-3, atol=1e-4)
+
+
+def peak(function):
+    """Return the most memory, in bytes, that was held at a time during a call."""
+    tracemalloc.start()
+    function()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most
+
+
+@pytest.mark.parametrize("what", ["a step", "a prediction"])
+def test_memory_hardly_grows_with_the_minibatch(what):
+    """Twenty times the images take less than twice the memory; in one piece they would take 17 times as much."""
+    X = to_device(np.random.default_rng(0).random((2000, 784), np.float32))
+
+    def work(n):
+        network, _ = build(784, 10, np.float32)
+        if what == "a step":
+            network.backward(0 * network.forward(X[:n]))
+        else:
+            network.predict(X[:n])
+
+    with one_thread():
+        piece, batch = (peak(lambda n=n: work(n)) for n in (Pieces.ROWS, 20 * Pieces.ROWS))
+    assert batch < 2 * piece
+
+
+# ------------------------------------------------------------------------------- randomness, resume, storage
+
+
+def test_dropout_acts_in_training_only(problem):
+    X, y = problem
+    plain = LeNet(**SMALL, **PLAIN, n_epochs=2, random_state=0).fit(X, y)
+    for settings in ({"dropout": 0.5}, {"conv_dropout": 0.5}):
+        noisy = clone(plain).set_params(**settings).fit(X, y)
+        assert (arrays(noisy)["W1"] != arrays(plain)["W1"]).any()
+        quiet = clone(plain).set_params(n_epochs=0).fit(X, y)
+        quiet.parameters_ = noisy.parameters_
+        np.testing.assert_array_equal(noisy.predict_proba(X), quiet.predict_proba(X))
+
+
+def test_dropout_is_where_it_says():
+    model = LeNet(dropout=0.5, conv_dropout=0.25)
+    model.n_features_in_ = 784
+    network = model._network(model._initial_parameters(784, 10, generator(0)), noise=object())
+    assert [repr(layer) for layer in network.layers[1:]] == [
+        "Dropout(0.25)", "Dense(800 → 500)", "ReLU", "Dropout(0.5)", "Dense(500 → 10)",
+    ]  # fmt: skip
+
+
+def test_initial_weights_keep_the_variance(rng):
+    """He's, of variance 2 / fan-in, where the fan-in of a filter is the pixels that it sees."""
+    model = LeNet(n_filters=(200, 100))
+    model.n_features_in_ = 784
+    initial = model._initial_parameters(784, 10, generator(0))
+    for name, fan_in in [("W1", 25), ("W2", 200 * 25), ("W3", 100 * 16)]:
+        assert to_numpy(initial[name]).var() == pytest.approx(2 / fan_in, rel=0.1)
+    assert not any(to_numpy(initial[name]).any() for name in ("b1", "b2", "b3", "W4", "b4"))
+
+
+@pytest.mark.parametrize("settings", [SMALL, EVERYTHING])
+def test_a_seed_gives_the_same_run_again(problem, settings):
+    def fit(seed):
+        return arrays(LeNet(**settings, n_epochs=2, random_state=seed).fit(*problem))
+
+    assert_same_arrays(fit(3), fit(3))
+    assert (fit(3)["W1"] != fit(4)["W1"]).any()
+
+
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+@pytest.mark.parametrize("averaging", [0.0, 0.95])
+def test_fit_resumes_bit_for_bit(tmp_path, monkeypatch, capsys, problem, optimizer, averaging, validated):
+    X, y = problem
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    settings = EVERYTHING | {"n_epochs": 6, "batch_size": 40, "random_state": 1, "optimizer": optimizer.lower()}
+    settings |= {"averaging": averaging, "patience": 30}
+    validation = (X[::3], y[::3]) if validated else None
+    whole = LeNet(**settings).fit(X, y, validation)
+
+    class Interrupted(getattr(mlp, optimizer)):
+        def update(self, parameters, gradients):
+            if self.updates == 29:  # in the fourth epoch of eight updates
+                raise KeyboardInterrupt
+            super().update(parameters, gradients)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlp, optimizer, Interrupted)
+        stopped = LeNet(**settings).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")
+    assert stopped.history_.stopped == "interrupt" and "Interrupted" in capsys.readouterr().out
+    resumed = LeNet(**settings).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")
+    assert_same_arrays(arrays(resumed), arrays(whole))
+    times = {"wall_seconds": 0, "cpu_seconds": 0}
+    assert vars(resumed.history_) | times == vars(whole.history_) | times
+    np.testing.assert_array_equal(resumed.predict_proba(X), whole.predict_proba(X))
+    with pytest.raises(ValueError, match="another training .*filter_size was 3 and is 2"):
+        LeNet(**(settings | {"filter_size": 2})).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")
+
+
+@pytest.mark.parametrize("settings", [SMALL, EVERYTHING])
+def test_a_model_comes_back_from_its_file(tmp_path, problem, settings):
+    X, y = problem
+    model = LeNet(**settings, n_epochs=2, random_state=0).fit(X, np.array(["no", "yes"])[y])
+    save_model(tmp_path / "lenet.npz", model)
+    again = load_model(tmp_path / "lenet.npz", LeNet)
+    assert_same_arrays(arrays(again), arrays(model))
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert again.get_params() == model.get_params()
+    assert_same_arrays(arrays(clone(again).fit(X, y)), arrays(clone(model).fit(X, y)))
