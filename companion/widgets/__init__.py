@@ -1,9 +1,14 @@
 """Panels to play with. They drive the models and draw; they compute nothing themselves."""
 
 from .annealing import Annealing
+from .cd_against_pcd import CDAgainstPCD
 from .contributions import Contributions
+from .epoch_scrubber import EpochScrubber
 from .gibbs_lab import GibbsLab
 from .playground import Playground
 from .tempering import Tempering
+from .three_by_two import ThreeByTwo
 
-__all__ = ["Annealing", "Contributions", "GibbsLab", "Playground", "Tempering"]
+__all__ = [
+    "Annealing", "CDAgainstPCD", "Contributions", "EpochScrubber", "GibbsLab", "Playground", "Tempering", "ThreeByTwo",
+]  # fmt: skip

@@ -1,0 +1,301 @@
+"""Chapter 6: contrastive divergence and persistent chains side by side, on images that can all be listed."""
+
+from itertools import islice, product
+
+import ipywidgets as widgets
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..backend import Noise, generator, one_thread, to_device, to_numpy
+from ..likelihood import exact_log_partition, log_likelihood
+from ..optimize import SGD
+from ..plots import COLORS, tile_images
+from ..rbm import RBM, ContrastiveDivergence
+from .canvas import Canvas
+from .panel import Panel, text
+
+__all__ = ["CDAgainstPCD"]
+
+SIDE, N_HIDDEN = 4, 12  # pixels of an image's side; log Z takes 2 ** 12 terms
+COPIES = 10  # of the data set in a minibatch, so that there are 300 chains: with few, PCD is nearly all noise
+EVERY = 20  # updates from one point of the curves to the next, at most
+
+BOARD, CURVES = (520, 494), (420, 358)
+COLUMNS = (4, 274)  # where the two machines begin
+TILE, GAP = 20, 5  # pixels of an image, and between two
+PITCH, BAR = 35, 40  # of the listed images: distance, and height of a bar that stands for 2 / 30
+AXIS = 46  # pixels left of the curves
+LIKELIHOOD, ERROR = (58, 206), (272, 340)  # top and bottom of the axes
+KINDS = (COLORS[1], COLORS[0])
+INK, GREY, OTHER = "#444444", "#6d777e", COLORS[4]
+
+
+class CDAgainstPCD(Panel):
+    """Watch two machines learn the 4 × 4 bars and stripes from the same first weights, one by CD-k, one by PCD-k.
+
+    There are 30 such images, and 65,536 in all: what each machine believes is known exactly.
+
+    Parameters
+    ----------
+    seed : int
+        Of the first weights and of all draws: the same seed, the same training.
+    """
+
+    description = (
+        "The thirty images of bars and stripes, with the probability that CD and PCD give to each as two bars; for "
+        "both machines reconstructions, negative particles, framed where they are no image of the data set, and how "
+        "much probability lies on the data; beside them exact log-likelihood and reconstruction error over the updates."
+    )
+
+    def __init__(self, seed=0):
+        layout, style = widgets.Layout(width="400px"), {"description_width": "120px"}
+        common = {"layout": layout, "style": style}
+        self.k = widgets.IntSlider(1, 1, 10, description="k, Gibbs steps", continuous_update=False, **common)
+        self.rate = widgets.FloatLogSlider(
+            0.1, min=-3, max=0, step=0.1, description="learning rate", continuous_update=False, **common
+        )
+        self.speed = widgets.Dropdown(options=[1, 5, 20, 100], value=20, description="updates a frame", **common)
+        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
+        button = widgets.Layout(width="130px")
+        self.one = widgets.Button(description="Step", layout=button, tooltip="one frame")
+        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause")
+        self.again = widgets.Button(description="Reset", layout=button, tooltip="new first weights from the seed")
+        self.board = Canvas(scale=1, label="What both machines reconstruct, sample and believe")
+        self.curves = Canvas(scale=1, label="Exact log-likelihood and reconstruction error over the updates")
+        for control in (self.k, self.rate):
+            control.observe(lambda _: self._change(), "value")
+        self.seed.observe(lambda _: self.reset(), "value")
+        self.one.on_click(lambda _: self.step())
+        self.play.observe(lambda change: self.run() if change.new else self.pause(), "value")
+        self.again.on_click(lambda _: self.reset())
+        buttons = widgets.HBox([self.one, self.play, self.again])
+        right = widgets.VBox([self.curves, self.k, self.rate, self.speed, self.seed, buttons])
+        self.board.layout.margin = "0 20px 0 0"
+        super().__init__([widgets.HBox([self.board, right], layout=self.WRAPPED)])
+        self.images = bars_and_stripes(SIDE)
+        self.places = _number(self.images)  # of the images among all
+        self.data, self.batch = to_device(self.images), to_device(np.tile(self.images, (COPIES, 1)))
+        self.everything = to_device(list(product((0.0, 1.0), repeat=SIDE**2)))
+        self.reset()
+
+    def pause(self):
+        """Stop stepping, at once."""
+        super().pause()
+        if hasattr(self, "play"):
+            self.play.value = False
+
+    def reset(self):
+        """Begin anew, from the seed: the same first weights for both, and a stream of random numbers for each."""
+        first, *streams = generator(self.seed.value).spawn(3)
+        W = 0.1 * first.standard_normal((SIDE**2, N_HIDDEN))
+        self.rbms = [RBM.from_parameters(W.copy(), np.zeros(SIDE**2), np.zeros(N_HIDDEN)) for _ in streams]
+        self.estimates = [
+            ContrastiveDivergence(rbm, Noise(stream), k=self.k.value, n_chains=n_chains)
+            for rbm, stream, n_chains in zip(self.rbms, streams, (0, len(self.batch)))
+        ]
+        self.optimizers = [SGD(self.rate.value) for _ in streams]
+        self.updates, self.history, self.changes = 0, [], {}
+        self.step(0)
+
+    def _change(self):
+        """From the next update on use k and the learning rate as they are now."""
+        for estimate, optimizer in zip(self.estimates, self.optimizers):
+            estimate.k, optimizer.learning_rate = self.k.value, self.rate.value
+        if self.updates:
+            self.changes[self.updates] = f"k {self.k.value}, rate {self.rate.value:.2g}"
+        self.refresh()
+
+    def step(self, updates=None):
+        """Make so many updates of both machines, by default those of a frame, then draw."""
+        left = self.speed.value if updates is None else updates
+        with one_thread():
+            while True:
+                for _ in range(min(left, EVERY)):
+                    for rbm, estimate, optimizer in zip(self.rbms, self.estimates, self.optimizers):
+                        estimate(self.batch)
+                        optimizer.update(list(rbm.parameters_.values()), estimate.gradients)
+                    self.updates += 1
+                left -= min(left, EVERY)
+                self.history.append((self.updates, *self._measure()))
+                if not left:
+                    break
+        self.refresh()
+
+    def _measure(self):
+        """Return mean log-likelihoods in nats, of CD and PCD, and squared errors of reconstruction per image."""
+        self.log_z = [exact_log_partition(rbm) for rbm in self.rbms]
+        means = [log_likelihood(rbm, self.data, log_z).mean for rbm, log_z in zip(self.rbms, self.log_z)]
+        errors = [float(((rbm.reconstruct(self.data) - self.data) ** 2).sum(axis=1).mean()) for rbm in self.rbms]
+        return means, errors
+
+    @property
+    def names(self):
+        """What the two machines are called, with k as it is now."""
+        return [f"{kind}-{self.k.value}" for kind in ("CD", "PCD")]
+
+    def probabilities(self):
+        """Return the probabilities (2, 65536) of all images under CD's machine and under PCD's."""
+        pairs = zip(self.rbms, self.log_z)
+        with one_thread():
+            return np.stack([np.exp(-to_numpy(rbm.free_energy(self.everything)) - z.log_z) for rbm, z in pairs])
+
+    def particles(self):
+        """Return visible states (300, 16) as in the negative phases of CD and of PCD.
+
+        They are drawn afresh, for looking at: CD's chains take their k steps from the data, PCD's are where its hidden
+        states lead. Training has random numbers of its own, and does not notice.
+        """
+        noise = Noise(generator([self.seed.value, self.updates]))
+        cd, pcd = self.rbms
+        fresh, _, _ = next(islice(cd.chains(self.batch, noise), self.k.value - 1, None))
+        _, kept = pcd.sample_v_given_h(self.estimates[1].state["chains"], noise)
+        return to_numpy(fresh), to_numpy(kept)
+
+    def refresh(self):
+        """Draw everything anew."""
+        self.board.draw(self._draw_board())
+        self.curves.draw(self._draw_curves())
+
+    def _draw_board(self):
+        image = Image.new("RGB", BOARD, "white")
+        draw, n, p = ImageDraw.Draw(image), len(self.images), self.probabilities()
+        words = f"the {n} images; bars: probability by {self.names[0]} (hollow), {self.names[1]} (full); line: 1/{n}"
+        text(image, (0, 0), words, 13, INK)
+        for i, place in enumerate(self.places):
+            x, y = PITCH * (i % 15) + 3, 24 + (BAR + TILE + 18) * (i // 15)
+            _paste(image, self.images[i : i + 1], (x + 3, y + BAR + 4))
+            for kind in range(2):
+                height = BAR * min(1, float(p[kind, place]) * n / 2)
+                left, right = x + 13 * kind + 1, x + 13 * kind + 11
+                box = (left, y + BAR - height, right, y + BAR)
+                draw.rectangle(box, fill=KINDS[kind] if kind else "white", outline=KINDS[kind], width=2)
+            draw.line((x, y + BAR / 2, x + 25, y + BAR / 2), fill="black")
+        for kind, (left, rbm, v) in enumerate(zip(COLUMNS, self.rbms, self.particles())):
+            other = ~np.isin(_number(v), self.places)
+            text(image, (left, 184), self.names[kind], 19, KINDS[kind])
+            text(image, (left, 209), "reconstructions of the data", 13, INK)
+            _paste(image, to_numpy(rbm.reconstruct(self.data)), (left, 226))
+            words = f"negative particles: {other.mean():.0%} other images"
+            text(image, (left, 308), words, 13, INK)
+            _paste(image, v[:n], (left, 325), other[:n])
+            self._draw_beliefs(image, left, p[kind])
+        return np.asarray(image)
+
+    def _draw_beliefs(self, image, left, p):
+        """How much probability lies on the data, and which other image has most."""
+        draw, n = ImageDraw.Draw(image), len(self.images)
+        known = p[self.places]
+        others = p.copy()
+        others[self.places] = 0
+        worst = int(others.argmax())
+        text(image, (left, 408), f"p(all {n} images) = {known.sum():.2f}", 15, "black")
+        draw.rectangle((left + 160, 408, left + 244, 421), outline=INK)
+        draw.rectangle((left + 160, 408, left + 160 + round(84 * float(known.sum())), 421), fill=INK)
+        text(image, (left, 438), f"likeliest other image: {n * others[worst]:.2f}/{n}", 14, INK)
+        _paste(image, to_numpy(self.everything[worst])[None], (left + 195, 434), [True])
+        count = int((others > known.min()).sum())
+        text(image, (left, 462), f"{count:,} others are likelier than", 14, INK)
+        text(image, (left, 479), f"the least likely of the {n}:", 13, INK)
+        _paste(image, self.images[known.argmin()][None], (left + 195, 468))
+
+    def _draw_curves(self):
+        image = Image.new("RGB", CURVES, "white")
+        rows = [*self.history[: -1 : max(1, len(self.history) // 400)], self.history[-1]]
+        updates, means, errors = (np.array(column) for column in zip(*rows))  # the last two: (points, 2)
+        # The first climb, from -11, is left out below: what matters happens near the top.
+        low, high, best = min(-7.0, float(means[-1].min()) - 0.3), -3.0, -np.log(len(self.images))
+        ticks = {tick: f"{tick:.0f}" for tick in np.arange(np.ceil(low), high, np.ceil(-low / 8))}
+        title = "exact log-likelihood, nats per image"
+        self._draw_axes(image, LIKELIHOOD, title, updates, means, low, high, ticks)
+        draw, y, right = ImageDraw.Draw(image), _height(best, low, high, LIKELIHOOD), CURVES[0] - 12
+        draw.rectangle((AXIS, LIKELIHOOD[1] + 1, *CURVES), fill="white")
+        draw.line((AXIS, y, right, y), fill="black")
+        text(image, (right, y - 3), f"the best possible, -log {len(self.images)} = {best:.2f}", 13, "black", "rb")
+        logs = np.log10(np.maximum(errors, 1e-12))
+        low = np.floor(logs.min())
+        ticks = {tick: f"1e{tick:.0f}" if tick else "1" for tick in np.arange(0, low - 1, -2)}
+        self._draw_axes(image, ERROR, "squared error of reconstruction, log scale", updates, logs, low, 0.7, ticks)
+        for y, values, form in ((LIKELIHOOD[0], means[-1], ".2f"), (ERROR[0], errors[-1], ".4f")):
+            for kind, (name, value) in enumerate(zip(self.names, values)):
+                _mark(image, kind, AXIS + 8 + 190 * kind, y - 28)
+                text(image, (AXIS + 20 + 190 * kind, y - 28), f"{name}: {value:{form}}", 15, KINDS[kind], "lm")
+        if self.changes:  # the last one is named, below on the left or on the right of its line
+            update, words = list(self.changes.items())[-1]
+            x, late = self._across(update), update > self.updates / 2
+            text(image, (x - 5 if late else x + 5, LIKELIHOOD[1] - 4), words, 13, INK, "rb" if late else "lb")
+        text(image, (right, ERROR[1] + 1), f"{self.updates:,} updates", 13, INK, "rt")
+        return np.asarray(image)
+
+    def _draw_axes(self, image, ends, title, updates, values, low, high, ticks):
+        """Draw the curves of both machines, values (points, 2), with axes, and lines where k or the rate changed."""
+        draw, right = ImageDraw.Draw(image), CURVES[0] - 12
+        text(image, (AXIS, ends[0] - 56), title, 15, INK)
+        for tick, name in ticks.items():
+            y = _height(tick, low, high, ends)
+            draw.line((AXIS, y, right, y), fill="#eeeeee")
+            text(image, (AXIS - 6, y), name, 13, INK, "rm")
+        draw.line((AXIS, ends[1], right, ends[1]), fill=GREY)
+        for x in map(self._across, self.changes):
+            for y in range(*ends, 6):
+                draw.line((x, y, x, y + 2), fill=GREY)
+        x, y = self._across(updates), _height(values.T, low, high, ends)
+        marked = np.searchsorted(x, np.arange(AXIS + 20, x[-1], 40))
+        for kind in range(2):
+            path = list(zip(x.tolist(), y[kind].tolist()))
+            if len(path) > 1:
+                draw.line(path, fill=KINDS[kind], width=2)
+            for i in marked[kind::2]:  # in turn, so that neither hides the other's
+                _mark(image, kind, *path[i])
+
+    def _across(self, updates):
+        """Return how far to the right, in pixels, a number of updates is drawn."""
+        return AXIS + (CURVES[0] - 12 - AXIS) * updates / max(500, self.updates)
+
+    def picture(self):
+        """Return pictures and curves, a PIL image."""
+        image = Image.new("RGB", (BOARD[0] + CURVES[0] + 40, BOARD[1] + 20), "white")
+        image.paste(Image.fromarray(self.board.pixels), (10, 10))
+        image.paste(Image.fromarray(self.curves.pixels), (BOARD[0] + 30, 10))
+        words = (
+            f"{self.updates:,} updates, k {self.k.value}, learning rate {self.rate.value:.3g}, seed {self.seed.value}"
+        )
+        text(image, (BOARD[0] + 30, 400), words, 15, INK)
+        return image
+
+
+def bars_and_stripes(side):
+    """Return all images of bars or of stripes (2 ** (side + 1) - 2, side * side), the bars first; white is 1."""
+    lines = np.array(list(product((0.0, 1.0), repeat=side)))
+    # All black counts as bars, all white as stripes, so that each of the two is there once.
+    return np.concatenate([np.tile(lines[:-1], side), np.repeat(lines[1:], side, axis=1)])
+
+
+def _number(images):
+    """Number (n,) of each image (n, n_pixels) in the list of all images, the last pixel changing fastest."""
+    return (images @ 2 ** np.arange(images.shape[1])[::-1]).astype(int)
+
+
+def _height(value, low, high, ends):
+    """Return how far down, in pixels, a value is drawn."""
+    return ends[1] - (value - low) / (high - low) * (ends[1] - ends[0])
+
+
+def _paste(image, images, corner, framed=()):
+    """Paste images (n, 16) as grey levels, ten in a row; put a thick frame around those that are `framed`."""
+    large = np.kron(images.reshape(-1, SIDE, SIDE), np.ones((TILE // SIDE, TILE // SIDE)))
+    large = np.pad(large, ((0, 0), (1, 1), (1, 1)), constant_values=0.6)  # a line around white pixels
+    tiles = tile_images(large, min(10, len(images)), large.shape[1:], GAP - 2)
+    image.paste(Image.fromarray(np.uint8(255 * tiles)), (corner[0] - 1, corner[1] - 1))
+    draw = ImageDraw.Draw(image)
+    for i in np.flatnonzero(framed):
+        x, y = corner[0] + (TILE + GAP) * (i % 10), corner[1] + (TILE + GAP) * (i // 10)
+        draw.rectangle((x - 3, y - 3, x + TILE + 2, y + TILE + 2), outline=OTHER, width=3)
+
+
+def _mark(image, kind, x, y):
+    """Put a hollow circle for CD, or a full square for PCD."""
+    draw = ImageDraw.Draw(image)
+    if kind:
+        draw.rectangle((x - 4, y - 4, x + 4, y + 4), fill=KINDS[1])
+    else:
+        draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill="white", outline=KINDS[0], width=2)

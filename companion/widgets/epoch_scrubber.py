@@ -1,0 +1,211 @@
+"""Chapter 6: the epochs of a training to move through, while chains go on in the machine as it was then."""
+
+from math import isqrt
+
+import ipywidgets as widgets
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..backend import Noise, generator, to_device, to_numpy
+from ..plots import COLORS, tile_images
+from ..rbm import RBM
+from .canvas import Canvas
+from .panel import Panel, blue_red, text
+
+__all__ = ["EpochScrubber"]
+
+UNITS, COLUMNS = 64, 8  # filters that are shown, and how many in a row
+CHAINS = 12
+FILTERS, TILES, TRACE, AXIS = 464, 440, (440, 160), 46  # pixels on the screen
+REMEMBERED = 300  # steps in the trace
+MEAN, OTHERS = COLORS[1], "#b8c4cc"
+INK, GREY, PALE, GAP = "#444444", "#6d777e", "#dddddd", 110
+
+
+class EpochScrubber(Panel):
+    """Move through the epochs of a training: filters as they were then, and chains that go on in that machine.
+
+    The chains keep their states when the epoch changes; the next step is one of the other machine.
+
+    Parameters
+    ----------
+    recorded : dict of int to dict
+        For each epoch that was recorded, the parameters ``W`` (n_visible, n_hidden), ``visible_bias`` and
+        ``hidden_bias`` of a machine with binary units, for instance as copies in float16 by a ``watch`` of
+        `companion.rbm.RBM.fit`. Images are square.
+    images : array (n, n_visible), optional
+        Chains can start at the first of them, and free energies are then shown less their mean: energies of two
+        machines have no common zero, such differences can be compared.
+    seed : int
+        The same seed, and the same clicks, give the same chains.
+
+    Raises
+    ------
+    ValueError
+        If nothing was recorded, or shapes do not fit each other, or the images.
+    """
+
+    description = (
+        "Filters of the same hidden units, red and blue, at the epoch chosen; beside them twelve Gibbs chains that run "
+        "in the machine of that epoch, and their free energies over the steps, with the changes of epoch marked."
+    )
+
+    def __init__(self, recorded, images=None, seed=0):
+        self.recorded = dict(sorted(recorded.items()))
+        self.images = images
+        self._check()
+        W = np.stack([np.asarray(parameters["W"])[:, :UNITS] for parameters in self.recorded.values()])
+        self.limit = float(np.quantile(np.abs(W.astype(np.float32)), 0.998)) or 1.0  # one scale for all epochs
+        layout, style = widgets.Layout(width="440px"), {"description_width": "100px"}
+        common = {"layout": layout, "style": style}
+        self.epoch = widgets.SelectionSlider(options=list(self.recorded), description="epoch", **common)
+        starts = ["noise"] if images is None else ["noise", "images"]
+        self.start = widgets.Dropdown(options=starts, description="start from", **common)
+        self.speed = widgets.Dropdown(options=[1, 5, 20, 100], description="steps a frame", **common)
+        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
+        button = widgets.Layout(width="144px")
+        self.one = widgets.Button(description="Step", layout=button, tooltip="one frame")
+        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause")
+        self.again = widgets.Button(description="Reset", layout=button, tooltip="new chains from the seed")
+        self.legend = f"{W.shape[2]} hidden units: red excites, blue inhibits; one scale at all epochs"
+        self.filters = Canvas(scale=FILTERS / (COLUMNS * (self.side + 1)), label=self.legend)
+        self.tiles = Canvas(scale=TILES / (6 * (self.side + 2)), label="All chains")
+        self.trace = Canvas(scale=1, label="Free energy of the chains over the steps, and the changes of epoch")
+        self.said = widgets.HTML(layout=layout)
+        self.epoch.observe(lambda _: self._continue(), "value")
+        for control in (self.start, self.seed):
+            control.observe(lambda _: self.reset(), "value")
+        self.one.on_click(lambda _: self.step())
+        self.play.observe(lambda change: self.run() if change.new else self.pause(), "value")
+        self.again.on_click(lambda _: self.reset())
+        buttons = widgets.HBox([self.one, self.play, self.again])
+        controls = [self.epoch, self.start, self.speed, self.seed, buttons]
+        right = widgets.VBox([*controls, self.said, self.tiles, self.trace])
+        legend = widgets.HTML(f"<span style='font-size:14px'>{self.legend}</span>", layout={"width": f"{FILTERS}px"})
+        left = widgets.VBox([legend, self.filters])
+        left.layout.margin, self.tiles.layout.margin = "0 20px 0 0", "0 0 8px"
+        super().__init__([widgets.HBox([left, right], layout=self.WRAPPED)])
+        self.reset()
+
+    def _check(self):
+        if not self.recorded:
+            raise ValueError("recorded has no epoch; record the parameters of at least one")
+        shapes = {
+            epoch: [np.shape(parameters[name]) for name in ("W", "visible_bias", "hidden_bias")]
+            for epoch, parameters in self.recorded.items()
+        }
+        expected = next(iter(shapes.values()))
+        for epoch, found in shapes.items():
+            W, *biases = found
+            if len(W) != 2 or biases != [W[:1], W[1:]] or found != expected:
+                names = "W, visible_bias and hidden_bias"
+                raise ValueError(f"{names} of epoch {epoch} have shapes {found}; expected {expected} throughout")
+        n_visible = expected[0][0]
+        self.side = isqrt(n_visible)
+        if self.side**2 != n_visible:
+            raise ValueError(f"the machines have {n_visible} visible units, which do not make a square image")
+        if self.images is not None and (np.ndim(self.images) != 2 or np.shape(self.images)[1] != n_visible):
+            raise ValueError(f"images has shape {np.shape(self.images)}; expected (n, {n_visible})")
+
+    def pause(self):
+        """Stop stepping, at once."""
+        if hasattr(self, "play"):  # not where recorded was refused, and there is no panel
+            super().pause()
+            self.play.value = False
+
+    def reset(self):
+        """Begin anew: chains where `start` says, random numbers from the seed, at the epoch that is chosen."""
+        rng = generator(self.seed.value)
+        self.noise = Noise(rng)
+        if self.start.value == "noise":
+            v = rng.integers(0, 2, (CHAINS, self.side**2))
+        else:
+            v = np.round(np.resize(to_numpy(self.images), (CHAINS, self.side**2)))
+        self.v = self.means = to_device(v, np.float32)
+        self.h = None
+        self.steps, self.energies, self.epochs = 0, [], []
+        self._continue()
+
+    def _continue(self):
+        """Go on from the present states in the machine of the epoch that is chosen."""
+        self.rbm = RBM.from_parameters(**self.recorded[self.epoch.value])
+        self.chains = self.rbm.chains(self.v, self.noise)
+        self.level = 0.0 if self.images is None else float(self.rbm.free_energy(self.images).mean())
+        self.refresh()
+
+    def step(self, steps=None):
+        """Take so many Gibbs steps, by default those of a frame, then draw."""
+        for _ in range(steps or self.speed.value):
+            self.v, self.means, self.h = next(self.chains)
+            self.steps += 1
+            self.energies.append(to_numpy(self.rbm.free_energy(self.v)) - self.level)
+            self.epochs.append(self.epoch.value)
+        del self.energies[:-REMEMBERED], self.epochs[:-REMEMBERED]
+        self._draw_chains()
+
+    def refresh(self):
+        """Draw everything anew."""
+        filters = to_numpy(self.rbm.W_[:, :UNITS]).T
+        tiles = tile_images(filters, COLUMNS, (self.side, self.side), background=np.nan)
+        pixels = blue_red(np.nan_to_num(tiles), self.limit)
+        pixels[np.isnan(tiles)] = GAP
+        self.filters.draw(pixels)
+        self._draw_chains()
+
+    def _draw_chains(self):
+        self.tiles.draw(255 * tile_images(to_numpy(self.means), 6, (self.side, self.side), gap=2))
+        self.trace.draw(self._draw_trace())
+        words = f"epoch {self.epoch.value} · step {self.steps:,}"
+        if self.h is not None:
+            words += f" · {float(self.h.mean()):.0%} of the hidden units on"
+        self.said.value = f"<span style='font-size:15px'>{words}</span>"
+
+    def _draw_trace(self):
+        image, (width, height) = Image.new("RGB", TRACE, "white"), TRACE
+        draw, top, bottom = ImageDraw.Draw(image), 46, height - 6
+        less = "" if self.images is None else ", less that of the images"
+        text(image, (0, 2), f"free energy of the chains{less}, nats", 15, INK)
+        if not self.energies:
+            return np.asarray(image)
+        energies = np.array(self.energies).T  # (chains, steps)
+        marks = [float(energies.min()), float(energies.max())]
+        if self.images is not None:  # zero has a meaning only then
+            marks = [min(0.0, marks[0]), 0.0, max(0.0, marks[1])]
+        low, high = marks[0], max(marks[-1], marks[0] + 1)
+        x = AXIS + np.arange(energies.shape[1]) * (width - 1 - AXIS) / REMEMBERED
+        for mark in marks:
+            y = bottom - (mark - low) / (high - low) * (bottom - top)
+            draw.line((AXIS, y, width, y), fill=GREY if mark == 0 else PALE)
+            if mark in (low, high) or min(mark - low, high - mark) > 0.16 * (high - low):
+                text(image, (AXIS - 6, y), f"{mark:.0f}", 13, INK, "rm")
+        for line, color, thick in [*((line, OTHERS, 1) for line in energies), (energies.mean(axis=0), MEAN, 2)]:
+            y = bottom - (line - low) / (high - low) * (bottom - top)
+            if len(x) > 1:
+                draw.line(np.stack([x, y], axis=1).ravel().tolist(), fill=color, width=thick)
+        room = 0
+        for i, epoch in enumerate(self.epochs):
+            if i and epoch != self.epochs[i - 1]:
+                draw.line((x[i], top - 8, x[i], height), fill="black")
+            if (i == 0 or epoch != self.epochs[i - 1]) and x[i] >= room:
+                label = f"{epoch}" if i else f"epoch {epoch}"
+                text(image, (x[i] + 3, 24), label, 13, "black")
+                room = x[i] + 10 + 8 * len(label)
+        return np.asarray(image)
+
+    def picture(self):
+        """Return filters, chains and trace, a PIL image."""
+        parts = []
+        for canvas in (self.filters, self.tiles, self.trace):
+            part = Image.fromarray(canvas.pixels)
+            size = round(part.width * canvas.scale), round(part.height * canvas.scale)
+            parts.append(part.resize(size, Image.Resampling.NEAREST))
+        filters, tiles, trace = parts
+        top = 44 + tiles.height
+        height = max(24 + filters.height, top + trace.height) + 20
+        image = Image.new("RGB", (filters.width + TRACE[0] + 40, height), "white")
+        text(image, (10, 10), self.legend, 14, INK)
+        image.paste(filters, (10, 34))
+        text(image, (filters.width + 30, 12), f"epoch {self.epoch.value}, step {self.steps:,}", 17, INK)
+        image.paste(tiles, (filters.width + 30, 40))
+        image.paste(trace, (filters.width + 30, 10 + top))
+        return image

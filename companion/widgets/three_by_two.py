@@ -1,0 +1,274 @@
+"""Chapter 6: a machine so small that all its states are listed, and a Gibbs chain that is to find their frequencies."""
+
+from itertools import product
+
+import ipywidgets as widgets
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..backend import Noise, generator, to_device, to_numpy
+from ..likelihood import autocorrelation, effective_sample_size, exact_log_partition
+from ..plots import COLORS
+from ..rbm import RBM
+from .canvas import Canvas
+from .panel import Panel, text
+
+__all__ = ["ThreeByTwo"]
+
+V, H = (np.array(list(product((0.0, 1.0), repeat=n))) for n in (3, 2))
+CHAPTER = [[2.0, -1.0], [2.0, 1.5], [-1.5, 2.0]], [-1.0, 0.0, -0.5], [-0.5, -1.0]  # W, b and c of section 1
+FROZEN = [[5.0, 5.0]] * 3, [-5.0] * 3, [-7.5] * 2  # all units on or all off, equally likely, and hardly a way between
+REMEMBERED, LAGS = 20_000, 40  # steps in the autocorrelation, and how far it is drawn
+
+BOARD, CURVES, CELL, LEFT, BARS = (520, 336), (410, 506), 54, 74, (208, 306)
+TV, CORRELATION, RIGHT, EDGE = (178, 318), (372, 466), 398, 56  # tops and bottoms of the curves, their sides
+EXACT, CHAIN, INK, GREY, PALE = COLORS[0], COLORS[1], "#444444", "#6d777e", "#e4e4e4"
+
+
+class _Remembering(Noise):
+    """Noise that keeps its latest uniform numbers, for looking at."""
+
+    def __init__(self, rng):
+        super().__init__(rng)
+        self.drawn = []
+
+    def uniform(self, out):
+        u = super().uniform(out)
+        self.drawn = [*self.drawn[-1:], u[0].copy()]
+        return u
+
+
+class ThreeByTwo(Panel):
+    """A machine of three visible and two hidden units: what it believes, exactly, and what a Gibbs chain makes of it.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed, and the same parameters, give the same chain.
+    """
+
+    description = (
+        "The probabilities of all 32 states of a machine of three visible and two hidden units as a table, and those "
+        "of the eight images as bars beside the frequencies in a Gibbs chain; the coin tosses of the latest step; "
+        "total variation against steps on logarithmic axes; the autocorrelation of the chain."
+    )
+
+    def __init__(self, seed=0):
+        layout, style = widgets.Layout(width="168px"), {"description_width": "30px"}
+
+        def slider(name, most):
+            return widgets.FloatSlider(
+                0, min=-most, max=most, step=0.1, readout_format=".1f", continuous_update=False,
+                description=name, layout=layout, style=style,
+            )  # fmt: skip
+
+        self.W = [[slider(f"W{i}{j}", 8) for j in (1, 2)] for i in (1, 2, 3)]
+        self.b, self.c = [slider(f"b{i}", 12) for i in (1, 2, 3)], [slider(f"c{j}", 12) for j in (1, 2)]
+        self.beta = widgets.FloatSlider(
+            1, min=0.1, max=2, step=0.05, description="β", continuous_update=False, layout=layout, style=style,
+            tooltip="inverse temperature",
+        )  # fmt: skip
+        common = {"layout": widgets.Layout(width="166px"), "style": {"description_width": "86px"}}
+        self.speed = widgets.Dropdown(options=[1, 10, 100, 1000], description="steps a frame", **common)
+        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
+        button = widgets.Layout(width="82px")
+        self.one = widgets.Button(description="Step", layout=button, tooltip="one frame")
+        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause")
+        self.again = widgets.Button(description="Reset", layout=button, tooltip="begin anew, from the seed")
+        self.freeze = widgets.Button(description="Freeze", layout=button, tooltip="two far modes: hardly any mixing")
+        self.thaw = widgets.Button(description="Thaw", layout=button, tooltip="the machine of the chapter")
+        self.board = Canvas(scale=1, label="Exact probabilities of all states, and the frequencies in the chain")
+        self.curves = Canvas(scale=1, label="The latest coin tosses, total variation and autocorrelation")
+        for control in (*sum(self.W, []), *self.b, *self.c, self.beta, self.seed):
+            control.observe(lambda _: self.reset(), "value")
+        self.one.on_click(lambda _: self.step())
+        self.play.observe(lambda change: self.run(0.05) if change.new else self.pause(), "value")
+        self.again.on_click(lambda _: self.reset())
+        self.freeze.on_click(lambda _: self.set(*FROZEN))
+        self.thaw.on_click(lambda _: self.set(*CHAPTER))
+        rows = [widgets.HBox([*weights, bias]) for weights, bias in zip(self.W, self.b)]
+        rows.append(widgets.HBox([*self.c, self.beta]))
+        buttons = widgets.HBox([self.one, self.play, self.again, self.freeze, self.thaw])
+        left = widgets.VBox([*rows, buttons, widgets.HBox([self.speed, self.seed]), self.board])
+        left.layout.margin = "0 16px 0 0"
+        super().__init__([widgets.HBox([left, self.curves], layout=self.WRAPPED)])
+        self._setting = False
+        self.set(*CHAPTER)
+
+    def pause(self):
+        """Stop stepping, at once."""
+        super().pause()
+        if hasattr(self, "play"):
+            self.play.value = False
+
+    def set(self, W, b, c):
+        """Move the sliders to W (3, 2), b (3,) and c (2,), and begin anew."""
+        self._setting = True  # one new beginning, not eleven
+        for control, value in zip((*sum(self.W, []), *self.b, *self.c), (*np.ravel(W), *b, *c)):
+            control.value = value
+        self._setting = False
+        self.reset()
+
+    def reset(self):
+        """Begin anew: the machine of the sliders, a chain from the image 000, random numbers from the seed."""
+        if self._setting:
+            return
+        W, b, c = ([control.value for control in controls] for controls in (sum(self.W, []), self.b, self.c))
+        W, beta = np.reshape(W, (3, 2)), self.beta.value
+        self.rbm = RBM.from_parameters(W, np.array(b), np.array(c))
+        at_beta = RBM.from_parameters(beta * W, beta * np.array(b), beta * np.array(c))
+        energies = to_numpy(self.rbm.energy(np.repeat(V, 4, axis=0), np.tile(H, (8, 1)))).reshape(8, 4)
+        self.p_vh = np.exp(-beta * energies - exact_log_partition(at_beta).log_z)
+        self.p_v = self.p_vh.sum(axis=1)
+        self.noise = _Remembering(generator(self.seed.value))
+        self.v, self.h, self.tosses = to_device(np.zeros((1, 3))), None, []
+        self.chains = self.rbm.chains(self.v, self.noise, inverse_temperature=beta)
+        self.counts, self.steps, self.distances, self.series = np.zeros(8, int), 0, [], []
+        self.refresh()
+
+    def step(self, steps=None):
+        """Take so many Gibbs steps, by default those of a frame, then draw."""
+        for _ in range(steps or self.speed.value):
+            before = self.v
+            self.v, means, self.h = next(self.chains)
+            state = to_numpy(self.v)[0]
+            self.counts[int(state @ (4, 2, 1))] += 1
+            self.series.append(state.sum())
+            self.steps += 1
+            if self.steps >= 1.05 * (self.distances[-1][0] if self.distances else 0):
+                self.distances.append((self.steps, self.total_variation))
+        del self.series[:-REMEMBERED]
+        # Of the latest step: unit, probability of a one, uniform number, result.
+        p_h = self.rbm.propup(before, self.beta.value)
+        rows = zip(("h", "v"), (p_h, means), self.noise.drawn, (self.h, self.v))
+        self.tosses = [
+            (f"{layer}{i}", *map(float, unit))
+            for layer, p, u, x in rows
+            for i, unit in enumerate(zip(p[0], u, x[0]), start=1)
+        ]
+        self.refresh()
+
+    @property
+    def frequencies(self):
+        """How often each image (8,) was seen, as a fraction of the steps."""
+        return self.counts / max(self.steps, 1)
+
+    @property
+    def total_variation(self):
+        """Half the sum of the differences between frequencies and probabilities."""
+        return float(abs(self.frequencies - self.p_v).sum() / 2)
+
+    def refresh(self):
+        """Draw everything anew."""
+        self.board.draw(self._draw_board())
+        self.curves.draw(self._draw_curves())
+
+    def _draw_board(self):
+        image = Image.new("RGB", BOARD, "white")
+        draw = ImageDraw.Draw(image)
+        text(image, (0, 0), "p(v, h) in percent, exact; framed: where the chain is", 15, INK)
+        now = None if self.h is None else (int(to_numpy(self.v)[0] @ (4, 2, 1)), int(to_numpy(self.h)[0] @ (2, 1)))
+        for row in range(4):
+            y = 24 + 34 * row
+            text(image, (LEFT - 8, y + 16), "h = " + "".join(f"{bit:.0f}" for bit in H[row]), 15, INK, "rm")
+            for column in range(8):
+                x, p = LEFT + CELL * column, self.p_vh[column, row]
+                shade = round(255 * (1 - min(1.0, p / self.p_vh.max())))
+                draw.rectangle((x, y, x + CELL - 3, y + 31), fill=(shade,) * 3, outline=PALE)
+                number = "0" if p < 0.0005 else f"{100 * p:.1f}"
+                text(image, (x + CELL // 2, y + 16), number, 14, "white" if shade < 128 else "black", "mm")
+        if now:
+            x, y = LEFT + CELL * now[0], 24 + 34 * now[1]
+            draw.rectangle((x - 2, y - 2, x + CELL - 1, y + 33), outline=CHAIN, width=4)
+        text(image, (0, BARS[0] - 42), "p(v), exact (full), and frequencies in the chain (hollow)", 15, INK)
+        most = max(self.p_v.max(), self.frequencies.max(), 0.25)
+        for column, (p, frequency) in enumerate(zip(self.p_v, self.frequencies)):
+            x, height = LEFT + CELL * column, BARS[1] - BARS[0]
+            draw.rectangle((x + 3, BARS[1] - p / most * height, x + 23, BARS[1]), fill=EXACT)
+            top = BARS[1] - frequency / most * height
+            if frequency:
+                draw.rectangle((x + 27, min(top, BARS[1] - 4), x + 47, BARS[1]), fill="white", outline=CHAIN, width=3)
+            name = "".join(f"{bit:.0f}" for bit in V[column])
+            text(image, (x + 25, BARS[1] + 11), name, 15, INK, "mt")
+        draw.line((LEFT, BARS[1], LEFT + 8 * CELL, BARS[1]), fill=GREY)
+        for mark in (0, most):
+            text(image, (LEFT - 8, BARS[1] - mark / most * (BARS[1] - BARS[0])), f"{mark:.0%}", 14, INK, "rm")
+        text(image, (LEFT - 8, BARS[1] + 11), "v =", 15, INK, "rt")
+        return np.asarray(image)
+
+    def _draw_curves(self):
+        image = Image.new("RGB", CURVES, "white")
+        text(image, (0, 0), f"step {self.steps:,}: each unit is on if u < p", 15, INK)
+        for row, toss in enumerate(self.tosses):
+            self._draw_toss(image, 22 + 24 * row, *toss)
+        self._draw_distances(image)
+        self._draw_correlation(image)
+        return np.asarray(image)
+
+    def _draw_toss(self, image, y, unit, p, u, x):
+        """Draw a bar as long as the probability, and a needle where the uniform number fell."""
+        draw, (left, right) = ImageDraw.Draw(image), (34, 214)
+        text(image, (0, y + 9), unit, 15, INK, "lm")
+        draw.rectangle((left, y + 2, right, y + 16), outline=GREY)
+        draw.rectangle((left, y + 2, left + p * (right - left), y + 16), fill=EXACT)
+        needle = left + u * (right - left)
+        draw.line((needle, y - 1, needle, y + 19), fill=CHAIN, width=4)
+        text(image, (right + 14, y + 9), f"p {p:.3f}   u {u:.3f}   {unit} = {x:.0f}", 15, "black", "lm")
+
+    def _draw_distances(self, image):
+        draw, (top, bottom) = ImageDraw.Draw(image), TV
+        decades = max(3, int(np.ceil(np.log10(max(self.steps, 1)))))
+
+        def place(n, value):
+            down = -np.log10(np.clip(value, 1e-3, 1)) / 3
+            return float(EDGE + np.log10(n) / decades * (RIGHT - EDGE)), float(top + down * (bottom - top))
+
+        latest = f": {self.total_variation:.3f}" if self.steps else ""
+        text(image, (0, top - 26), f"total variation{latest}; grey: independent draws", 15, INK)
+        for exponent in range(4):
+            y = place(1, 10.0**-exponent)[1]
+            draw.line((EDGE, y, RIGHT, y), fill=PALE)
+            text(image, (EDGE - 6, y), f"{10.0**-exponent:g}", 13, INK, "rm")
+        n = np.array([1.0, 10.0**decades])
+        expected = np.sqrt(self.p_v * (1 - self.p_v) / (2 * np.pi)).sum() / np.sqrt(n)
+        draw.line([place(*pair) for pair in zip(n, expected)], fill=GREY, width=2)
+        for exponent in range(decades + 1):
+            x = place(10.0**exponent, 1)[0]
+            draw.line((x, bottom, x, bottom + 4), fill=GREY)
+            text(image, (x, bottom + 6), f"{10**exponent:,}", 13, INK, "rt" if exponent == decades else "mt")
+        path = [place(*pair) for pair in self.distances]
+        if len(path) > 1:
+            draw.line(path, fill=CHAIN, width=2)
+
+    def _draw_correlation(self, image):
+        draw, (top, bottom) = ImageDraw.Draw(image), CORRELATION
+        series = np.array(self.series)
+        draw.line((EDGE, bottom, RIGHT, bottom), fill=GREY)
+        for mark in (0, 1):
+            text(image, (EDGE - 6, bottom + mark * (top - bottom)), f"{mark}", 13, INK, "rm")
+        for lag in (0, 10, 20, 30, 40):
+            x = EDGE + 4 + lag * (RIGHT - EDGE - 8) / LAGS
+            text(image, (x, bottom + 6), f"{lag}", 13, INK, "mt")
+        text(image, (RIGHT, bottom + 22), "lag, steps", 13, INK, "rt")
+        if len(series) <= LAGS or series.std() == 0:  # a chain that has not moved is worth nothing yet
+            text(image, (0, top - 26), "autocorrelation of the number of pixels on", 15, INK)
+            return
+        worth = min(effective_sample_size(series), len(series))
+        text(image, (0, top - 26), f"autocorrelation: {len(series):,} steps are worth {worth:,.0f} draws", 15, INK)
+        for lag, value in enumerate(autocorrelation(series, LAGS)):
+            x = EDGE + 4 + lag * (RIGHT - EDGE - 8) / LAGS
+            draw.rectangle((x - 3, bottom - max(0.0, float(value)) * (bottom - top), x + 3, bottom), fill=CHAIN)
+
+    def picture(self):
+        """Return parameters, table, bars and curves, a PIL image."""
+        image = Image.new("RGB", (BOARD[0] + CURVES[0] + 40, max(BOARD[1] + 130, CURVES[1]) + 20), "white")
+        for row, (weights, bias) in enumerate(zip(self.W, self.b)):
+            for column, control in enumerate((*weights, bias)):
+                words = f"{control.description} = {control.value:g}"
+                text(image, (14 + 120 * column, 12 + 24 * row), words, 16, INK)
+        for column, (name, control) in enumerate(zip(("c1", "c2", "beta"), (*self.c, self.beta))):
+            text(image, (14 + 120 * column, 12 + 24 * 3), f"{name} = {control.value:g}", 16, INK)
+        text(image, (14 + 120 * 3, 12), f"seed {self.seed.value}", 16, INK)
+        image.paste(Image.fromarray(self.board.pixels), (10, 130))
+        image.paste(Image.fromarray(self.curves.pixels), (BOARD[0] + 30, 10))
+        return image

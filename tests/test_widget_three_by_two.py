@@ -1,0 +1,144 @@
+"""Three by two, without a kernel: the table is the enumeration, the chain is the book's, the coins are the real ones."""
+
+import asyncio
+from itertools import islice, product
+
+import numpy as np
+import pytest
+
+from companion.backend import Noise, generator, to_numpy
+from companion.rbm import RBM
+from companion.widgets.three_by_two import CHAPTER, FROZEN, ThreeByTwo
+
+V, H = (np.array(list(product((0.0, 1.0), repeat=n))) for n in (3, 2))
+
+
+@pytest.fixture
+def panel():
+    panel = ThreeByTwo(seed=3)
+    yield panel
+    panel.close()
+
+
+def enumerated(W, b, c, beta=1.0):
+    """p(v, h), (8, 4)."""
+    W, b, c = map(np.array, (W, b, c))
+    weights = np.exp(beta * (V @ W @ H.T + (V @ b)[:, None] + H @ c))
+    return weights / weights.sum()
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("machine", [CHAPTER, FROZEN], ids=["chapter", "frozen"])
+def test_the_table_is_that_of_all_states(panel, machine, beta):
+    panel.set(*machine)
+    panel.beta.value = beta
+    np.testing.assert_allclose(panel.p_vh, enumerated(*machine, beta), atol=1e-12)
+    np.testing.assert_allclose(panel.p_v, enumerated(*machine, beta).sum(axis=1), atol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0])
+def test_the_chain_is_that_of_the_book(panel, beta):
+    panel.beta.value = beta
+    panel.step(500)
+    rbm = RBM.from_parameters(*map(np.array, CHAPTER))
+    chain = rbm.chains(np.zeros((1, 3)), Noise(generator(3)), inverse_temperature=beta)
+    states = np.array([to_numpy(v)[0] for v, _, _ in islice(chain, 500)])
+    np.testing.assert_array_equal(panel.counts, np.bincount((states @ (4, 2, 1)).astype(int), minlength=8))
+    np.testing.assert_array_equal(panel.series, states.sum(axis=1))
+    assert panel.total_variation == pytest.approx(abs(panel.counts / 500 - panel.p_v).sum() / 2)
+
+
+def test_one_seed_is_one_chain_in_steps_of_any_size(panel):
+    panel.step(111)
+    counts, pixels = panel.counts.copy(), panel.board.pixels.copy()
+    panel.again.click()
+    assert panel.steps == 0 and not panel.counts.any() and panel.tosses == []
+    for panel.speed.value in (100, 10, 1):
+        panel.one.click()
+    np.testing.assert_array_equal(panel.counts, counts)
+    np.testing.assert_array_equal(panel.board.pixels, pixels)
+    panel.seed.value = 4
+    panel.step(111)
+    assert (panel.counts != counts).any()
+
+
+def test_the_coins_are_the_ones_that_were_tossed(panel):
+    panel.step(7)
+    uniform, rbm = generator(3), panel.rbm
+    v = np.zeros((1, 3))
+    for _ in range(7):
+        u_h = uniform.random((1, 2))
+        p_h = to_numpy(rbm.propup(v))
+        h = (u_h < p_h).astype(float)
+        u_v, p_v = uniform.random((1, 3)), to_numpy(rbm.propdown(h))
+        v = (u_v < p_v).astype(float)
+    names, p, u, x = zip(*panel.tosses)
+    assert names == ("h1", "h2", "v1", "v2", "v3")
+    np.testing.assert_array_equal(p, np.concatenate([p_h[0], p_v[0]]))
+    np.testing.assert_array_equal(u, np.concatenate([u_h[0], u_v[0]]))
+    np.testing.assert_array_equal(x, np.concatenate([h[0], v[0]]))
+
+
+def test_it_converges_and_frozen_it_does_not(panel):
+    panel.step(20_000)
+    assert panel.total_variation < 0.03
+    panel.freeze.click()
+    assert panel.W[0][0].value == 5 and panel.steps == 0
+    assert panel.p_v[0] == pytest.approx(panel.p_v[7]) and panel.p_v[[0, 7]].sum() > 0.9, "two far modes, alike"
+    panel.step(1000)
+    assert panel.total_variation > 0.4
+    panel.thaw.click()
+    assert panel.W[0][0].value == 2 and panel.steps == 0
+    np.testing.assert_allclose(panel.p_vh, enumerated(*CHAPTER), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["W", "b", "c", "beta"])
+def test_another_machine_begins_anew(panel, name):
+    panel.step(50)
+    control = getattr(panel, name)
+    control = control[1][1] if name == "W" else control[0] if name in "bc" else control
+    before = panel.p_v.copy()
+    control.value += 0.5
+    assert panel.steps == 0 and abs(panel.p_v - before).max() > 1e-3
+    panel.step(10)
+    assert panel.counts.sum() == 10
+
+
+def test_what_is_drawn_changes_with_the_chain(panel):
+    at_rest = [canvas.pixels.copy() for canvas in (panel.board, panel.curves)]
+    panel.refresh()
+    for canvas, before in zip((panel.board, panel.curves), at_rest):
+        np.testing.assert_array_equal(canvas.pixels, before)
+    panel.step(100)
+    for canvas, before in zip((panel.board, panel.curves), at_rest):
+        assert (canvas.pixels != before).any()
+
+
+def test_runs_pauses_and_leaves_nothing_behind():
+    async def play():
+        panel = ThreeByTwo()
+        assert not panel.running
+        panel.play.value = True
+        await asyncio.sleep(0.3)
+        panel.play.value = False
+        assert (steps := panel.steps) > 0 and not panel.running
+        await asyncio.sleep(0.1)
+        assert panel.steps == steps, "a pause is at once"
+        panel.play.value = True
+        again = ThreeByTwo()
+        assert not panel.running and not again.running, "the cell run again leaves one panel, at rest"
+        again.play.value = True
+        again.close()
+        await asyncio.sleep(0.05)
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(play())
+
+
+def test_the_picture_for_pages_without_a_kernel(panel):
+    for steps in (0, 1, 300):
+        panel.step(steps) if steps else panel.reset()
+        bundle, metadata = panel._repr_mimebundle_()
+        assert bundle["image/png"][:4] == b"\x89PNG" and len(metadata["image/png"]["alt"]) > 20
+        picture = np.asarray(panel.picture())
+        assert picture.shape[1] < 1000 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
