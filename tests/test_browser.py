@@ -55,6 +55,15 @@ from companion.widgets import Annealing, Tempering
 rbm = RBM.from_parameters(**load_weights("rbm"))
 {made}
 """
+PANELS["three_by_two"] = "from companion.widgets import ThreeByTwo\nThreeByTwo(seed=0)"
+PANELS["cd_against_pcd"] = "from companion.widgets import CDAgainstPCD\nCDAgainstPCD(seed=0)"
+PANELS["epoch_scrubber"] = """
+from companion.data import load_weights
+from companion.widgets import EpochScrubber
+
+weights = load_weights("rbm")
+EpochScrubber({epoch: {name: epoch / 2 * array for name, array in weights.items()} for epoch in (1, 2)})
+"""
 
 
 @pytest.fixture(scope="module")
@@ -255,11 +264,11 @@ def test_gibbs_lab_chains_step_run_pause_and_keep_what_is_clamped(page):
     assert not ((p := rest())[:, :, 0] != p[:, :, 2]).any(), "nothing is clamped any more"
 
 
-@pytest.mark.parametrize("name", ["annealing", "tempering"])
-def test_panels_of_chapter_7_step_run_and_start_anew(page, name):
+@pytest.mark.parametrize("name", ["annealing", "tempering", "three_by_two", "cd_against_pcd", "epoch_scrubber"])
+def test_panels_step_run_and_start_anew(page, name):
     page.run(f"{name}.ipynb")
     page = page.page
-    canvas = page.locator(".jp-OutputArea canvas.companion-canvas").first
+    canvas = page.locator(".jp-OutputArea canvas.companion-canvas").nth(int(name == "epoch_scrubber"))
     canvas.scroll_into_view_if_needed()
     page.wait_for_timeout(500)
     start = pixels(canvas)

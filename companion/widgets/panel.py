@@ -21,11 +21,10 @@ class Panel(widgets.VBox):
 
     description = ""
     WRAPPED = {"flex_flow": "row wrap"}  # on a narrow page, columns go below each other
-    _latest = {}
+    _latest, _task = {}, None
 
     def __init__(self, children):
         super().__init__(children)
-        self._task = None
         # One panel of a kind runs at a time: a cell that is run again does not leave its old panel running.
         if earlier := Panel._latest.get(type(self)):
             earlier.pause()
