@@ -68,7 +68,7 @@ class ThreeByTwo(Panel):
             1, min=0.1, max=2, step=0.05, description="β", continuous_update=False, layout=layout, style=style,
             tooltip="inverse temperature",
         )  # fmt: skip
-        common = {"layout": widgets.Layout(width="166px"), "style": {"description_width": "86px"}}
+        common = {"layout": widgets.Layout(width="190px"), "style": {"description_width": "100px"}}
         self.speed = widgets.Dropdown(options=[1, 10, 100, 1000], description="steps a frame", **common)
         self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
         button = widgets.Layout(width="82px")
@@ -82,7 +82,7 @@ class ThreeByTwo(Panel):
         for control in (*sum(self.W, []), *self.b, *self.c, self.beta, self.seed):
             control.observe(lambda _: self.reset(), "value")
         self.one.on_click(lambda _: self.step())
-        self.play.observe(lambda change: self.run(0.05) if change.new else self.pause(), "value")
+        self.play.observe(lambda change: self.run() if change.new else self.pause(), "value")
         self.again.on_click(lambda _: self.reset())
         self.freeze.on_click(lambda _: self.set(*FROZEN))
         self.thaw.on_click(lambda _: self.set(*CHAPTER))
