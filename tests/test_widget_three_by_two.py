@@ -9,7 +9,7 @@ import pytest
 from companion.backend import Noise, generator, to_numpy
 from companion.likelihood import effective_sample_size
 from companion.rbm import RBM
-from companion.widgets.three_by_two import CHAPTER, FROZEN, ThreeByTwo
+from companion.widgets.three_by_two import BARS, CELL, CHAPTER, EXACT, FROZEN, GREY, LEFT, RIGHT, TV, ThreeByTwo
 
 V, H = (np.array(list(product((0.0, 1.0), repeat=n))) for n in (3, 2))
 
@@ -63,15 +63,17 @@ def test_one_seed_is_one_chain_in_steps_of_any_size(panel):
     assert (panel.counts != counts).any()
 
 
-def test_the_coins_are_the_ones_that_were_tossed(panel):
+@pytest.mark.parametrize("beta", [0.5, 1.0])
+def test_the_coins_are_the_ones_that_were_tossed(panel, beta):
+    panel.beta.value = beta
     panel.step(7)
     uniform, rbm = generator(3), panel.rbm
     v = np.zeros((1, 3))
     for _ in range(7):
         u_h = uniform.random((1, 2))
-        p_h = to_numpy(rbm.propup(v))
+        p_h = to_numpy(rbm.propup(v, beta))
         h = (u_h < p_h).astype(float)
-        u_v, p_v = uniform.random((1, 3)), to_numpy(rbm.propdown(h))
+        u_v, p_v = uniform.random((1, 3)), to_numpy(rbm.propdown(h, beta))
         v = (u_v < p_v).astype(float)
     names, p, u, x = zip(*panel.tosses)
     assert names == ("h1", "h2", "v1", "v2", "v3")
@@ -90,8 +92,9 @@ def test_it_converges_and_frozen_it_does_not(panel):
     assert panel.total_variation > 0.4, "it has not left the mode where it began"
     panel.step(3900)
     assert effective_sample_size(panel.series) < 40
+    panel.beta.value = 0.5
     panel.thaw.click()
-    assert panel.W[0][0].value == 2 and panel.steps == 0
+    assert panel.W[0][0].value == 2 and panel.beta.value == 1 and panel.steps == 0
     np.testing.assert_allclose(panel.p_vh, enumerated(*CHAPTER), atol=1e-12)
 
 
@@ -105,6 +108,30 @@ def test_another_machine_begins_anew(panel, name):
     assert panel.steps == 0 and abs(panel.p_v - before).max() > 1e-3
     panel.step(10)
     assert panel.counts.sum() == 10
+
+
+def test_the_curve_is_the_distance_after_so_many_steps(panel):
+    panel.step(300)
+    chain = panel.rbm.chains(np.zeros((1, 3)), Noise(generator(3)))
+    states = np.array([to_numpy(v)[0] @ (4, 2, 1) for v, _, _ in islice(chain, 300)]).astype(int)
+    for n, distance in panel.distances:
+        frequencies = np.bincount(states[:n], minlength=8) / n
+        assert distance == pytest.approx(abs(frequencies - enumerated(*CHAPTER).sum(axis=1)).sum() / 2)
+    assert panel.distances[0][0] == 1 and panel.distances[-1][0] > 280
+
+
+def rows_of(pixels, x, color):
+    return np.flatnonzero((pixels[:, x] == [int(color[i : i + 2], 16) for i in (1, 3, 5)]).all(axis=1))
+
+
+def test_bars_are_as_high_as_p_and_the_grey_line_is_that_of_independent_draws(panel):
+    p = enumerated(*CHAPTER).sum(axis=1)
+    for column in range(8):
+        full = rows_of(panel.board.pixels[BARS[0] - 2 : BARS[1]], LEFT + CELL * column + 13, EXACT)
+        assert len(full) == pytest.approx(p[column] / p.max() * (BARS[1] - BARS[0]), abs=2)
+    at_end = np.sqrt(p * (1 - p) / (2 * np.pi)).sum() / np.sqrt(1000)  # at rest, three decades are shown
+    expected = TV[0] - np.log10(at_end) / 3 * (TV[1] - TV[0])
+    assert rows_of(panel.curves.pixels[: TV[1]], RIGHT - 1, GREY).mean() == pytest.approx(expected, abs=2)
 
 
 def test_what_is_drawn_changes_with_the_chain(panel):

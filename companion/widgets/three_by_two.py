@@ -82,7 +82,7 @@ class ThreeByTwo(Panel):
         for control in (*sum(self.W, []), *self.b, *self.c, self.beta, self.seed):
             control.observe(lambda _: self.reset(), "value")
         self.one.on_click(lambda _: self.step())
-        self.play.observe(lambda change: self.run() if change.new else self.pause(), "value")
+        self.play.observe(lambda change: self.run(0.02) if change.new else self.pause(), "value")
         self.again.on_click(lambda _: self.reset())
         self.freeze.on_click(lambda _: self.set(*FROZEN))
         self.thaw.on_click(lambda _: self.set(*CHAPTER))
@@ -102,10 +102,11 @@ class ThreeByTwo(Panel):
             self.play.value = False
 
     def set(self, W, b, c):
-        """Move the sliders to W (3, 2), b (3,) and c (2,), and begin anew."""
-        self._setting = True  # one new beginning, not eleven
+        """Move the sliders to W (3, 2), b (3,) and c (2,), with beta at 1, and begin anew."""
+        self._setting = True  # one new beginning, not twelve
         for control, value in zip((*sum(self.W, []), *self.b, *self.c), (*np.ravel(W), *b, *c)):
             control.value = value
+        self.beta.value = 1
         self._setting = False
         self.reset()
 
@@ -242,10 +243,10 @@ class ThreeByTwo(Panel):
 
     def _draw_correlation(self, image):
         draw, (top, bottom) = ImageDraw.Draw(image), CORRELATION
-        series = np.array(self.series)
-        draw.line((EDGE, bottom, RIGHT, bottom), fill=GREY)
+        series, zero = np.array(self.series), bottom - 14  # below zero there is room for the noise
+        draw.line((EDGE, zero, RIGHT, zero), fill=GREY)
         for mark in (0, 1):
-            text(image, (EDGE - 6, bottom + mark * (top - bottom)), f"{mark}", 13, INK, "rm")
+            text(image, (EDGE - 6, zero + mark * (top - zero)), f"{mark}", 13, INK, "rm")
         for lag in (0, 10, 20, 30, 40):
             x = EDGE + 4 + lag * (RIGHT - EDGE - 8) / LAGS
             text(image, (x, bottom + 6), f"{lag}", 13, INK, "mt")
@@ -254,10 +255,11 @@ class ThreeByTwo(Panel):
             text(image, (0, top - 26), "autocorrelation of the number of pixels on", 15, INK)
             return
         worth = min(effective_sample_size(series), len(series))
-        text(image, (0, top - 26), f"autocorrelation: {len(series):,} steps are worth {worth:,.0f} draws", 15, INK)
+        text(image, (0, top - 26), f"autocorrelation: {len(series):,} steps look like {worth:,.0f} draws", 15, INK)
         for lag, value in enumerate(autocorrelation(series, LAGS)):
             x = EDGE + 4 + lag * (RIGHT - EDGE - 8) / LAGS
-            draw.rectangle((x - 3, bottom - max(0.0, float(value)) * (bottom - top), x + 3, bottom), fill=CHAIN)
+            y = min(float(zero - value * (zero - top)), bottom)
+            draw.rectangle((x - 3, min(y, zero), x + 3, max(y, zero)), fill=CHAIN)
 
     def picture(self):
         """Return parameters, table, bars and curves, a PIL image."""

@@ -1,0 +1,128 @@
+"""Dreams without a kernel: the chains are those of the network, the labels are kept, and can change on the way."""
+
+import asyncio
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from companion.backend import Noise, generator, to_numpy
+from companion.dbn import DBN
+from companion.widgets import Dreams
+
+
+@pytest.fixture(scope="module")
+def dbn():
+    rng, sizes, p = np.random.default_rng(0), (784, 9, 6), {}
+    for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:]), start=1):
+        p |= {f"W{i}": rng.normal(0, 0.5, (n_in, n_out)), f"b{i}": rng.normal(size=n_out),
+              f"visible_bias{i}": rng.normal(size=n_in)}  # fmt: skip
+    p |= {"label_weights": rng.normal(0, 2, (10, 6)), "label_bias": rng.normal(size=10)}
+    return DBN.from_parameters({name: array.astype(np.float32) for name, array in p.items()})
+
+
+class Parity:
+    """Calls an image with an even number of bright pixels 0, others 1."""
+
+    def predict(self, images):
+        return (images > 0.5).sum(axis=1).astype(int) % 2
+
+
+@pytest.fixture
+def panel(dbn):
+    panel = Dreams(dbn, Parity(), seed=2)
+    yield panel
+    panel.close()
+
+
+def labels(panel):
+    return to_numpy(panel.v)[:, 9:]
+
+
+def frames(panel):
+    return [canvas.pixels.copy() for canvas in (panel.large, panel.tiles, panel.codes, panel.bars)]
+
+
+@pytest.mark.parametrize("label", [None, 7])
+def test_the_chains_are_those_of_the_machine_on_top(panel, dbn, label):
+    panel.label.value = label
+    start = to_numpy(panel.v).copy()
+    panel.step(8)
+    noise, down = map(Noise, generator(2).spawn(2))
+    clamp = None if label is None else np.arange(19) >= 9
+    v = next(islice(dbn.top_.chains(start, noise, clamp), 7, None))[0]
+    np.testing.assert_array_equal(to_numpy(panel.v), to_numpy(v))
+    dbn.propdown(start, down)  # the pictures of the start
+    np.testing.assert_array_equal(panel.images, to_numpy(dbn.propdown(v, down)))
+    np.testing.assert_array_equal(panel.large.pixels[..., 0], np.uint8(255 * panel.images[0]).reshape(28, 28))
+
+
+def test_a_label_is_kept_and_can_change_while_the_codes_go_on(panel):
+    panel.step(3)
+    codes = to_numpy(panel.v)[:, :9].copy()
+    panel.label.value = 4
+    np.testing.assert_array_equal(to_numpy(panel.v)[:, :9], codes)
+    for label in (4, 1):
+        panel.label.value = label
+        panel.step(5)
+        np.testing.assert_array_equal(labels(panel), np.tile(np.arange(10) == label, (12, 1)))
+    panel.label.value = None
+    panel.step(20)
+    assert (labels(panel) != np.tile(np.arange(10) == 1, (12, 1))).any(), "free again"
+
+
+def test_one_seed_is_one_dream(panel):
+    def play():
+        panel.label.value = None
+        panel.again.click()
+        panel.step(5)
+        panel.label.value = 3
+        panel.beta.value = 0.8
+        panel.step(5)
+        panel.beta.value = 1
+        return frames(panel)
+
+    first = play()
+    for now, before in zip(play(), first):
+        np.testing.assert_array_equal(now, before)
+    panel.seed.value = 3
+    assert any((now != before).any() for now, before in zip(play(), first))
+
+
+def test_chains_are_as_many_as_asked_for_and_read_by_the_classifier(panel):
+    panel.n_chains.value = 20
+    panel.label.value = 1
+    panel.step(2)
+    assert panel.v.shape == (20, 19) and panel.images.shape == (20, 784)
+    share = (Parity().predict(panel.images) == 1).mean()
+    assert f"{share:.0%} as asked for" in panel.said.value and "step 2" in panel.said.value
+
+
+def test_runs_pauses_and_leaves_nothing_behind(dbn):
+    async def play():
+        panel = Dreams(dbn)
+        assert not panel.running
+        panel.play.value = True
+        await asyncio.sleep(0.2)
+        panel.play.value = False
+        assert (steps := panel.steps) > 0 and not panel.running
+        await asyncio.sleep(0.1)
+        assert panel.steps == steps, "a pause is at once"
+        panel.play.value = True
+        again = Dreams(dbn)
+        assert not panel.running and not again.running, "the cell run again leaves one panel, at rest"
+        again.play.value = True
+        again.close()
+        await asyncio.sleep(0.05)
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(play())
+
+
+def test_the_picture_for_pages_without_a_kernel(panel):
+    for n in (1, 20):
+        panel.n_chains.value = n
+        panel.step(2)
+        bundle, metadata = panel._repr_mimebundle_()
+        assert bundle["image/png"][:4] == b"\x89PNG" and len(metadata["image/png"]["alt"]) > 20
+        assert panel.picture().width < 1000
