@@ -1,6 +1,5 @@
 """CD against PCD without a kernel: the training is the book's, the numbers are those of enumeration."""
 
-import asyncio
 from itertools import islice, product
 
 import numpy as np
@@ -194,25 +193,8 @@ def test_a_failed_training_can_still_be_drawn(panel):
     panel.picture()
 
 
-def test_runs_pauses_and_leaves_nothing_behind():
-    async def play():
-        panel = CDAgainstPCD()
-        assert not panel.running
-        panel.play.value = True
-        await asyncio.sleep(0.3)
-        panel.play.value = False
-        assert (updates := panel.updates) > 0 and not panel.running
-        await asyncio.sleep(0.1)
-        assert panel.updates == updates, "a pause is at once"
-        panel.play.value = True
-        again = CDAgainstPCD()
-        assert not panel.running and not again.running, "the cell run again leaves one panel, at rest"
-        again.play.value = True
-        again.close()
-        await asyncio.sleep(0.05)
-        assert len(asyncio.all_tasks()) == 1
-
-    asyncio.run(play())
+def test_runs_pauses_and_leaves_nothing_behind(runs_and_rests):
+    runs_and_rests(CDAgainstPCD, lambda panel: panel.updates)
 
 
 def test_the_picture_for_pages_without_a_kernel(panel):

@@ -1,6 +1,5 @@
 """Dreams without a kernel: the chains are those of the network, the labels are kept, and can change on the way."""
 
-import asyncio
 from itertools import islice
 
 import numpy as np
@@ -98,25 +97,8 @@ def test_chains_are_as_many_as_asked_for_and_read_by_the_classifier(panel):
     assert f"{share:.0%} as asked for" in panel.said.value and "step 2" in panel.said.value
 
 
-def test_runs_pauses_and_leaves_nothing_behind(dbn):
-    async def play():
-        panel = Dreams(dbn)
-        assert not panel.running
-        panel.play.value = True
-        await asyncio.sleep(0.2)
-        panel.play.value = False
-        assert (steps := panel.steps) > 0 and not panel.running
-        await asyncio.sleep(0.1)
-        assert panel.steps == steps, "a pause is at once"
-        panel.play.value = True
-        again = Dreams(dbn)
-        assert not panel.running and not again.running, "the cell run again leaves one panel, at rest"
-        again.play.value = True
-        again.close()
-        await asyncio.sleep(0.05)
-        assert len(asyncio.all_tasks()) == 1
-
-    asyncio.run(play())
+def test_runs_pauses_and_leaves_nothing_behind(dbn, runs_and_rests):
+    runs_and_rests(lambda: Dreams(dbn))
 
 
 def test_the_picture_for_pages_without_a_kernel(panel):

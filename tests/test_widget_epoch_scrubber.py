@@ -1,6 +1,5 @@
 """Moving through the epochs without a kernel: chains are the book's, and go on when the machine changes."""
 
-import asyncio
 from itertools import islice
 
 import numpy as np
@@ -216,29 +215,12 @@ def test_a_training_can_be_recorded_by_watching_it(images):
     assert not np.allclose(ends[0], ends[2], rtol=1e-3, atol=1e-4), "so the epochs can be told apart"
 
 
-def test_runs_pauses_and_leaves_nothing_behind(recorded, images):
-    async def play():
-        panel = EpochScrubber(recorded, images)
-        assert not panel.running
-        panel.play.value = True
-        await asyncio.sleep(0.2)
-        panel.epoch.value = 5
-        assert panel.running, "it goes on when the slider moves"
-        await asyncio.sleep(0.2)
-        panel.play.value = False
-        assert set(panel.epochs) == {0, 5} and not panel.running
-        steps = panel.steps
-        await asyncio.sleep(0.1)
-        assert panel.steps == steps > 0, "a pause is at once"
-        panel.play.value = True
-        again = EpochScrubber(recorded, images)
-        assert not panel.running and not again.running, "the cell run again leaves one panel, at rest"
-        again.play.value = True
-        again.close()
-        await asyncio.sleep(0.05)
-        assert len(asyncio.all_tasks()) == 1
+def test_runs_pauses_and_leaves_nothing_behind(recorded, images, runs_and_rests):
+    def move(panel):
+        panel.epoch.value = 5  # it goes on when the slider moves
 
-    asyncio.run(play())
+    panel = runs_and_rests(lambda: EpochScrubber(recorded, images), meanwhile=move)
+    assert set(panel.epochs) == {0, 5}
 
 
 def test_the_picture_for_pages_without_a_kernel(panel):

@@ -1,6 +1,5 @@
 """The Gibbs lab without a kernel: its chains are the machine's, and its controls do what they say."""
 
-import asyncio
 from itertools import islice
 
 import numpy as np
@@ -134,25 +133,8 @@ def test_changes_of_digit_are_counted(rbm, rng):
     assert f"{expected.sum()} changes of digit" in lab.said.value
 
 
-def test_runs_pauses_and_leaves_nothing_behind(rbm, rng):
-    async def play():
-        lab = GibbsLab(rbm, rng.random((2, 784)))
-        assert not lab.running
-        lab.play.value = True
-        await asyncio.sleep(0.3)
-        lab.play.value = False
-        assert (steps := lab.steps) > 0 and not lab.running
-        await asyncio.sleep(0.1)
-        assert lab.steps == steps, "pause is at once"
-        lab.play.value = True
-        again = GibbsLab(rbm, rng.random((2, 784)))
-        assert not lab.running and not again.running, "the cell run again leaves one panel, at rest"
-        again.play.value = True
-        again.close()
-        await asyncio.sleep(0.05)
-        assert len(asyncio.all_tasks()) == 1
-
-    asyncio.run(play())
+def test_runs_pauses_and_leaves_nothing_behind(rbm, rng, runs_and_rests):
+    runs_and_rests(lambda: GibbsLab(rbm, rng.random((2, 784))))
 
 
 def test_the_picture_for_pages_without_a_kernel(lab):

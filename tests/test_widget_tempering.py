@@ -1,6 +1,5 @@
 """Parallel tempering, watched, without a kernel: the chains are the book's, swaps and changes of digit are real."""
 
-import asyncio
 from itertools import islice
 
 import numpy as np
@@ -158,25 +157,8 @@ def test_without_a_classifier_it_counts_nothing(rbm):
     assert panel.digits == [] and not panel.switches.any() and panel.picture().width < 620
 
 
-def test_runs_pauses_and_leaves_nothing_behind(rbm, base):
-    async def play():
-        panel = Tempering(rbm, Parity(), base)
-        assert not panel.running
-        panel.play.value = True
-        await asyncio.sleep(0.2)
-        panel.play.value = False
-        assert (steps := panel.steps) > 0 and not panel.running
-        await asyncio.sleep(0.1)
-        assert panel.steps == steps, "a pause is at once"
-        panel.play.value = True
-        again = Tempering(rbm, Parity(), base)
-        assert not panel.running and not again.running, "the cell run again leaves one panel, at rest"
-        again.play.value = True
-        again.close()
-        await asyncio.sleep(0.05)
-        assert len(asyncio.all_tasks()) == 1
-
-    asyncio.run(play())
+def test_runs_pauses_and_leaves_nothing_behind(rbm, base, runs_and_rests):
+    runs_and_rests(lambda: Tempering(rbm, Parity(), base))
 
 
 def test_the_picture_for_pages_without_a_kernel(panel):

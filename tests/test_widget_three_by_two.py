@@ -1,6 +1,5 @@
 """Three by two, without a kernel: the table is the enumeration, the chain is the book's, the coins are real."""
 
-import asyncio
 from itertools import islice, product
 
 import numpy as np
@@ -144,25 +143,8 @@ def test_what_is_drawn_changes_with_the_chain(panel):
         assert (canvas.pixels != before).any()
 
 
-def test_runs_pauses_and_leaves_nothing_behind():
-    async def play():
-        panel = ThreeByTwo()
-        assert not panel.running
-        panel.play.value = True
-        await asyncio.sleep(0.3)
-        panel.play.value = False
-        assert (steps := panel.steps) > 0 and not panel.running
-        await asyncio.sleep(0.1)
-        assert panel.steps == steps, "a pause is at once"
-        panel.play.value = True
-        again = ThreeByTwo()
-        assert not panel.running and not again.running, "the cell run again leaves one panel, at rest"
-        again.play.value = True
-        again.close()
-        await asyncio.sleep(0.05)
-        assert len(asyncio.all_tasks()) == 1
-
-    asyncio.run(play())
+def test_runs_pauses_and_leaves_nothing_behind(runs_and_rests):
+    runs_and_rests(ThreeByTwo)
 
 
 def test_the_picture_for_pages_without_a_kernel(panel):

@@ -52,29 +52,16 @@ class Annealing(Panel):
         self.n_chains = widgets.Dropdown(options=[20, 100, 250], value=100, description="chains", **common)
         self.speed = widgets.Dropdown(options=[1, 5, 20, 100], value=5, description="steps a frame", **common)
         self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        button = widgets.Layout(width="87px")
-        self.one = widgets.Button(description="Step", layout=button, tooltip="one frame")
-        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause; it ends at beta = 1")
-        self.again = widgets.Button(description="Reset", layout=button, tooltip="begin anew, from the seed")
         self.said = widgets.HTML(layout=widgets.Layout(width="370px"))
         self.tiles = Canvas(scale=SCALE, label="Twenty of the chains as images")
         self.plots = Canvas(scale=1, label="Progress, effective sample size over beta, histogram of the log weights")
         for control in (self.n, self.n_chains, self.seed):
             control.observe(lambda _: self.reset(), "value")
-        self.one.on_click(lambda _: self.step())
-        self.play.observe(lambda change: self.run(0.01) if change.new else self.pause(), "value")
-        self.again.on_click(lambda _: self.reset())
-        buttons = widgets.HBox([self.one, self.play, self.again])
+        buttons = self.buttons("87px", pause=0.01)
         left = widgets.VBox([self.tiles, buttons, self.n, self.n_chains, self.speed, self.seed, self.said])
         left.layout.margin = "0 20px 0 0"
         super().__init__([widgets.HBox([left, self.plots], layout=self.WRAPPED)])
         self.reset()
-
-    def pause(self):
-        """Stop stepping, at once."""
-        super().pause()
-        if hasattr(self, "play"):
-            self.play.value = False
 
     def reset(self):
         """Begin anew at beta = 0: pixels drawn by themselves, random numbers from the seed."""

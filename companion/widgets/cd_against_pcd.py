@@ -56,19 +56,12 @@ class CDAgainstPCD(Panel):
         )
         self.speed = widgets.Dropdown(options=[1, 5, 20, 100], value=20, description="updates a frame", **common)
         self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        button = widgets.Layout(width="130px")
-        self.one = widgets.Button(description="Step", layout=button, tooltip="one frame")
-        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause")
-        self.again = widgets.Button(description="Reset", layout=button, tooltip="new first weights from the seed")
         self.board = Canvas(scale=1, label="What both machines reconstruct, sample and believe")
         self.curves = Canvas(scale=1, label="Exact log-likelihood and reconstruction error over the updates")
         for control in (self.k, self.rate):
             control.observe(lambda _: self._change(), "value")
         self.seed.observe(lambda _: self.reset(), "value")
-        self.one.on_click(lambda _: self.step())
-        self.play.observe(lambda change: self.run() if change.new else self.pause(), "value")
-        self.again.on_click(lambda _: self.reset())
-        buttons = widgets.HBox([self.one, self.play, self.again])
+        buttons = self.buttons("130px", anew="new first weights from the seed")
         right = widgets.VBox([self.curves, self.k, self.rate, self.speed, self.seed, buttons])
         self.board.layout.margin = "0 20px 0 0"
         super().__init__([widgets.HBox([self.board, right], layout=self.WRAPPED)])
@@ -77,12 +70,6 @@ class CDAgainstPCD(Panel):
         self.data, self.batch = to_device(self.images), to_device(np.tile(self.images, (COPIES, 1)))
         self.everything = to_device(list(product((0.0, 1.0), repeat=SIDE**2)))
         self.reset()
-
-    def pause(self):
-        """Stop stepping, at once."""
-        super().pause()
-        if hasattr(self, "play"):
-            self.play.value = False
 
     def reset(self):
         """Begin anew, from the seed: the same first weights for both, and a stream of random numbers for each."""

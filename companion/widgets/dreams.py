@@ -50,10 +50,6 @@ class Dreams(Panel):
         self.beta = widgets.FloatSlider(1, min=0.2, max=2, step=0.05, description="inverse temp.", **common)
         self.speed = widgets.Dropdown(options=[1, 5, 20, 100], description="steps a frame", **common)
         self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        button = widgets.Layout(width="80px")
-        self.one = widgets.Button(description="Step", layout=button, tooltip="one frame")
-        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause")
-        self.again = widgets.Button(description="Reset", layout=button, tooltip="begin anew, from the seed")
         self.said = widgets.HTML(layout=widgets.Layout(width="260px"))
         self.large = Canvas(scale=9, label="The dream of the first chain")
         self.tiles = Canvas(scale=2.2, label="The dreams of all chains")
@@ -63,22 +59,13 @@ class Dreams(Panel):
             control.observe(lambda _: self.reset(), "value")
         for control in (self.label, self.beta):
             control.observe(lambda _: self._continue(), "value")
-        self.one.on_click(lambda _: self.step())
-        self.play.observe(lambda change: self.run(0.01) if change.new else self.pause(), "value")
-        self.again.on_click(lambda _: self.reset())
-        left = widgets.VBox([self.large, widgets.HBox([self.one, self.play, self.again])])
+        left = widgets.VBox([self.large, self.buttons("80px", pause=0.01)])
         middle = widgets.VBox([self.tiles, self.said])
         right = widgets.VBox([self.n_chains, self.beta, self.speed, self.seed, self.codes, self.bars])
         left.layout.margin = middle.layout.margin = "0 16px 0 0"
         self.codes.layout.margin = "4px 0 10px"
         super().__init__([self.label, widgets.HBox([left, middle, right], layout=self.WRAPPED)])
         self.reset()
-
-    def pause(self):
-        """Stop stepping, at once."""
-        super().pause()
-        if hasattr(self, "play"):
-            self.play.value = False
 
     def reset(self):
         """Begin anew: coin tosses for all units below the top, random numbers from the seed."""

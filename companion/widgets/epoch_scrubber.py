@@ -63,10 +63,6 @@ class EpochScrubber(Panel):
         self.start = widgets.Dropdown(options=starts, description="start from", **common)
         self.speed = widgets.Dropdown(options=[1, 5, 20, 100], description="steps a frame", **common)
         self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        button = widgets.Layout(width="144px")
-        self.one = widgets.Button(description="Step", layout=button, tooltip="one frame")
-        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause")
-        self.again = widgets.Button(description="Reset", layout=button, tooltip="new chains from the seed")
         self.legend = f"{W.shape[2]} hidden units: red excites, blue inhibits; one scale at all epochs"
         self.filters = Canvas(scale=FILTERS / (COLUMNS * (self.side + 1)), label=self.legend)
         self.tiles = Canvas(scale=TILES / (6 * (self.side + 2)), label="All chains")
@@ -75,10 +71,7 @@ class EpochScrubber(Panel):
         self.epoch.observe(lambda _: self._continue(), "value")
         for control in (self.start, self.seed):
             control.observe(lambda _: self.reset(), "value")
-        self.one.on_click(lambda _: self.step())
-        self.play.observe(lambda change: self.run() if change.new else self.pause(), "value")
-        self.again.on_click(lambda _: self.reset())
-        buttons = widgets.HBox([self.one, self.play, self.again])
+        buttons = self.buttons("144px", anew="new chains from the seed")
         controls = [self.epoch, self.start, self.speed, self.seed, buttons]
         right = widgets.VBox([*controls, self.said, self.tiles, self.trace])
         legend = widgets.HTML(f"<span style='font-size:14px'>{self.legend}</span>", layout={"width": f"{FILTERS}px"})
@@ -106,12 +99,6 @@ class EpochScrubber(Panel):
             raise ValueError(f"the machines have {n_visible} visible units, which do not make a square image")
         if self.images is not None and (np.ndim(self.images) != 2 or np.shape(self.images)[1] != n_visible):
             raise ValueError(f"images has shape {np.shape(self.images)}; expected (n, {n_visible})")
-
-    def pause(self):
-        """Stop stepping, at once."""
-        if hasattr(self, "play"):  # not where recorded was refused, and there is no panel
-            super().pause()
-            self.play.value = False
 
     def reset(self):
         """Begin anew: chains where `start` says, random numbers from the seed, at the epoch that is chosen."""

@@ -57,10 +57,6 @@ class GibbsLab(Panel):
             options=["p(v|h)", "v"], description="show", style=narrow | {"button_width": "80px"}
         )
         self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        button = widgets.Layout(width="58px")
-        self.one = widgets.Button(description="Step", layout=button, tooltip="one frame")
-        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause")
-        self.again = widgets.Button(description="Reset", layout=button, tooltip="begin anew, from the seed")
         self.release = widgets.Button(
             description="Free all", layout=widgets.Layout(width="74px"), tooltip="no pixel is clamped any more"
         )
@@ -74,11 +70,8 @@ class GibbsLab(Panel):
             control.observe(lambda _: self.reset(), "value")
         self.beta.observe(lambda _: self._continue(), "value")
         self.shown.observe(lambda _: self.refresh(), "value")
-        self.one.on_click(lambda _: self.step())
-        self.play.observe(lambda change: self.run(0.01) if change.new else self.pause(), "value")
-        self.again.on_click(lambda _: self.reset())
         self.release.on_click(lambda _: self.free())
-        buttons = widgets.HBox([self.one, self.play, self.again, self.release])
+        buttons = self.buttons("58px", self.release, pause=0.01)
         left = widgets.VBox([self.pad, self.brush, buttons, self.shown])
         middle = widgets.VBox([self.tiles, self.said])
         controls = [self.start, self.number, self.n_chains, self.beta, self.speed, self.seed]
@@ -87,12 +80,6 @@ class GibbsLab(Panel):
         left.layout.margin = middle.layout.margin = "0 16px 0 0"
         super().__init__([widgets.HBox([left, middle, right], layout=self.WRAPPED)])
         self.reset()
-
-    def pause(self):
-        """Stop stepping, at once."""
-        super().pause()
-        if hasattr(self, "play"):
-            self.play.value = False
 
     def reset(self):
         """Begin anew: chains where `start` says, random numbers from the seed. Clamped pixels stay clamped."""

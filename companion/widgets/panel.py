@@ -21,7 +21,8 @@ class Panel(widgets.VBox):
 
     description = ""
     WRAPPED = {"flex_flow": "row wrap"}  # on a narrow page, columns go below each other
-    _latest, _task = {}, None
+    play = _task = None
+    _latest = {}
 
     def __init__(self, children):
         super().__init__(children)
@@ -58,6 +59,22 @@ class Panel(widgets.VBox):
     def pause(self):
         """Stop stepping, at once."""
         self._cancel()
+        if self.play is not None:
+            self.play.value = False
+
+    def buttons(self, width, *more, pause=0.03, anew="begin anew, from the seed"):
+        """Make the buttons Step, Run and Reset, and put them in a row with `more`.
+
+        They call ``step()``, `run` with `pause` or `pause`, and ``reset()``; `anew` says what the last one does.
+        """
+        layout = widgets.Layout(width=width)
+        self.one = widgets.Button(description="Step", layout=layout, tooltip="one frame")
+        self.play = widgets.ToggleButton(description="Run", layout=layout, tooltip="run or pause")
+        self.again = widgets.Button(description="Reset", layout=layout, tooltip=anew)
+        self.one.on_click(lambda _: self.step())
+        self.play.observe(lambda change: self.run(pause) if change.new else self.pause(), "value")
+        self.again.on_click(lambda _: self.reset())
+        return widgets.HBox([self.one, self.play, self.again, *more])
 
     def _cancel(self):
         if self._task is not None:

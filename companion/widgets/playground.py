@@ -43,33 +43,20 @@ class Playground(Panel):
         self.activation = widgets.Dropdown(options=list(ACTIVATIONS), description="activation", **common)
         self.rate = widgets.FloatLogSlider(0.3, min=-2, max=1.5, step=0.1, description="learning rate", **common)
         self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        button = widgets.Layout(width="93px")
-        self.one = widgets.Button(description="Step", layout=button, tooltip="ten steps of gradient descent")
-        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause")
-        self.again = widgets.Button(description="Reset", layout=button, tooltip="new first weights from the seed")
         self.said = widgets.HTML(layout=layout)
         self.plane = Canvas(scale=1, label=self.description)
         self.curve = Canvas(scale=1, label="The training loss over the steps")
         for control in (self.kind, self.first, self.second, self.activation, self.seed):
             control.observe(lambda _: self.reset(), "value")
         self.rate.observe(lambda change: setattr(self.optimizer, "learning_rate", change.new), "value")
-        self.one.on_click(lambda _: self.step())
-        self.play.observe(lambda change: self.run() if change.new else self.pause(), "value")
-        self.again.on_click(lambda _: self.reset())
         controls = [self.kind, self.first, self.second, self.activation, self.rate, self.seed]
-        right = widgets.VBox([*controls, widgets.HBox([self.one, self.play, self.again]), self.said])
+        right = widgets.VBox([*controls, self.buttons("93px", anew="new first weights from the seed"), self.said])
         left = widgets.VBox([self.plane, self.curve])
         left.layout.margin = "0 20px 0 0"
         super().__init__([widgets.HBox([left, right], layout=self.WRAPPED)])
         side = np.linspace(-REACH, REACH, CELLS, dtype=np.float32)
         self.grid = to_device(np.stack(np.meshgrid(side, -side), axis=-1).reshape(-1, 2))
         self.reset()
-
-    def pause(self):
-        """Stop stepping, at once."""
-        super().pause()
-        if hasattr(self, "play"):
-            self.play.value = False
 
     def reset(self):
         """Draw points and first weights anew, from the seed."""

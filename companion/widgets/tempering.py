@@ -55,29 +55,16 @@ class Tempering(Panel):
         self.hottest = widgets.FloatSlider(0.8, min=0.5, max=0.95, step=0.05, description="lowest beta", **common)
         self.speed = widgets.Dropdown(options=[1, 5, 20, 100], description="steps a frame", **common)
         self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        button = widgets.Layout(width="97px")
-        self.one = widgets.Button(description="Step", layout=button, tooltip="one frame")
-        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause")
-        self.again = widgets.Button(description="Reset", layout=button, tooltip="begin anew, from the seed")
         self.said = widgets.HTML(layout=layout)
         self.ladder = Canvas(scale=1, label="Chains by temperature, their trades, and plain chains")
         self.trace = Canvas(scale=1, label="The digit at beta = 1 over the steps, with tempering and without")
         for control in (self.n, self.hottest, self.seed):
             control.observe(lambda _: self.reset(), "value")
-        self.one.on_click(lambda _: self.step())
-        self.play.observe(lambda change: self.run() if change.new else self.pause(), "value")
-        self.again.on_click(lambda _: self.reset())
-        controls = [self.n, self.hottest, self.speed, self.seed, widgets.HBox([self.one, self.play, self.again])]
+        controls = [self.n, self.hottest, self.speed, self.seed, self.buttons("97px")]
         right = widgets.VBox([*controls, self.said, *([self.trace] if classifier is not None else [])])
         self.ladder.layout.margin = "0 20px 0 0"
         super().__init__([widgets.HBox([self.ladder, right], layout=self.WRAPPED)])
         self.reset()
-
-    def pause(self):
-        """Stop stepping, at once."""
-        super().pause()
-        if hasattr(self, "play"):
-            self.play.value = False
 
     def reset(self):
         """Begin anew, all chains at one image; two streams of random numbers from the seed."""

@@ -72,34 +72,22 @@ class ThreeByTwo(Panel):
         self.speed = widgets.Dropdown(options=[1, 10, 100, 1000], description="steps a frame", **common)
         self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
         button = widgets.Layout(width="82px")
-        self.one = widgets.Button(description="Step", layout=button, tooltip="one frame")
-        self.play = widgets.ToggleButton(description="Run", layout=button, tooltip="run or pause")
-        self.again = widgets.Button(description="Reset", layout=button, tooltip="begin anew, from the seed")
         self.freeze = widgets.Button(description="Freeze", layout=button, tooltip="two far modes: hardly any mixing")
         self.thaw = widgets.Button(description="Thaw", layout=button, tooltip="the machine of the chapter")
         self.board = Canvas(scale=1, label="Exact probabilities of all states, and the frequencies in the chain")
         self.curves = Canvas(scale=1, label="The latest coin tosses, total variation and autocorrelation")
         for control in (*sum(self.W, []), *self.b, *self.c, self.beta, self.seed):
             control.observe(lambda _: self.reset(), "value")
-        self.one.on_click(lambda _: self.step())
-        self.play.observe(lambda change: self.run(0.02) if change.new else self.pause(), "value")
-        self.again.on_click(lambda _: self.reset())
         self.freeze.on_click(lambda _: self.set(*FROZEN))
         self.thaw.on_click(lambda _: self.set(*CHAPTER))
         rows = [widgets.HBox([*weights, bias]) for weights, bias in zip(self.W, self.b)]
         rows.append(widgets.HBox([*self.c, self.beta]))
-        buttons = widgets.HBox([self.one, self.play, self.again, self.freeze, self.thaw])
+        buttons = self.buttons("82px", self.freeze, self.thaw, pause=0.02)
         left = widgets.VBox([*rows, buttons, widgets.HBox([self.speed, self.seed]), self.board])
         left.layout.margin = "0 16px 0 0"
         super().__init__([widgets.HBox([left, self.curves], layout=self.WRAPPED)])
         self._setting = False
         self.set(*CHAPTER)
-
-    def pause(self):
-        """Stop stepping, at once."""
-        super().pause()
-        if hasattr(self, "play"):
-            self.play.value = False
 
     def set(self, W, b, c):
         """Move the sliders to W (3, 2), b (3,) and c (2,), with beta at 1, and begin anew."""
