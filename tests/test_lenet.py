@@ -7,7 +7,6 @@ import pytest
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from companion import mlp, training
 from companion.backend import generator, one_thread, to_device, to_numpy
 from companion.data import load_mnist
 from companion.layers import SoftmaxCrossEntropy
@@ -326,31 +325,13 @@ def test_a_seed_gives_the_same_run_again(problem, settings):
 @pytest.mark.parametrize("validated", [False, True])
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 @pytest.mark.parametrize("averaging", [0.0, 0.95])
-def test_fit_resumes_bit_for_bit(tmp_path, monkeypatch, capsys, problem, optimizer, averaging, validated):
-    X, y = problem
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+def test_fit_resumes_bit_for_bit(resumes_bit_for_bit, problem, optimizer, averaging, validated):
     settings = EVERYTHING | {"n_epochs": 6, "batch_size": 40, "random_state": 1, "optimizer": optimizer.lower()}
     settings |= {"averaging": averaging, "patience": 30}
-    validation = (X[::3], y[::3]) if validated else None
-    whole = LeNet(**settings).fit(X, y, validation)
-
-    class Interrupted(getattr(mlp, optimizer)):
-        def update(self, parameters, gradients):
-            if self.updates == 29:  # in the fourth epoch of eight updates
-                raise KeyboardInterrupt
-            super().update(parameters, gradients)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(mlp, optimizer, Interrupted)
-        stopped = LeNet(**settings).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")
-    assert stopped.history_.stopped == "interrupt" and "Interrupted" in capsys.readouterr().out
-    resumed = LeNet(**settings).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")
-    assert_same_arrays(arrays(resumed), arrays(whole))
-    times = {"wall_seconds": 0, "cpu_seconds": 0}
-    assert vars(resumed.history_) | times == vars(whole.history_) | times
-    np.testing.assert_array_equal(resumed.predict_proba(X), whole.predict_proba(X))
+    # in the fourth epoch of eight updates
+    file = resumes_bit_for_bit(lambda: LeNet(**settings), *problem, validated, before=29, optimizer=optimizer)
     with pytest.raises(ValueError, match="another training .*filter_size was 3 and is 2"):
-        LeNet(**(settings | {"filter_size": 2})).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")
+        LeNet(**(settings | {"filter_size": 2})).fit(*problem, problem if validated else None, file)
 
 
 @pytest.mark.parametrize("settings", [SMALL, EVERYTHING])

@@ -10,7 +10,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from companion import classifier, training
 from companion.backend import to_device, to_numpy
 from companion.data import load_mnist
 from companion.layers import Dense, SoftmaxCrossEntropy
@@ -248,9 +247,7 @@ def test_a_seed_gives_the_same_run_again(problem, settings):
 
 @pytest.mark.parametrize("validated", [False, True])
 @pytest.mark.parametrize("settings", [{}, {"dropout": 0.3, "averaging": 0.9}])
-def test_fit_resumes_bit_for_bit(tmp_path, monkeypatch, capsys, problem, validated, settings):
-    X, y = problem
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+def test_fit_resumes_bit_for_bit(resumes_bit_for_bit, problem, validated, settings):
     settings = {
         "n_epochs": 8,
         "batch_size": 40,
@@ -258,25 +255,7 @@ def test_fit_resumes_bit_for_bit(tmp_path, monkeypatch, capsys, problem, validat
         "random_state": 1,
         "patience": 20,
     } | settings
-    validation = (X[::3], y[::3]) if validated else None
-    whole = LogisticRegression(**settings).fit(X, y, validation)
-
-    class Interrupted(classifier.SGD):
-        def update(self, parameters, gradients):
-            if self.updates == 16:
-                raise KeyboardInterrupt
-            super().update(parameters, gradients)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(classifier, "SGD", Interrupted)
-        stopped = LogisticRegression(**settings).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")
-    assert stopped.history_.stopped == "interrupt" and "Interrupted" in capsys.readouterr().out
-    resumed = LogisticRegression(**settings).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")
-    for found, expected in zip(numpy_parameters(resumed), numpy_parameters(whole)):
-        np.testing.assert_array_equal(found, expected)
-    times = {"wall_seconds": 0, "cpu_seconds": 0}
-    assert vars(resumed.history_) | times == vars(whole.history_) | times
-    np.testing.assert_array_equal(resumed.predict_proba(X), whole.predict_proba(X))
+    resumes_bit_for_bit(lambda: LogisticRegression(**settings), *problem, validated, before=16)
 
 
 def test_a_checkpoint_of_other_hyper_parameters_is_refused(tmp_path, problem):

@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.model_selection import RandomizedSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from companion import mlp, training
+from companion import mlp
 from companion.backend import to_device, to_numpy
 from companion.classifier import initial_weights
 from companion.data import load_mnist
@@ -251,30 +251,11 @@ def test_a_seed_gives_the_same_run_again(problem, settings):
 @pytest.mark.parametrize("validated", [False, True])
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 @pytest.mark.parametrize("averaging", [0.0, 0.95])
-def test_fit_resumes_bit_for_bit(tmp_path, monkeypatch, capsys, problem, optimizer, averaging, validated):
-    """Momenta, running averages, the average of the parameters, the schedule and all noise go on where they were."""
-    X, y = problem
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+def test_fit_resumes_bit_for_bit(resumes_bit_for_bit, problem, optimizer, averaging, validated):
     settings = EVERYTHING | {"n_epochs": 6, "batch_size": 40, "random_state": 1, "optimizer": optimizer.lower()}
     settings |= {"averaging": averaging, "patience": 30}
-    validation = (X[::3], y[::3]) if validated else None
-    whole = MLP(**settings).fit(X, y, validation)
-
-    class Interrupted(getattr(mlp, optimizer)):
-        def update(self, parameters, gradients):
-            if self.updates == 29:  # in the fourth epoch of eight updates
-                raise KeyboardInterrupt
-            super().update(parameters, gradients)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(mlp, optimizer, Interrupted)
-        stopped = MLP(**settings).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")
-    assert stopped.history_.stopped == "interrupt" and "Interrupted" in capsys.readouterr().out
-    resumed = MLP(**settings).fit(X, y, validation, checkpoint=tmp_path / "fit.npz")
-    assert_same_arrays(arrays(resumed), arrays(whole))
-    times = {"wall_seconds": 0, "cpu_seconds": 0}
-    assert vars(resumed.history_) | times == vars(whole.history_) | times
-    np.testing.assert_array_equal(resumed.predict_proba(X), whole.predict_proba(X))
+    # in the fourth epoch of eight updates
+    resumes_bit_for_bit(lambda: MLP(**settings), *problem, validated, before=29, optimizer=optimizer)
 
 
 @pytest.mark.parametrize("settings", [{"hidden_sizes": (8,)}, EVERYTHING])
