@@ -64,6 +64,16 @@ from companion.widgets import EpochScrubber
 weights = load_weights("rbm")
 EpochScrubber({epoch: {name: epoch / 2 * array for name, array in weights.items()} for epoch in (1, 2)})
 """
+PANELS["dreams"] = """
+from companion.data import load_mnist, load_weights
+from companion.dbn import DBN
+from companion.logistic import LogisticRegression
+from companion.widgets import Dreams
+
+train, valid, test = load_mnist()
+reader = LogisticRegression(n_epochs=20, random_state=0).fit(*train)
+Dreams(DBN.from_parameters(load_weights("dbn_dreams")), reader, seed=1)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +274,9 @@ def test_gibbs_lab_chains_step_run_pause_and_keep_what_is_clamped(page):
     assert not ((p := rest())[:, :, 0] != p[:, :, 2]).any(), "nothing is clamped any more"
 
 
-@pytest.mark.parametrize("name", ["annealing", "tempering", "three_by_two", "cd_against_pcd", "epoch_scrubber"])
+@pytest.mark.parametrize(
+    "name", ["annealing", "tempering", "three_by_two", "cd_against_pcd", "epoch_scrubber", "dreams"]
+)
 def test_panels_step_run_and_start_anew(page, name):
     page.run(f"{name}.ipynb")
     page = page.page
