@@ -20,7 +20,9 @@ from companion.backend import Noise, generator, to_device, to_numpy, xp
 HERE = Path(__file__).parent
 CUPY = importlib.util.find_spec("cupy") is not None  # the real one, or the stand-in in its place
 # on the stand-in; also what to run on a machine with a GPU, with COMPANION_BACKEND=cupy
-MODEL_TESTS = "functions layers conv optimize training storage logistic mlp rbm likelihood dbn".split()
+MODEL_TESTS = (
+    "functions layers conv optimize training storage logistic mlp rbm likelihood dbn autoencoder stacked".split()
+)
 
 
 # ------------------------------------------------------------------------------------------------- the choice

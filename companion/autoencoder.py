@@ -1,0 +1,351 @@
+r"""The autoencoder, which learns codes that its input can be restored from; the denoising one has it spoilt first.
+
+.. math:: h = s(\tilde x W + c), \qquad z = s(h W^\top + b)
+
+Rows are examples: x (n, n_visible), h (n, n_hidden), W (n_visible, n_hidden). Decoder and encoder share their weights.
+"""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
+from .classifier import initial_weights
+from .functions import sigmoid, softplus
+from .optimize import SGD, MovingAverage, Schedule
+from .training import Training
+
+__all__ = ["DenoisingAutoencoder", "ReconstructionGradient"]
+
+
+class DenoisingAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    r"""An autoencoder with tied weights that learns to restore its input from a corrupted copy.
+
+    Sources: Vincent, Larochelle, Bengio and Manzagol (2008), *Extracting and composing robust features with denoising
+    autoencoders*; Deep Learning Tutorials (LISA lab), *Denoising Autoencoders*, whose settings are the defaults.
+
+    Parameters
+    ----------
+    n_hidden : int
+    corruption : {"masking", "salt_and_pepper"}
+        What becomes of the pixels that are spoilt: 0, or 0 or 1 with equal chances.
+    corruption_level : float
+        Fraction of the pixels that are spoilt, 0 ≤ level ≤ 1; others for every minibatch. 0 is the plain autoencoder.
+    loss : {"cross_entropy", "squared"}
+        Between the restored and the clean image, summed over pixels. The first takes pixels as probabilities, 0 to 1.
+    activation : {"logistic", "identity"}
+        Of code and reconstruction; the identity goes with the squared loss.
+    learning_rate, n_epochs, batch_size
+    momentum : float
+    schedule, decay, warmup
+        How the learning rate changes: see `companion.optimize.Schedule`.
+    weight_decay : float
+        :math:`\lambda` of a penalty :math:`\lambda \|W\|^2 / 2`.
+    averaging : float
+        As in `companion.optimize.MovingAverage`; 0 for none.
+    random_state : None, int or generator
+        Seeds initial weights, order of the minibatches and corruption.
+    verbose : bool
+        Show progress.
+
+    Attributes
+    ----------
+    parameters_ : dict of str to array, on the device
+        ``W`` (n_visible, n_hidden), ``visible_bias`` b (n_visible,), ``hidden_bias`` c (n_hidden,).
+    history_ : companion.training.History
+        Its ``train_loss`` is that of restoring corrupted images, per image.
+    """
+
+    def __init__(
+        self, *, n_hidden=500, corruption="masking", corruption_level=0.3, loss="cross_entropy", activation="logistic",
+        learning_rate=0.1, n_epochs=15, batch_size=20, momentum=0.0, schedule="constant", decay=0.0, warmup=0,
+        weight_decay=0.0, averaging=0.0, random_state=None, verbose=False,
+    ):  # fmt: skip
+        self.n_hidden = n_hidden
+        self.corruption = corruption
+        self.corruption_level = corruption_level
+        self.loss = loss
+        self.activation = activation
+        self.learning_rate = learning_rate
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.momentum = momentum
+        self.schedule = schedule
+        self.decay = decay
+        self.warmup = warmup
+        self.weight_decay = weight_decay
+        self.averaging = averaging
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @classmethod
+    def from_parameters(cls, W, visible_bias, hidden_bias, **hyperparameters):
+        """Make an autoencoder that needs no training.
+
+        Parameters
+        ----------
+        W : array_like (n_visible, n_hidden)
+            float64 stays float64; anything else becomes float32. Arrays that fit are shared, not copied.
+        visible_bias : array_like (n_visible,)
+        hidden_bias : array_like (n_hidden,)
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit each other.
+        """
+        arrays = [array if hasattr(array, "dtype") else np.asarray(array) for array in (W, visible_bias, hidden_bias)]
+        dtype = xp.float64 if arrays[0].dtype == np.float64 else xp.float32
+        W, visible_bias, hidden_bias = (xp.ascontiguousarray(to_device(array, dtype)) for array in arrays)
+        if W.ndim != 2 or visible_bias.shape != W.shape[:1] or hidden_bias.shape != W.shape[1:]:
+            raise ValueError(
+                "expected W (n_visible, n_hidden), visible_bias (n_visible,) and hidden_bias (n_hidden,), found "
+                f"{W.shape}, {visible_bias.shape} and {hidden_bias.shape}"
+            )
+        autoencoder = cls(n_hidden=W.shape[1], **hyperparameters)
+        autoencoder._check_hyperparameters()
+        autoencoder.parameters_ = {"W": W, "visible_bias": visible_bias, "hidden_bias": hidden_bias}
+        autoencoder.n_features_in_ = W.shape[0]
+        return autoencoder
+
+    # The two halves, on the device.
+
+    def corrupt(self, x, random_state=None):
+        """Spoil images x (n, n_visible); `random_state` is a seed, a NumPy generator or a `companion.backend.Noise`."""
+        noise = random_state if isinstance(random_state, Noise) else Noise(generator(random_state))
+        x, level = to_device(x), self.corruption_level
+        if not level:
+            return x.copy()
+        uniform = noise.uniform(xp.empty_like(x))
+        if self.corruption == "masking":
+            return xp.multiply(uniform >= level, x, out=uniform)
+        return xp.where(uniform >= level, x, uniform < level / 2)  # of the spoilt pixels half become 1
+
+    def encode(self, x, out=None):
+        """Codes (n, n_hidden) of images x (n, n_visible)."""
+        h = xp.matmul(self._array(x), self.parameters_["W"], out=out)
+        h += self.parameters_["hidden_bias"]
+        return self._activate(h)
+
+    def decode(self, h):
+        """Images (n, n_visible) for codes h (n, n_hidden)."""
+        return self._activate(self._before_decoding(h))
+
+    def reconstruct(self, x):
+        """What becomes of images x (n, n_visible) on their way through the code."""
+        with one_thread():
+            return self.decode(self.encode(x))
+
+    def _before_decoding(self, h, out=None):
+        a = xp.matmul(self._array(h), self.parameters_["W"].T, out=out)
+        a += self.parameters_["visible_bias"]
+        return a
+
+    def _activate(self, a):
+        return sigmoid(a, out=a) if self.activation == "logistic" else a
+
+    def _losses(self, x, a):
+        """Losses (n,) of answering images x (n, n_visible) with the reconstructions that follow from `a`."""
+        if self.loss == "cross_entropy":
+            return (softplus(a) - x * a).sum(axis=1)
+        return ((self._activate(a.copy()) - x) ** 2).sum(axis=1)
+
+    # What scikit-learn asks for.
+
+    def transform(self, X):
+        """Codes (n, n_hidden) of X (n, n_features)."""
+        with one_thread():
+            return to_numpy(self.encode(self._checked(X)))
+
+    def inverse_transform(self, X):
+        """Images (n, n_features) for codes X (n, n_hidden)."""
+        check_is_fitted(self, "parameters_")
+        with one_thread():
+            return to_numpy(self.decode(X))
+
+    def reconstruction_error(self, X, corrupted=None):
+        """Losses (n,) of restoring X (n, n_features), in nats per image for the cross-entropy.
+
+        Parameters
+        ----------
+        X : array_like (n, n_features)
+        corrupted : array_like (n, n_features), optional
+            What the images are restored from; otherwise from themselves.
+        """
+        x = self._checked(X)
+        with one_thread():
+            a = self._before_decoding(self.encode(x if corrupted is None else corrupted))
+            return to_numpy(self._losses(x, a))
+
+    def score(self, X, y=None):
+        """Minus the mean `reconstruction_error` of X: for searches. Labels are ignored."""
+        return -float(self.reconstruction_error(X).mean())
+
+    # Learning.
+
+    def fit(self, X, y=None, *, watch=None, checkpoint=None):
+        """Train on X (n, n_features).
+
+        Parameters
+        ----------
+        X : array_like (n, n_features)
+        y : ignored
+        watch : callable, optional
+            ``watch(self)`` is called after every epoch.
+        checkpoint : path-like, optional
+            A file to save progress in, and to resume from.
+
+        Raises
+        ------
+        companion.training.Divergence
+            If the loss is no longer finite.
+        """
+        self._check_hyperparameters()
+        X = to_device(validate_data(self, X, dtype=np.float32))
+        if self.loss == "cross_entropy" and not (float(X.min()) >= 0 and float(X.max()) <= 1):
+            warnings.warn(
+                f"the cross-entropy expects values from 0 to 1, found {float(X.min()):.3g} to {float(X.max()):.3g}; "
+                "scale the columns, or use loss='squared' with activation='identity'",
+                stacklevel=2,
+            )
+        rng = generator(self.random_state)
+        noise = Noise(rng)
+        W = initial_weights(X.shape[1], self.n_hidden, {"identity": "tanh"}.get(self.activation, self.activation), rng)
+        b, c = xp.zeros(X.shape[1], xp.float32), xp.zeros(self.n_hidden, xp.float32)
+        # What moves, and what is kept: the same arrays, or their running average.
+        moving = self.from_parameters(W, b, c, loss=self.loss, activation=self.activation)
+        parameters = list(moving.parameters_.values())
+        n_updates = self.n_epochs * -(-len(X) // self.batch_size)
+        optimizer = SGD(Schedule(self.learning_rate, n_updates, self.schedule, self.decay, self.warmup), self.momentum)
+        gradient = ReconstructionGradient(moving)
+        state = optimizer.start(parameters)
+        average = MovingAverage(parameters, self.averaging) if self.averaging else None
+        self.parameters_ = average.replace_in(moving.parameters_) if average else moving.parameters_
+        if average:
+            state |= moving.parameters_ | {"averaged": average.updates}
+
+        def step(indices):
+            x = X[indices]
+            loss = gradient(self.corrupt(x, noise), x)
+            if self.weight_decay:
+                add_scaled(gradient.gradients[0], self.weight_decay, moving.parameters_["W"])
+            optimizer.update(parameters, gradient.gradients)
+            if average:
+                average.update()
+            return loss
+
+        self.history_ = Training(
+            step,
+            len(X),
+            parameters=self.parameters_,
+            batch_size=self.batch_size,
+            n_epochs=self.n_epochs,
+            rng=rng,
+            noise=noise,
+            state=state,
+            watch=watch and (lambda: watch(self)),
+            checkpoint=checkpoint,
+            identity={name: value for name, value in self.get_params().items() if name != "verbose"},
+            verbose=self.verbose,
+        ).run()
+        return self
+
+    def _check_hyperparameters(self):
+        choices = {
+            "corruption": ("masking", "salt_and_pepper"),
+            "loss": ("cross_entropy", "squared"),
+            "activation": ("logistic", "identity"),
+        }
+        for name, allowed in choices.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise ValueError(f"{name} is {value!r}; expected {' or '.join(map(repr, allowed))}")
+        if self.activation == "identity" and self.loss == "cross_entropy":
+            raise ValueError("the cross-entropy needs reconstructions between 0 and 1; expected activation='logistic'")
+        for name in ("n_hidden", "n_epochs", "batch_size"):
+            value, least = getattr(self, name), 0 if name == "n_epochs" else 1
+            if not isinstance(value, Integral) or value < least:
+                raise ValueError(f"{name} is {value!r}; expected at least {least}, a whole number")
+        for name in ("learning_rate", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected at least 0")
+        for name in ("momentum", "averaging"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected 0 ≤ {name} < 1")
+        if not 0 <= self.corruption_level <= 1:
+            raise ValueError(f"corruption_level is {self.corruption_level!r}; expected 0 ≤ level ≤ 1")
+
+    def _array(self, x):
+        return to_device(x, self.parameters_["W"].dtype)
+
+    def _checked(self, X):
+        check_is_fitted(self, "parameters_")
+        return to_device(validate_data(self, X, dtype=np.float32, reset=False))
+
+    @property
+    def _n_features_out(self):
+        return self.parameters_["W"].shape[1]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+class ReconstructionGradient:
+    r"""The gradient of the mean loss of a minibatch; W has two terms, for its two places.
+
+    .. math:: \frac{\partial \ell}{\partial W} = \tilde x^\top \delta^{(1)} + \delta^{(2)\top} h
+              = \begin{pmatrix} \tilde x \\ \delta^{(2)} \end{pmatrix}^{\!\top}
+                \begin{pmatrix} \delta^{(1)} \\ h \end{pmatrix}, \qquad
+              \frac{\partial \ell}{\partial b} = \delta^{(2)}, \qquad \frac{\partial \ell}{\partial c} = \delta^{(1)}
+
+    with :math:`\delta^{(2)} = \partial \ell / \partial (h W^\top + b)` and :math:`\delta^{(1)} = (\delta^{(2)} W) \odot
+    s'`; the two terms are one matrix product of stacked arrays.
+
+    Parameters
+    ----------
+    autoencoder : DenoisingAutoencoder
+
+    Attributes
+    ----------
+    gradients : list of array
+        For W, b and c; overwritten by every call.
+    """
+
+    def __init__(self, autoencoder):
+        self.autoencoder = autoencoder
+        self.gradients = [xp.empty_like(parameter) for parameter in autoencoder.parameters_.values()]
+        self._rows = 0
+
+    def __call__(self, seen, clean):
+        """Set `gradients` for restoring `clean` from `seen`, both (n, n_visible); return the mean loss."""
+        model, W, n = self.autoencoder, self.autoencoder.parameters_["W"], len(seen)
+        if n > self._rows:  # a shorter minibatch uses part of the buffers
+            self._rows = n
+            self._v, self._h = (xp.empty((2 * n, size), W.dtype) for size in W.shape)
+        V, H = self._v[: 2 * n], self._h[: 2 * n]  # (seen, delta2) and (delta1, h)
+        V[:n] = seen
+        h, delta1 = model.encode(V[:n], out=H[n:]), H[:n]
+        a = model._before_decoding(h, out=V[n:])
+        loss = model._losses(clean, a).mean()
+        logistic = model.activation == "logistic"
+        delta2 = z = model._activate(a)
+        if model.loss == "cross_entropy":
+            delta2 -= clean
+            delta2 /= n
+        else:
+            slope = z * (1 - z) if logistic else 1.0
+            delta2 -= clean
+            delta2 *= slope
+            delta2 *= 2 / n
+        xp.matmul(delta2, W, out=delta1)
+        if logistic:
+            delta1 *= h
+            delta1 *= 1 - h
+        xp.matmul(V.T, H, out=self.gradients[0])
+        xp.sum(delta2, axis=0, out=self.gradients[1])
+        xp.sum(delta1, axis=0, out=self.gradients[2])
+        return loss

@@ -1,0 +1,114 @@
+"""Stacked denoising autoencoders: what `companion.pretraining` and `companion.autoencoder` make together."""
+
+import numpy as np
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from companion import training
+from companion.autoencoder import DenoisingAutoencoder
+from companion.backend import generator, to_numpy
+from companion.data import load_mnist
+from companion.stacked import StackedDenoisingAutoencoder
+from companion.storage import load_model, save_model
+
+QUICK = {"hidden_sizes": (12, 8), "pretraining": {"corruption_level": (0.1, 0.3), "learning_rate": 0.1, "n_epochs": 3},
+         "n_epochs": 5}  # fmt: skip
+
+
+@parametrize_with_checks(
+    [
+        StackedDenoisingAutoencoder(
+            hidden_sizes=(20,),
+            pretraining={"learning_rate": 0.1, "n_epochs": 3},
+            n_epochs=40,
+            learning_rate=0.5,
+            momentum=0.5,
+        )
+    ]
+)
+@pytest.mark.filterwarnings("ignore:the cross-entropy expects")
+def test_scikit_learn_finds_nothing_to_object(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture
+def problem(rng):
+    return rng.random((200, 16), np.float32), rng.integers(2, size=200)
+
+
+def assert_same_parameters(found, expected):
+    assert found.parameters_.keys() == expected.parameters_.keys()
+    for name, array in expected.parameters_.items():
+        np.testing.assert_array_equal(to_numpy(found.parameters_[name]), to_numpy(array), err_msg=name)
+
+
+def test_each_layer_learns_to_restore_the_codes_below_with_a_corruption_of_its_own(problem):
+    stack = StackedDenoisingAutoencoder(**QUICK, random_state=3).pretrain(problem[0])
+    codes = problem[0]
+    for rng, layer, level in zip(generator(3).spawn(2), stack.layers_, (0.1, 0.3)):
+        by_hand = DenoisingAutoencoder(
+            n_hidden=layer.n_hidden, **stack.PRETRAINING | QUICK["pretraining"] | {"corruption_level": level},
+            random_state=rng,
+        ).fit(codes)  # fmt: skip
+        for name, array in by_hand.parameters_.items():
+            np.testing.assert_allclose(to_numpy(layer.parameters_[name]), to_numpy(array), atol=1e-6)
+        codes = by_hand.transform(codes)
+    np.testing.assert_allclose(stack.transform(problem[0]), codes, atol=1e-6)
+
+
+def test_layers_and_network_have_the_same_arrays(problem):
+    stack = StackedDenoisingAutoencoder(**QUICK, random_state=0).fit(*problem)
+    for number, layer in enumerate(stack.layers_, start=1):
+        for mine, name in (("W", "W"), ("hidden_bias", "b"), ("visible_bias", "visible_bias")):
+            layer.parameters_[mine][...] += 1
+            np.testing.assert_array_equal(
+                to_numpy(stack.parameters_[f"{name}{number}"]), to_numpy(layer.parameters_[mine])
+            )
+
+
+@pytest.mark.parametrize("phase", ["layer 1", "layer 2", "fine-tuning"])
+def test_a_resumed_run_equals_an_uninterrupted_one(problem, tmp_path, monkeypatch, phase):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    whole = StackedDenoisingAutoencoder(**QUICK, random_state=5).fit(*problem)
+    epochs = {"layer 1": 2, "layer 2": 3 + 2, "fine-tuning": 3 + 3 + 2}[phase]
+    run_epoch = training.Training._run_epoch
+
+    def interrupted(self, bar):
+        nonlocal epochs
+        epochs -= 1
+        if epochs < 0:
+            raise KeyboardInterrupt
+        run_epoch(self, bar)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training.Training, "_run_epoch", interrupted)
+        stopped = StackedDenoisingAutoencoder(**QUICK, random_state=5)
+        if phase == "fine-tuning":
+            assert stopped.fit(*problem, checkpoint=tmp_path / "run.npz").history_.stopped == "interrupt"
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                stopped.fit(*problem, checkpoint=tmp_path / "run.npz")
+    resumed = StackedDenoisingAutoencoder(**QUICK, random_state=5).fit(*problem, checkpoint=tmp_path / "run.npz")
+    assert_same_parameters(resumed, whole)
+
+
+def test_a_model_comes_back_from_its_file(problem, tmp_path):
+    model = StackedDenoisingAutoencoder(**QUICK, random_state=0).fit(*problem)
+    save_model(tmp_path / "model.npz", model)
+    again = load_model(tmp_path / "model.npz", StackedDenoisingAutoencoder)
+    np.testing.assert_array_equal(again.predict_proba(problem[0]), model.predict_proba(problem[0]))
+    assert again.layers_[1].parameters_["W"].shape == (12, 8)
+
+
+def test_it_learns_digits_from_few_labels():
+    train, valid, _ = load_mnist(False)
+    few = train.images[:300], train.labels[:300]
+    options = {"learning_rate": 0.1, "momentum": 0.9, "batch_size": 20, "n_epochs": 15, "random_state": 0}
+    layers = {"corruption_level": 0.2, "learning_rate": 0.1, "batch_size": 20}
+    errors = {}
+    for n_epochs in (0, 5):
+        stack = StackedDenoisingAutoencoder(
+            hidden_sizes=(150, 150), pretraining=layers | {"n_epochs": n_epochs}, **options
+        )
+        errors[n_epochs] = stack.pretrain(train.images).fit(*few).errors(*valid)
+    assert errors[5] < errors[0] - 0.01
