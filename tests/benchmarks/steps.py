@@ -165,6 +165,53 @@ def channels_last_lenet(batch):
     return torch_lenet(batch, "channels_last")
 
 
+def companion_autoencoder(batch):
+    """An update of `DenoisingAutoencoder` with 500 hidden units, and its four matrix products."""
+    from companion.autoencoder import DenoisingAutoencoder, ReconstructionGradient
+    from companion.backend import Noise, generator
+    from companion.optimize import SGD
+
+    X, minibatches = images(batch)
+    model, noise = DenoisingAutoencoder.from_parameters(*small_weights(np.float32)), Noise(generator(0))
+    W, parameters = model.parameters_["W"], list(model.parameters_.values())
+    gradient, optimizer = ReconstructionGradient(model), SGD(0.01)
+    V, H, dW = X[: 2 * batch].copy(), np.ones((2 * batch, 500), np.float32), np.empty_like(W)
+
+    def step():
+        x = X[next(minibatches)]
+        gradient(model.corrupt(x, noise), x)
+        optimizer.update(parameters, gradient.gradients)
+
+    def products():
+        np.matmul(V[:batch], W, out=H[batch:])
+        np.matmul(H[batch:], W.T, out=V[batch:])
+        np.matmul(V[batch:], W, out=H[:batch])
+        np.matmul(V.T, H, out=dW)
+
+    return microseconds(step=step, products=products)
+
+
+def torch_autoencoder(batch):
+    """The same update in eager PyTorch, with its autograd."""
+    import torch
+
+    torch.set_num_threads(1)
+    X, minibatches = images(batch)
+    X, minibatches = torch.from_numpy(X), map(torch.from_numpy, minibatches)
+    W, b, c = (torch.from_numpy(array).requires_grad_() for array in small_weights(np.float32))
+    optimizer = torch.optim.SGD([W, b, c], 0.01)
+    loss = torch.nn.BCEWithLogitsLoss(reduction="sum")
+
+    def step():
+        x = X[next(minibatches)]
+        h = torch.sigmoid((x * (torch.rand_like(x) >= 0.3)) @ W + c)
+        optimizer.zero_grad()
+        (loss(h @ W.T + b, x) / batch).backward()
+        optimizer.step()
+
+    return microseconds(step=step)
+
+
 def companion_rbm(batch):
     """An update of `RBM` with 500 hidden units by CD-1, and its four matrix products."""
     from companion.backend import Noise, generator

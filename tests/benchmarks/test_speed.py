@@ -27,7 +27,15 @@ def measure(library, name, batch):
 
 @pytest.mark.parametrize(
     ("name", "batch", "most"),
-    [("softmax", 600, 1.3), ("mlp", 20, 1.25), ("mlp", 100, 1.15), ("rbm", 20, 1.2), ("rbm", 100, 1.15)],
+    [
+        ("softmax", 600, 1.3),
+        ("mlp", 20, 1.25),
+        ("mlp", 100, 1.15),
+        ("autoencoder", 20, 1.3),
+        ("autoencoder", 100, 1.3),
+        ("rbm", 20, 1.2),
+        ("rbm", 100, 1.15),
+    ],
 )
 def test_a_step_costs_little_more_than_its_matrix_products(name, batch, most):
     times = measure("companion", name, batch)
@@ -44,6 +52,8 @@ def test_a_step_costs_little_more_than_its_matrix_products(name, batch, most):
         ("torch", "mlp", 100, 1.0),
         ("sklearn", "mlp", 20, 1.0),
         ("sklearn", "mlp", 100, 1.0),
+        ("torch", "autoencoder", 20, 1.0),
+        ("torch", "autoencoder", 100, 1.0),
         ("torch", "rbm", 20, 1.0),
         ("torch", "rbm", 100, 1.0),
         ("torch", "lenet", 100, 1.0),
