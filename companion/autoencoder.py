@@ -117,6 +117,7 @@ class DenoisingAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         """Spoil images x (n, n_visible); `random_state` is a seed, a NumPy generator or a `companion.backend.Noise`."""
         noise = random_state if isinstance(random_state, Noise) else Noise(generator(random_state))
         x, level = to_device(x), self.corruption_level
+        x = x if x.dtype == xp.float64 else x.astype(xp.float32, copy=False)
         if not level:
             return x.copy()
         uniform = noise.uniform(xp.empty_like(x))

@@ -100,6 +100,7 @@ def test_corruption_spoils_that_fraction_and_nothing_else(rng, kind, level):
     model = DenoisingAutoencoder(corruption=kind, corruption_level=level)
     spoilt = model.corrupt(x, random_state=3)
     assert spoilt is not x and spoilt.dtype == x.dtype
+    assert model.corrupt(np.ones((2, 3), int)).dtype == x.dtype, "grey levels from 0 to 1 may come as integers"
     x, spoilt, again, other = (to_numpy(a) for a in (x, spoilt, model.corrupt(x, 3), model.corrupt(x, 4)))
     np.testing.assert_array_equal(again, spoilt)
     assert level in (0, 1) or (other != spoilt).any()

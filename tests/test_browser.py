@@ -74,6 +74,15 @@ train, valid, test = load_mnist()
 reader = LogisticRegression(n_epochs=20, random_state=0).fit(*train)
 Dreams(DBN.from_parameters(load_weights("dbn_dreams")), reader, seed=1)
 """
+PANELS["denoising"] = """
+from companion.autoencoder import DenoisingAutoencoder
+from companion.data import load_mnist
+from companion.widgets import Denoising
+
+train, valid, test = load_mnist()
+Denoising(DenoisingAutoencoder(n_hidden=100, n_epochs=2, random_state=0).fit(train.images), test.images, seed=1)
+"""
+SECOND = ("epoch_scrubber", "denoising")  # panels in which it is the second canvas that a step changes
 
 
 @pytest.fixture(scope="module")
@@ -275,12 +284,12 @@ def test_gibbs_lab_chains_step_run_pause_and_keep_what_is_clamped(page):
 
 
 @pytest.mark.parametrize(
-    "name", ["annealing", "tempering", "three_by_two", "cd_against_pcd", "epoch_scrubber", "dreams"]
+    "name", ["annealing", "tempering", "three_by_two", "cd_against_pcd", "epoch_scrubber", "dreams", "denoising"]
 )
 def test_panels_step_run_and_start_anew(page, name):
     page.run(f"{name}.ipynb")
     page = page.page
-    canvas = page.locator(".jp-OutputArea canvas.companion-canvas").nth(int(name == "epoch_scrubber"))
+    canvas = page.locator(".jp-OutputArea canvas.companion-canvas").nth(int(name in SECOND))
     canvas.scroll_into_view_if_needed()
     page.wait_for_timeout(500)
     start = pixels(canvas)

@@ -3,6 +3,7 @@
 from .annealing import Annealing
 from .cd_against_pcd import CDAgainstPCD
 from .contributions import Contributions
+from .denoising import Denoising
 from .dreams import Dreams
 from .epoch_scrubber import EpochScrubber
 from .gibbs_lab import GibbsLab
@@ -11,6 +12,6 @@ from .tempering import Tempering
 from .three_by_two import ThreeByTwo
 
 __all__ = [
-    "Annealing", "CDAgainstPCD", "Contributions", "Dreams", "EpochScrubber", "GibbsLab", "Playground", "Tempering",
-    "ThreeByTwo",
+    "Annealing", "CDAgainstPCD", "Contributions", "Denoising", "Dreams", "EpochScrubber", "GibbsLab", "Playground",
+    "Tempering", "ThreeByTwo",
 ]  # fmt: skip
