@@ -6,12 +6,13 @@ from .contributions import Contributions
 from .denoising import Denoising
 from .dreams import Dreams
 from .epoch_scrubber import EpochScrubber
+from .filter_slider import FilterSlider
 from .gibbs_lab import GibbsLab
 from .playground import Playground
 from .tempering import Tempering
 from .three_by_two import ThreeByTwo
 
 __all__ = [
-    "Annealing", "CDAgainstPCD", "Contributions", "Denoising", "Dreams", "EpochScrubber", "GibbsLab", "Playground",
-    "Tempering", "ThreeByTwo",
+    "Annealing", "CDAgainstPCD", "Contributions", "Denoising", "Dreams", "EpochScrubber", "FilterSlider", "GibbsLab",
+    "Playground", "Tempering", "ThreeByTwo",
 ]  # fmt: skip
