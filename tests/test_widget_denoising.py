@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from companion.autoencoder import DenoisingAutoencoder
 
+from companion.autoencoder import DenoisingAutoencoder
 from companion.backend import generator, to_numpy
 from companion.widgets import Denoising
 
