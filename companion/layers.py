@@ -332,8 +332,9 @@ class MaxPool2D(Layer):
         self._largest, self._output = (
             _reuse(buffer, shape, x.dtype)[: len(x)] for buffer in (self._largest, self._output)
         )
-        self._largest[...] = -xp.inf
-        for pixels, largest in self._places(x, self._largest):
+        (pixels, largest), *others = self._places(x, self._largest)
+        largest[...] = pixels  # the first place, which every window has
+        for pixels, largest in others:
             xp.maximum(largest, pixels, out=largest)
         self._output[...] = self._largest  # a copy, which the activation above may overwrite
         return self._output
