@@ -5,7 +5,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .backend import Noise, generator, to_device, to_numpy, xp
+from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from .functions import log_softmax, negative_log_likelihood, softmax, zero_one_loss
 from .layers import SoftmaxCrossEntropy
 from .optimize import SGD, MovingAverage, Patience
@@ -121,7 +121,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
         """Return what goes into the softmax, (n, n_classes) on the device."""
         check_is_fitted(self)
         X = to_device(validate_data(self, X, dtype=np.float32, reset=False))
-        return self._network(self.parameters_, None).predict(X)
+        with one_thread():
+            return self._network(self.parameters_, None).predict(X)
 
     def predict_proba(self, X):
         """Probabilities (n, n_classes) of the classes for images X (n, n_features)."""
