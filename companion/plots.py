@@ -149,7 +149,7 @@ def image_strips(strips, columns=10, shape=(28, 28), width=7.0, limit=None):
         for images in strips.values()
     ]
     # Placed by hand, in inches, so that all images are of one size whatever the names.
-    left, gap = 0.08 * max(map(len, strips)) + 0.12, 0.06
+    left, gap = 0.085 * max(map(len, strips)) + 0.14, 0.06
     scale = (width - left) / tiles[0].shape[1]
     height = sum(len(tile) * scale + gap for tile in tiles)
     colours = {"vmin": -limit, "vmax": limit, "cmap": "RdBu_r"} if limit else {"vmin": 0, "vmax": 1, "cmap": "gray"}
