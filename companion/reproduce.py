@@ -108,7 +108,7 @@ def reproduce(name):
         **judge.test(chosen),
         judge.criterion: validated,
         "seeds": recipe["seeds"],
-        "selection": f"best mean {judge.criterion} over the seeds; the test set was used once, for the chosen one",
+        "selection": f"best mean {judge.criterion} over the seeds; this run used the test set once, for the chosen one",
         "candidates": [{"parameters": candidate, judge.criterion: value} for value, candidate, _ in trials],
         "cpu_minutes": float(np.mean([_seconds(model, "cpu") for model in chosen])) / 60,
         "wall_minutes": float(np.mean([_seconds(model, "wall") for model in chosen])) / 60,
