@@ -71,7 +71,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
         predictor = self._network(self.parameters_, None)
 
         def step(indices):
-            nll = loss.forward(network.forward(X[indices]), targets[indices])
+            x, labels = X[indices], targets[indices]
+            self._disturb(x, labels, network, loss)
+            nll = loss.forward(network.forward(x), labels)
             network.backward(loss.backward())
             cost = nll + network.penalty()
             optimizer.update(network.parameters, network.gradients)
@@ -103,6 +105,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
     def _optimizer(self, n_updates):
         """Return what moves the parameters in a training of `n_updates`."""
         return SGD(self.learning_rate)
+
+    def _disturb(self, x, targets, network, loss):
+        """Change a minibatch x (n, n_features), in place, before the network learns from it; here it stays."""
 
     def _constrain(self, network):
         """Put the parameters back to where they may be, after an update; here they may be anywhere."""

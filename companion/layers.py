@@ -525,12 +525,16 @@ class Network(Layer):
             x = layer.forward(x)
         return x
 
-    def backward(self, delta):
-        """Set the gradients of all layers from delta (n, n_out), the gradient with respect to the output."""
+    def backward(self, delta, need_dx=False):
+        """Set the gradients of all layers from delta (n, n_out); return the gradient of the input, if needed."""
         first = next(i for i, layer in enumerate(self.layers) if layer.parameters)
         for layer in reversed(self.layers[first + 1 :]):
             delta = layer.backward(delta)
-        self.layers[first].backward(delta, need_dx=False)  # below the first parameters there is nothing to learn
+        delta = self.layers[first].backward(delta, need_dx=need_dx)
+        if need_dx:  # below the first parameters there is nothing else to know
+            for layer in reversed(self.layers[:first]):
+                delta = layer.backward(delta)
+            return delta
 
     def predict(self, X):
         """Return the output (n, n_out) for any number of rows X (n, n_in), in an array of its own."""

@@ -100,7 +100,8 @@ def test_both_phases_at_once_and_one_by_one(problem):
 
 def test_fine_tuning_is_that_of_a_perceptron_that_starts_there(problem, monkeypatch):
     options = {"learning_rate": 0.05, "n_epochs": 3, "dropout": 0.3, "input_dropout": 0.1, "gaussian_noise": 0.1,
-               "max_norm": 2.0, "momentum": 0.5, "schedule": "linear", "batch_size": 30}  # fmt: skip
+               "adversarial": 0.1, "max_norm": 2.0, "momentum": 0.5, "schedule": "linear", "batch_size": 30,
+               }  # fmt: skip
     dbn = DBN(**QUICK | options, random_state=2).pretrain(problem[0])
     start, initial = arrays(dbn), MLP._initial_parameters
 

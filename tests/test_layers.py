@@ -368,7 +368,7 @@ def make_network(arrays, drawn=None, noisy=True):
     return Network([layer for layer in layers if layer])
 
 
-@pytest.mark.parametrize("i", range(6))
+@pytest.mark.parametrize("i", [*range(6), "x"])
 def test_gradients_of_a_whole_network_and_its_loss(rng, central_differences, i):
     arrays = network_arrays(rng)
     (x,) = random_arrays(rng, (7, 5))
@@ -381,11 +381,11 @@ def test_gradients_of_a_whole_network_and_its_loss(rng, central_differences, i):
         nll = loss.forward(network.forward(x), targets)
         return nll + network.penalty()
 
-    expected = central_differences(cost, network.parameters[i])
+    expected = central_differences(cost, x if i == "x" else network.parameters[i])
     cost()
-    network.backward(loss.backward())
+    dx = network.backward(loss.backward(), need_dx=i == "x")
     assert len(network.parameters) == len(network.gradients) == 6
-    np.testing.assert_allclose(to_numpy(network.gradients[i]), expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(to_numpy(dx if i == "x" else network.gradients[i]), expected, rtol=1e-6, atol=1e-9)
 
 
 def test_parameters_and_gradients_of_a_network_are_those_of_its_layers(rng):

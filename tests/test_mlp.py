@@ -11,7 +11,7 @@ from companion import mlp
 from companion.backend import to_device, to_numpy
 from companion.classifier import initial_weights
 from companion.data import load_mnist
-from companion.layers import Dense, ReLU, Tanh
+from companion.layers import Dense, ReLU, SoftmaxCrossEntropy, Tanh
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 from companion.storage import load_model, save_model
@@ -51,6 +51,7 @@ EVERYTHING = {
     "dropout": 0.1,
     "input_dropout": 0.05,
     "gaussian_noise": 0.1,
+    "adversarial": 0.05,
     "batch_norm": True,
     "max_norm": 2.0,
     "averaging": 0.95,
@@ -114,21 +115,29 @@ def test_without_hidden_layers_it_is_softmax_regression(problem, settings, logis
     assert found.history_.train_loss == expected.history_.train_loss
 
 
-def test_training_equals_the_same_thing_in_a_few_lines(problem):
-    """Three epochs of minibatches of 120, 120 and 60, one hidden layer of tanh, momentum, in float64."""
+@pytest.mark.parametrize("adversarial", [0.0, 0.3])
+def test_training_equals_the_same_thing_in_a_few_lines(problem, adversarial):
+    """Three epochs of minibatches of 119, 119 and 62, one hidden layer of tanh, momentum, in float64."""
     X, y = problem
-    settings = {"hidden_sizes": (6,), "learning_rate": 0.3, "batch_size": 120, "momentum": 0.8, "l1": 1e-3, "l2": 1e-2}
-    model = MLP(n_epochs=3, random_state=7, **settings).fit(X, y)
+    settings = {"hidden_sizes": (6,), "learning_rate": 0.3, "batch_size": 119, "momentum": 0.8, "l1": 1e-3, "l2": 1e-2}
+    model = MLP(n_epochs=3, random_state=7, adversarial=adversarial, **settings).fit(X, y)
     rng = np.random.default_rng(7)
     W = [to_numpy(initial_weights(2, 6, "tanh", rng)).astype(float), np.zeros((6, 2))]
     b, V, c = [np.zeros(6), np.zeros(2)], [0, 0], [0, 0]
+
+    def gradients(x, targets):
+        h = np.tanh(x @ W[0] + b[0])
+        e = np.exp(h @ W[1] + b[1])
+        top = (e / e.sum(axis=1, keepdims=True) - np.eye(2)[targets]) / len(x)
+        return h, top, top @ W[1].T * (1 - h**2)
+
     for _ in range(3):
-        for batch in np.split(rng.permutation(300), [120, 240]):
-            x = X[batch].astype(float)
-            h = np.tanh(x @ W[0] + b[0])
-            e = np.exp(h @ W[1] + b[1])
-            top = (e / e.sum(axis=1, keepdims=True) - np.eye(2)[y[batch]]) / len(batch)
-            below = top @ W[1].T * (1 - h**2)
+        for batch in np.split(rng.permutation(300), [119, 238]):
+            x, half = X[batch].astype(float), (len(batch) + 1) // 2
+            _, _, below = gradients(x[:half], y[batch][:half])
+            dx = below @ W[0].T
+            x[:half] += adversarial * dx / np.linalg.norm(dx, axis=1, keepdims=True).clip(1e-12)
+            h, top, below = gradients(x, y[batch])
             for i, (entering, delta) in enumerate([(x, below), (h, top)]):
                 V[i] = 0.8 * V[i] - 0.3 * (entering.T @ delta + 1e-3 * np.sign(W[i]) + 2e-2 * W[i])
                 c[i] = 0.8 * c[i] - 0.3 * delta.sum(axis=0)
@@ -187,6 +196,25 @@ def test_dropout_and_noise_act_in_training_only(problem):
         quiet = clone(plain).set_params(n_epochs=0).fit(X, y)
         quiet.parameters_ = noisy.parameters_
         np.testing.assert_array_equal(noisy.predict_proba(X), quiet.predict_proba(X))
+
+
+def test_adversarial_examples_in_training_help_against_them():
+    """Digits moved by 1 to where the loss grows: the one misreads most of them, the other not half as many."""
+    train, valid, _ = load_mnist(verbose=False)
+
+    def misread(adversarial):
+        model = MLP(
+            hidden_sizes=(100,), activation="relu", optimizer="adam", learning_rate=2e-3, batch_size=50, n_epochs=12,
+            adversarial=adversarial, random_state=0,
+        ).fit(*train)  # fmt: skip
+        network, loss = model._network(model.parameters_, None), SoftmaxCrossEntropy()
+        loss.forward(network.forward(to_device(valid.images)), to_device(valid.labels))
+        dx = to_numpy(network.backward(loss.backward(), need_dx=True))
+        moved = valid.images + dx / np.linalg.norm(dx, axis=1, keepdims=True).clip(1e-12)
+        return model.errors(*valid), model.errors(moved, valid.labels)
+
+    (plain, plain_moved), (trained, trained_moved) = misread(0.0), misread(2.0)
+    assert trained_moved < plain_moved / 2 and trained < plain + 0.01
 
 
 # ---------------------------------------------------------------------------------------- initial weights
@@ -315,6 +343,8 @@ def test_on_the_sample_of_mnist():
         ({"hidden_sizes": (4, 0)}, "expected a tuple of positive integers"),
         ({"dropout": 1.0}, "expected 0 ≤ rate < 1"),
         ({"input_dropout": -0.1}, "expected 0 ≤ rate < 1"),
+        ({"adversarial": -0.1}, "adversarial is -0.1; expected a distance, 0 for none"),
+        ({"adversarial": float("nan")}, "adversarial is nan; expected a distance, 0 for none"),
     ],
 )
 def test_wrong_numbers_are_named(settings, says):
