@@ -116,7 +116,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         """Return the labels y as column numbers (n,) on the device."""
         y = np.asarray(y)
         if n is not None and y.shape != (n,):
-            raise ValueError(f"validation labels: expected shape ({n},), one for each image, found {y.shape}")
+            raise ValueError(f"labels: expected shape ({n},), one for each image, found {y.shape}")
         columns = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         if (unknown := self.classes_[columns] != y).any():
             raise ValueError(f"label {y[unknown].tolist()[0]!r} is none of the classes {self.classes_.tolist()}")

@@ -6,9 +6,12 @@ r"""The multilayer perceptron: layers of hidden units between the image and the 
 
 from numbers import Integral
 
-from .backend import xp
+import numpy as np
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .backend import one_thread, to_device, to_numpy, xp
 from .classifier import Classifier, initial_weights
-from .layers import BatchNorm, Dense, Dropout, GaussianNoise, Network, ReLU, Sigmoid, Tanh
+from .layers import BatchNorm, Dense, Dropout, GaussianNoise, Network, ReLU, Sigmoid, SoftmaxCrossEntropy, Tanh
 from .optimize import SGD, Adam, Schedule, limit_norms
 
 __all__ = ["MLP"]
@@ -142,8 +145,7 @@ class MLP(Classifier):
     def _disturb(self, x, targets, network, loss):
         if self.adversarial:
             half = -(-len(x) // 2)
-            loss.forward(network.forward(x[:half]), targets[:half])
-            dx = network.backward(loss.backward(), need_dx=True)
+            dx = _input_gradient(network, loss, x[:half], targets[:half])
             norms = xp.sqrt(xp.einsum("ij,ij->i", dx, dx))
             dx *= (self.adversarial / xp.maximum(norms, 1e-12))[:, None]  # an image beyond doubt hardly moves
             x[:half] += dx
@@ -153,3 +155,34 @@ class MLP(Classifier):
             for layer in network.layers[:-1]:
                 if isinstance(layer, Dense):
                     limit_norms(layer.W, self.max_norm)
+
+    def input_gradient(self, X, y):
+        """Gradient of ``-log p(y | x)``, in nats, with respect to the pixels of each image.
+
+        Parameters
+        ----------
+        X : array_like (n, n_features)
+        y : array_like (n,)
+
+        Returns
+        -------
+        numpy.ndarray (n, n_features)
+
+        Raises
+        ------
+        ValueError
+            If the network has batch normalisation, because of which the loss of an image depends on other images.
+        """
+        check_is_fitted(self)
+        if self.batch_norm:
+            raise ValueError("input_gradient: expected a network without batch normalisation, found one with it")
+        X = to_device(validate_data(self, X, dtype=np.float32, reset=False))
+        network, targets = self._network(self.parameters_, None), self._encode(y, len(X))
+        with one_thread():
+            return len(X) * to_numpy(_input_gradient(network, SoftmaxCrossEntropy(), X, targets))
+
+
+def _input_gradient(network, loss, x, targets):
+    """Return the gradient of the mean loss of a minibatch with respect to x (n, n_features)."""
+    loss.forward(network.forward(x), targets)
+    return network.backward(loss.backward(), need_dx=True)

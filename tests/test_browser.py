@@ -89,7 +89,16 @@ from companion.widgets import FilterSlider
 train, valid, test = load_mnist()
 FilterSlider(test.images, seed=1)
 """
-SECOND = ("epoch_scrubber", "denoising")  # panels in which it is the second canvas that a step changes
+PANELS["adversary"] = """
+from companion.data import load_mnist
+from companion.mlp import MLP
+from companion.widgets import Adversary
+
+train, valid, test = load_mnist()
+model = MLP(hidden_sizes=(50,), activation="relu", learning_rate=0.1, n_epochs=3, random_state=0).fit(*train)
+Adversary({"a network": model}, *test)
+"""
+SECOND = ("epoch_scrubber", "denoising", "adversary")  # panels in which it is the second canvas that a step changes
 
 
 @pytest.fixture(scope="module")

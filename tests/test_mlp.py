@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import scipy.stats
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import RandomizedSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from companion import mlp
-from companion.backend import to_device, to_numpy
+from companion.backend import to_device, to_numpy, xp
 from companion.classifier import initial_weights
 from companion.data import load_mnist
-from companion.layers import Dense, ReLU, SoftmaxCrossEntropy, Tanh
+from companion.functions import log_softmax
+from companion.layers import Dense, ReLU, Tanh
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 from companion.storage import load_model, save_model
@@ -75,6 +77,7 @@ def test_it_learns_what_no_line_divides(problem, activation, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", [{}, {"optimizer": "adam", "learning_rate": 0.02, "momentum": 0.0}])
+@pytest.mark.slow
 def test_it_learns_with_everything_at_once(problem, optimizer):
     X, y = problem
     model = MLP(n_epochs=60, batch_size=20, random_state=0, **(EVERYTHING | optimizer)).fit(X, y)
@@ -198,6 +201,7 @@ def test_dropout_and_noise_act_in_training_only(problem):
         np.testing.assert_array_equal(noisy.predict_proba(X), quiet.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_adversarial_examples_in_training_help_against_them():
     """Digits moved by 1 to where the loss grows: the one misreads most of them, the other not half as many."""
     train, valid, _ = load_mnist(verbose=False)
@@ -207,14 +211,44 @@ def test_adversarial_examples_in_training_help_against_them():
             hidden_sizes=(100,), activation="relu", optimizer="adam", learning_rate=2e-3, batch_size=50, n_epochs=12,
             adversarial=adversarial, random_state=0,
         ).fit(*train)  # fmt: skip
-        network, loss = model._network(model.parameters_, None), SoftmaxCrossEntropy()
-        loss.forward(network.forward(to_device(valid.images)), to_device(valid.labels))
-        dx = to_numpy(network.backward(loss.backward(), need_dx=True))
+        dx = model.input_gradient(*valid)
         moved = valid.images + dx / np.linalg.norm(dx, axis=1, keepdims=True).clip(1e-12)
         return model.errors(*valid), model.errors(moved, valid.labels)
 
     (plain, plain_moved), (trained, trained_moved) = misread(0.0), misread(2.0)
     assert trained_moved < plain_moved / 2 and trained < plain + 0.01
+
+
+@pytest.mark.parametrize("activation", ["tanh", "logistic", "relu"])
+def test_gradient_of_the_loss_with_respect_to_the_pixels(problem, activation, central_differences):
+    X, y = problem
+    y = np.array(["no", "yes"])[y]
+    model = MLP(hidden_sizes=(8, 6), activation=activation, dropout=0.2, learning_rate=0.1, n_epochs=5, random_state=0)
+    model.fit(X, y)
+    found = model.input_gradient(X[:7], y[:7])
+    np.testing.assert_allclose(found[3:4], model.input_gradient(X[3:4], y[3:4]), rtol=1e-5, atol=1e-8)
+
+    model.parameters_ = {name: array.astype(np.float64) for name, array in model.parameters_.items()}
+    x = to_device(X[:7].astype(np.float64))
+    targets = to_device((y[:7] == "yes").astype(int))
+
+    def loss():
+        return -log_softmax(model._network(model.parameters_, None).predict(x))[xp.arange(7), targets].sum()
+
+    np.testing.assert_allclose(found, central_differences(loss, x), rtol=1e-4, atol=1e-6)
+
+
+def test_gradient_with_respect_to_the_pixels_refuses_what_it_cannot_do(problem):
+    X, y = problem
+    with pytest.raises(ValueError, match="expected a network without batch normalisation"):
+        MLP(hidden_sizes=(4,), batch_norm=True, n_epochs=1).fit(X, y).input_gradient(X, y)
+    model = MLP(hidden_sizes=(4,), n_epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match=r"labels: expected shape \(2,\), one for each image, found \(3,\)"):
+        model.input_gradient(X[:2], y[:3])
+    with pytest.raises(ValueError, match="label 7 is none of the classes"):
+        model.input_gradient(X[:2], [0, 7])
+    with pytest.raises(NotFittedError):
+        MLP().input_gradient(X, y)
 
 
 # ---------------------------------------------------------------------------------------- initial weights
@@ -303,6 +337,7 @@ def test_a_model_comes_back_from_its_file(tmp_path, problem, settings):
 # ------------------------------------------------------------------------------------ among other estimators
 
 
+@pytest.mark.slow
 def test_a_randomized_search_over_its_settings(problem):
     """The numbers come as NumPy's own."""
     X, y = problem
@@ -324,6 +359,7 @@ def test_a_randomized_search_over_its_settings(problem):
     assert all(array.dtype == np.float32 for array in arrays(search.best_estimator_).values())
 
 
+@pytest.mark.slow
 def test_on_the_sample_of_mnist():
     """The test error of 500 digits after learning from 4,000: below 10 %."""
     train, valid, test = load_mnist(verbose=False)

@@ -1,5 +1,6 @@
 """Panels to play with. They drive the models and draw; they compute nothing themselves."""
 
+from .adversary import Adversary
 from .annealing import Annealing
 from .cd_against_pcd import CDAgainstPCD
 from .contributions import Contributions
@@ -13,6 +14,6 @@ from .tempering import Tempering
 from .three_by_two import ThreeByTwo
 
 __all__ = [
-    "Annealing", "CDAgainstPCD", "Contributions", "Denoising", "Dreams", "EpochScrubber", "FilterSlider", "GibbsLab",
-    "Playground", "Tempering", "ThreeByTwo",
+    "Adversary", "Annealing", "CDAgainstPCD", "Contributions", "Denoising", "Dreams", "EpochScrubber", "FilterSlider",
+    "GibbsLab", "Playground", "Tempering", "ThreeByTwo",
 ]  # fmt: skip

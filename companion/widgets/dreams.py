@@ -2,15 +2,16 @@
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from ..backend import Noise, generator, one_thread, to_device, to_numpy
 from ..plots import COLORS, tile_images
 from .canvas import Canvas
-from .panel import Panel, text
+from .panel import Panel, label_bars, text
 
 __all__ = ["Dreams"]
 
+ANY = "any"  # not None, which a row of buttons takes for no choice
 BARS, CODES = (250, 150), 25  # pixels of the label bars; codes in a row
 HELD, FREE, INK = COLORS[1], COLORS[0], "#444444"
 
@@ -42,7 +43,7 @@ class Dreams(Panel):
         layout, style = widgets.Layout(width="250px"), {"description_width": "90px"}
         common = {"layout": layout, "style": style}
         self.label = widgets.ToggleButtons(
-            options=[("any", None), *((str(label), label) for label in dbn.classes_.tolist())],
+            options=[("any", ANY), *((str(label), label) for label in dbn.classes_.tolist())],
             description="dream of",
             style={"description_width": "64px", "button_width": "38px"},
         )
@@ -81,7 +82,7 @@ class Dreams(Panel):
     def _continue(self):
         """Go on from the present states, with label and temperature as they are now."""
         clamp = None
-        if self.label.value is not None:
+        if self.label.value != ANY:
             self.v, clamp = self.dbn.with_label(self.v[:, : self.n_codes], self.label.value)
         self.chains = self.top.chains(self.v, self.noise, clamp, self.beta.value)
 
@@ -107,22 +108,15 @@ class Dreams(Panel):
             digits = self.classifier.predict(self.images)
             rows = [" ".join(map(str, digits[i : i + 4])) for i in range(0, len(digits), 4)]
             words += f"<br>looks like {'<br>'.join(['', *rows])}"
-            if self.label.value is not None:
+            if self.label.value != ANY:
                 words += f"<br>{(digits == self.label.value).mean():.0%} as asked for"
         self.said.value = f"<span style='font-size:15px; line-height:1.4'>{words}</span>"
 
     def _draw_bars(self):
-        image, (width, height) = Image.new("RGB", BARS, "white"), BARS
-        draw, labels = ImageDraw.Draw(image), self.dbn.classes_
-        held = self.label.value is not None
-        text(image, (2, 1), "label units, clamped" if held else "label units: p(on)", 15, INK)
-        pitch, bottom = width / len(labels), height - 22
-        for i, (label, p) in enumerate(zip(labels, to_numpy(self.means[0, self.n_codes :]))):
-            x = pitch * i + 3
-            draw.rectangle((x, 26, x + pitch - 6, bottom), outline="#cccccc")
-            draw.rectangle((x, bottom - float(p) * (bottom - 26), x + pitch - 6, bottom), fill=HELD if held else FREE)
-            text(image, (x + pitch / 2 - 3, bottom + 5), str(label), 15, INK, "mt")
-        return np.asarray(image)
+        held = self.label.value != ANY
+        title = "label units, clamped" if held else "label units: p(on)"
+        means = to_numpy(self.means[0, self.n_codes :])
+        return label_bars(self.dbn.classes_, means, title, HELD if held else FREE, BARS)
 
     def picture(self):
         """Return first dream, all dreams, codes and label bars, a PIL image."""
@@ -138,6 +132,6 @@ class Dreams(Panel):
         image.paste(tiles, (large.width + 30, 10))
         image.paste(codes, (large.width + tiles.width + 50, 10))
         image.paste(bars, (large.width + tiles.width + 50, 20 + codes.height))
-        asked = "any digit" if self.label.value is None else f"a {self.label.value}"
+        asked = "any digit" if self.label.value == ANY else f"a {self.label.value}"
         text(image, (10, large.height + 18), f"step {self.steps:,}, dreaming of {asked}", 16, INK)
         return image

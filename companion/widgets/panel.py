@@ -7,9 +7,9 @@ from functools import cache
 import ipywidgets as widgets
 import numpy as np
 from matplotlib import colormaps
-from PIL import ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["Panel", "blue_red", "text"]
+__all__ = ["Panel", "blue_red", "label_bars", "text"]
 
 
 class Panel(widgets.VBox):
@@ -103,6 +103,20 @@ def text(image, position, string, size=15, color="black", anchor="lt"):
     """Write a string on a PIL image; `anchor` is Pillow's, "lt" for left and top."""
     draw = ImageDraw.Draw(image)
     draw.text(position, string, fill=color, font=_font(size), anchor=anchor)
+
+
+def label_bars(labels, values, title, color, size):
+    """Return a bar for each label, as high as its value between 0 and 1, below a title: uint8 (height, width, 3)."""
+    width, height = size
+    image = Image.new("RGB", size, "white")
+    draw, pitch, bottom = ImageDraw.Draw(image), width / len(labels), height - 22
+    text(image, (2, 1), title, 15, "#444444")
+    for i, (label, value) in enumerate(zip(labels, values)):
+        x = pitch * i + 3
+        draw.rectangle((x, 26, x + pitch - 6, bottom), outline="#cccccc")
+        draw.rectangle((x, bottom - float(value) * (bottom - 26), x + pitch - 6, bottom), fill=color)
+        text(image, (x + pitch / 2 - 3, bottom + 5), str(label), 15, "#444444", "mt")
+    return np.asarray(image)
 
 
 def blue_red(values, limit):

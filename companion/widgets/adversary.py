@@ -1,0 +1,155 @@
+"""Chapter 5: a digit, chosen or drawn, is moved step by step to where a network misreads it, while others look on."""
+
+import ipywidgets as widgets
+import numpy as np
+from PIL import Image
+
+from ..backend import generator
+from .canvas import Canvas
+from .panel import Panel, blue_red, label_bars, text
+
+__all__ = ["Adversary"]
+
+ANY = "any"  # not None, which a menu takes for no choice
+STEP = 0.25  # Euclidean distance; a digit is about 9 long
+SIDE, GAP, INK = 252, 16, "#444444"
+RIGHT, WRONG = "#0072B2", "#D55E00"
+STRONG = 0.5  # the change of a pixel that has the full colour
+
+
+class Adversary(Panel):
+    """Steps along the gradient of one network's loss, or at random, and what all networks read meanwhile.
+
+    Pixels stay between 0 and 1. Paint on the digit; its label is then yours to say.
+
+    Parameters
+    ----------
+    networks : dict of str to companion.mlp.MLP
+        Fitted on images of 28 × 28 pixels, without batch normalisation.
+    images : array (n, 784)
+        Digits to choose from.
+    labels : array (n,)
+    seed : int
+        Of the move at random: the same seed gives the same direction.
+    """
+
+    description = (
+        "A digit, what has been added to it (red) and taken away (blue), and the digit so moved, side by side; below, "
+        "for each network, how probable it finds each label, as bars, orange where it misreads."
+    )
+
+    def __init__(self, networks, images, labels, seed=0):
+        self.networks, self.images, self.labels = networks, images, labels
+        common = {"layout": widgets.Layout(width="270px"), "style": {"description_width": "90px"}}
+        self.number = widgets.BoundedIntText(0, 0, len(images) - 1, description="digit no.", **common)
+        self.label = widgets.BoundedIntText(0, 0, 9, description="its label", **common)
+        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
+        self.goal = widgets.Dropdown(
+            options=[("anything else", ANY), *((str(digit), digit) for digit in range(10))],
+            description="to be read as", **common,
+        )  # fmt: skip
+        self.aim = widgets.ToggleButtons(
+            options=[*((f"against {name}", name) for name in networks), ("at random", ANY)],
+            description="move",
+            layout=widgets.Layout(width="auto"),
+            style={"description_width": "44px", "button_width": "160px"},
+        )
+        self.empty = widgets.Button(
+            description="Empty", layout=widgets.Layout(width="80px"), tooltip="an empty image, to draw on"
+        )
+        self.pad = Canvas(scale=9, paintable=True, label="The digit, 28 by 28 pixels: paint on it")
+        self.change = Canvas(scale=9, label="What has been added to the digit, red, and taken away, blue")
+        self.result = Canvas(scale=9, label="The digit so moved")
+        self.bars = {name: Canvas(scale=1, label=f"How probable {name} finds each label") for name in networks}
+        self.words = [widgets.HTML() for _ in range(3)]
+        self.pad.on_paint(self.paint)
+        self.number.observe(lambda change: self.take(self.images[change.new], self.labels[change.new]), "value")
+        for control in (self.label, self.seed):
+            control.observe(lambda _: self.reset(), "value")
+        self.empty.on_click(lambda _: self.take(np.zeros(784), self.label.value))
+        columns = [widgets.VBox(pair) for pair in zip((self.pad, self.change, self.result), self.words)]
+        left = widgets.VBox([self.number, self.label])
+        right = widgets.VBox([self.goal, self.seed])
+        for part in (*columns, *self.bars.values(), left):
+            part.layout.margin = f"0 {GAP}px 0 0"
+        rows = [columns, self.bars.values(), [left, right]]
+        boxes = [widgets.HBox(list(row), layout=self.WRAPPED) for row in rows]
+        super().__init__([*boxes, self.aim, self.buttons("80px", self.empty, pause=0.2, anew="back to the digit")])
+        self.take(images[0], labels[0])
+
+    def take(self, image, label):
+        """Make a copy of `image` (784,), with this label, the one to be moved."""
+        self.digit = np.array(image, np.float32)
+        self.label.value = int(label)
+        self.reset()
+
+    def reset(self):
+        """Go back to the digit as it was, and draw the direction at random anew from the seed."""
+        self.image, self.steps = self.digit.copy(), 0
+        self.blind = generator(self.seed.value).standard_normal(784, np.float32)
+        self.read = {name: network.predict(self.image[None])[0] for name, network in self.networks.items()}
+        self.refresh()
+
+    def step(self):
+        """Go a step, and read."""
+        uphill = self.uphill()
+        self.image += STEP / max(np.linalg.norm(uphill), 1e-12) * uphill
+        self.image.clip(0, 1, out=self.image)
+        self.steps += 1
+        self.refresh()
+
+    def uphill(self):
+        """Return the direction (784,) of the next step: up the loss of the label, or down that of the goal."""
+        if self.aim.value == ANY:
+            return self.blind
+        network, goal = self.networks[self.aim.value], self.goal.value
+        if goal == ANY:
+            return network.input_gradient(self.image[None], [self.label.value])[0]
+        return -network.input_gradient(self.image[None], [goal])[0]
+
+    def paint(self, strokes):
+        """Draw on the digit, or erase, and begin anew."""
+        for row, column, erase in strokes:  # two by two pixels: about as broad as the strokes of MNIST
+            self.digit.reshape(28, 28)[row : row + 2, column : column + 2] = not erase
+        self.reset()
+
+    @property
+    def distance(self):
+        """How far the digit has been moved, a Euclidean distance."""
+        return float(np.linalg.norm(self.image - self.digit))
+
+    def _captions(self):
+        return (
+            f"digit · label {self.label.value}",
+            f"moved by {self.distance:.2f}",
+            f"moved digit · step {self.steps:,}",
+        )
+
+    def refresh(self):
+        """Read the moved digit, and draw everything anew."""
+        self.pad.draw(np.uint8(255 * self.digit.reshape(28, 28)))
+        self.change.draw(blue_red((self.image - self.digit).reshape(28, 28), STRONG))
+        self.result.draw(np.uint8(255 * self.image.reshape(28, 28)))
+        for name, network in self.networks.items():
+            p = network.predict_proba(self.image[None])[0]
+            now = network.classes_[p.argmax()]
+            first = f"{self.read[name]}, now " if self.steps else ""
+            title = f"{name}: {first}{now} ({p.max():.0%})"
+            color = RIGHT if now == self.label.value else WRONG
+            self.bars[name].draw(label_bars(network.classes_, p, title, color, (SIDE, 130)))
+        for words, caption in zip(self.words, self._captions()):
+            words.value = f"<span style='font-size:15px'>{caption}</span>"
+
+    def picture(self):
+        """Return digit, change and moved digit, and the bars of the networks below, a PIL image."""
+        bars = [Image.fromarray(canvas.pixels) for canvas in self.bars.values()]
+        columns = max(3, len(bars))
+        image = Image.new("RGB", (columns * (SIDE + GAP) + 4, SIDE + bars[0].height + 62), "white")
+        for i, (canvas, caption) in enumerate(zip((self.pad, self.change, self.result), self._captions())):
+            left = 10 + i * (SIDE + GAP)
+            part = Image.fromarray(canvas.pixels)
+            image.paste(part.resize((SIDE, SIDE), Image.Resampling.NEAREST), (left, 10))
+            text(image, (left, SIDE + 18), caption, 16, INK)
+        for i, part in enumerate(bars):
+            image.paste(part, (10 + i * (SIDE + GAP), SIDE + 52))
+        return image
