@@ -141,6 +141,7 @@ def test_a_linear_one_finds_the_space_of_the_principal_components(rng):
     np.testing.assert_allclose(W.T @ W, np.eye(3), atol=0.02)
 
 
+@pytest.mark.slow
 def test_it_restores_digits():
     train, _, test = load_mnist(False)
     options = {"n_hidden": 200, "n_epochs": 8, "random_state": 0}

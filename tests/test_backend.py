@@ -384,6 +384,8 @@ def test_the_models_convert_nothing_silently():
         "addopts=",
         "-k",
         "not scikit_learn or test_logistic",  # of the models, the logistic regression will do
+        "-m",
+        "not slow",
     ]
     environment = os.environ | {"COMPANION_BACKEND": "cupy"}
     ran = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True, timeout=300)

@@ -114,6 +114,7 @@ def test_fine_tuning_is_that_of_a_perceptron_that_starts_there(problem, monkeypa
     assert_same_arrays({name: dbn.parameters_[name] for name in mlp.parameters_}, mlp.parameters_)
 
 
+@pytest.mark.slow
 def test_it_learns_digits():
     train, _, test = load_mnist(False)
     dbn = DBN(hidden_sizes=(100, 100), pretraining={"n_epochs": 5, "batch_size": 20, "learning_rate": 0.1},
@@ -277,6 +278,7 @@ def labels(p):
     return [None] if "label_weights" not in p else [np.array([1.0, 0.0]), np.array([0.0, 1.0])]
 
 
+@pytest.mark.slow
 def test_the_bound_is_the_enumerated_one_and_lies_below_the_truth(small):
     dbn, p = small
     v, h = states(4), states(3)

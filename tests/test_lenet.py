@@ -82,6 +82,7 @@ def test_it_learns_to_tell_bars_anywhere(problem, settings):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.slow
 def test_it_learns_with_everything_at_once(problem, optimizer):
     X, y = problem
     settings = EVERYTHING | {"learning_rate": {"sgd": 0.1, "adam": 0.02}[optimizer], "optimizer": optimizer}
@@ -96,6 +97,7 @@ def test_the_first_loss_is_that_of_ignorance(problem):
     assert model.history_.train_loss == [pytest.approx(np.log(5), rel=1e-6)]
 
 
+@pytest.mark.slow
 def test_on_the_sample_of_mnist():
     """A small one, in three epochs: the test error of 500 digits after learning from 4,000 is below 7 %."""
     train, valid, test = load_mnist(verbose=False)
@@ -264,6 +266,7 @@ def peak(function):
 
 
 @pytest.mark.parametrize("what", ["a step", "a prediction"])
+@pytest.mark.slow
 def test_memory_hardly_grows_with_the_minibatch(what):
     """Twenty times the images take less than twice the memory; in one piece they would take 17 times as much."""
     X = to_device(np.random.default_rng(0).random((2000, 784), np.float32))

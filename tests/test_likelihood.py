@@ -208,6 +208,7 @@ def medium(rng):
 
 
 @pytest.mark.filterwarnings(ESS)
+@pytest.mark.slow
 def test_more_temperatures_make_both_estimates_better(medium):
     """Root mean square errors over some seeds, for three budgets."""
     rbm, exact, samples = medium
@@ -220,6 +221,7 @@ def test_more_temperatures_make_both_estimates_better(medium):
 
 
 @pytest.mark.filterwarnings(ESS)
+@pytest.mark.slow
 def test_the_estimates_make_a_sandwich(medium, rng):
     """E[AIS] ≤ log Z ≤ E[reverse AIS]: short ladders and few chains, for which the gap is wide."""
     rbm, exact, samples = medium
@@ -250,6 +252,7 @@ def test_the_weights_are_unbiased(rng):
             assert forward.samples.shape == (N, 5)
 
 
+@pytest.mark.slow
 def test_the_end_of_a_slow_cooling_is_the_machine_and_of_a_heating_the_base(rng):
     rbm, base_bias = machine(rng), rng.normal(size=5)
     p = exact_probabilities(rbm).sum(axis=1)
@@ -285,6 +288,7 @@ def test_a_base_with_the_means_of_the_data_is_better_than_coin_tosses(rng):
     assert abs(good.log_z - exact) < 5 * good.std_error and abs(poor.log_z - exact) < 5 * poor.std_error
 
 
+@pytest.mark.slow
 def test_the_standard_error_is_that_of_repetition(medium):
     """Errors in standard errors, over fifty seeds: a deviation of about one."""
     rbm, exact, _ = medium
@@ -407,6 +411,7 @@ def two_modes(n_visible=8, n_hidden=4, strength=2.0):
     return RBM.from_parameters(W, -W.sum(axis=1) / 2, -W.sum(axis=0) / 2)
 
 
+@pytest.mark.slow
 def test_tempered_chains_leave_a_mode_where_gibbs_chains_stay(rng):
     """All start at zeros. After a hundred steps half of the tempered ones are at ones, as they should.
 

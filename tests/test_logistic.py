@@ -99,6 +99,7 @@ def test_converges_to_the_optimum_of_scikit_learn(problem, l2):
     np.testing.assert_allclose(found.predict_proba(X), expected.predict_proba(X), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_l1_reaches_the_optimality_conditions(problem):
     """Where a weight stays, the gradient of the loss balances l1; where it vanishes, it is smaller."""
     X, y = problem

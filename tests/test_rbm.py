@@ -877,6 +877,7 @@ def exact_log_likelihood(rbm, v):
     return float(-rbm.free_energy(v).mean()) - exact_log_partition(rbm).log_z
 
 
+@pytest.mark.slow
 def test_it_learns_bars_and_stripes(rng):
     """Fourteen pictures: no model gives them more than −log 14 = −2.64 nats in the mean; independent pixels, −6.2."""
     X = np.tile(bars_and_stripes(3), (10, 1))
@@ -1047,6 +1048,7 @@ def test_its_features_have_names(images):
     np.testing.assert_array_equal(clone(rbm).set_params(random_state=0).fit_transform(images).shape, (103, 3))
 
 
+@pytest.mark.slow
 def test_in_a_pipeline_and_a_grid_search(rng):
     """Bars or stripes: a linear classifier cannot tell them by the pixels, but by the features."""
     X = bars_and_stripes(3)[1:-1]
@@ -1060,6 +1062,7 @@ def test_in_a_pipeline_and_a_grid_search(rng):
     assert search.best_params_ == {"rbm__n_hidden": 24} and search.best_score_ > 0.9
 
 
+@pytest.mark.slow
 def test_a_search_without_labels_goes_by_the_pseudo_log_likelihood(images):
     search = GridSearchCV(
         RBM(n_hidden=4, n_epochs=40, batch_size=10, random_state=0), {"learning_rate": [1e-6, 0.2]}, cv=3

@@ -100,6 +100,7 @@ def test_a_model_comes_back_from_its_file(problem, tmp_path):
     assert again.layers_[1].parameters_["W"].shape == (12, 8)
 
 
+@pytest.mark.slow
 def test_it_learns_digits_from_few_labels():
     train, valid, _ = load_mnist(False)
     few = train.images[:300], train.labels[:300]
