@@ -98,18 +98,20 @@ train, valid, test = load_mnist()
 model = MLP(hidden_sizes=(50,), activation="relu", learning_rate=0.1, n_epochs=3, random_state=0).fit(*train)
 Adversary({"a network": model}, *test)
 """
+OWN = ("contributions", "playground", "gibbs_lab")  # each with a notebook, and a test, of its own
+OTHERS = [name for name in PANELS if name not in OWN]  # cells of one notebook
 SECOND = ("epoch_scrubber", "denoising", "adversary")  # panels in which it is the second canvas that a step changes
 
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
-    """The address of a JupyterLab that serves copies of the chapters and a notebook for each panel."""
+    """The address of a JupyterLab that serves a copy of the chapter and the notebooks with the panels."""
     folder, settings = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("jupyter")
     shutil.copy(CHAPTER, folder)
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    for name, source in PANELS.items():
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)], metadata=kernel)
-        nbformat.write(notebook, folder / f"{name}.ipynb")
+    for notebook, names in ({name: [name] for name in OWN} | {"panels": OTHERS}).items():
+        cells = [nbformat.v4.new_code_cell(PANELS[name]) for name in names]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / f"{notebook}.ipynb")
     with jupyterlab(folder, settings) as address:
         yield address
 
@@ -299,25 +301,34 @@ def test_gibbs_lab_chains_step_run_pause_and_keep_what_is_clamped(page):
     assert not ((p := rest())[:, :, 0] != p[:, :, 2]).any(), "nothing is clamped any more"
 
 
-@pytest.mark.parametrize("name", [name for name in PANELS if name not in ("contributions", "playground", "gibbs_lab")])
-def test_panels_step_run_and_start_anew(page, name):
-    page.run(f"{name}.ipynb")
-    page = page.page
-    canvas = page.locator(".jp-OutputArea canvas.companion-canvas").nth(int(name in SECOND))
+@pytest.fixture(scope="module")
+def panels(book, chromium):
+    """The page of the notebook with the other panels, which all run in one kernel."""
+    page = Page(chromium, book)
+    page.run("panels.ipynb")
+    yield page
+    page.page.close()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_panels_step_run_and_start_anew(panels, name):
+    page, cell = panels.page, panels.page.locator(".jp-CodeCell").nth(OTHERS.index(name))
+    canvas = cell.locator(".jp-OutputArea canvas.companion-canvas").nth(int(name in SECOND))
     canvas.scroll_into_view_if_needed()
     page.wait_for_timeout(500)
     start = pixels(canvas)
-    page.get_by_role("button", name="Step", exact=True).click()
+    cell.get_by_role("button", name="Step", exact=True).click()
     stepped = until_changed(page, canvas, start)
-    page.get_by_role("button", name="Run", exact=True).click()
+    cell.get_by_role("button", name="Run", exact=True).click()
     until_changed(page, canvas, stepped)
-    page.get_by_role("button", name="Run", exact=True).click()
+    cell.get_by_role("button", name="Run", exact=True).click()
     page.wait_for_timeout(500)
     still = pixels(canvas)
     page.wait_for_timeout(500)
     np.testing.assert_array_equal(pixels(canvas), still, "at rest nothing changes")
-    page.get_by_role("button", name="Reset", exact=True).click()
+    cell.get_by_role("button", name="Reset", exact=True).click()
     np.testing.assert_array_equal(until_changed(page, canvas, still), start)
+    assert panels.hosts <= {"127.0.0.1", "local"} and not panels.complaints
 
 
 def test_the_lab_opens_alone_for_a_projector(chromium, tmp_path):
