@@ -24,6 +24,11 @@ from companion import optimize, training
 from companion.backend import to_numpy
 
 
+def pytest_xdist_auto_num_workers():
+    """One process more than there are cores: kernels that start, and the browser, wait a good deal."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture
 def rng():
     """A generator that gives every test the same numbers."""

@@ -383,7 +383,7 @@ def test_the_models_convert_nothing_silently():
         "-o",
         "addopts=",
         "-k",
-        "not scikit_learn or test_logistic",  # of the models, the logistic regression will do
+        "not scikit_learn or test_logistic and (dtypes or classifiers_train)",  # of scikit-learn's checks, these will do
         "-m",
         "not slow",
     ]
