@@ -383,7 +383,8 @@ def test_the_models_convert_nothing_silently():
         "-o",
         "addopts=",
         "-k",
-        "not scikit_learn or test_logistic and (dtypes or classifiers_train)",  # of scikit-learn's checks, these will do
+        # of scikit-learn's checks, these will do
+        "not scikit_learn or test_logistic and (dtypes or classifiers_train)",
         "-m",
         "not slow",
     ]
