@@ -9,7 +9,7 @@ import os
 
 os.environ.setdefault("COMPANION_DATASET", "sample")
 os.environ.setdefault("COMPANION_BACKEND", "numpy")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many tests run at a time as there are cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several tests run at a time: the cores are busy as it is
 
 # before anything imports the companion
 if os.environ["COMPANION_BACKEND"] == "cupy" and importlib.util.find_spec("cupy") is None:
