@@ -6,22 +6,21 @@ Rows are examples: x (n, n_visible), h (n, n_hidden), W (n_visible, n_hidden). D
 """
 
 import warnings
-from numbers import Integral
 
-import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
-from .classifier import initial_weights
+from .estimator import TiedLayer, are_pixels, expect_pixels, one_of
 from .functions import sigmoid, softplus
-from .optimize import SGD, MovingAverage, Schedule
-from .training import Training
+from .layers import initial_weights
+from .optimize import Descent
 
 __all__ = ["DenoisingAutoencoder", "ReconstructionGradient"]
 
+REMEDY = "use loss='squared' with activation='identity'"
 
-class DenoisingAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+
+class DenoisingAutoencoder(TiedLayer):
     r"""An autoencoder with tied weights that learns to restore its input from a corrupted copy.
 
     Sources: Vincent, Larochelle, Bengio and Manzagol (2008), *Extracting and composing robust features with denoising
@@ -53,11 +52,19 @@ class DenoisingAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
 
     Attributes
     ----------
-    parameters_ : dict of str to array, on the device
-        ``W`` (n_visible, n_hidden), ``visible_bias`` b (n_visible,), ``hidden_bias`` c (n_hidden,).
+    parameters_, W_, visible_bias_, hidden_bias_
+        See `companion.estimator.TiedLayer`.
+    pixels_ : bool
+        Whether it learned from values from 0 to 1.
     history_ : companion.training.History
         Its ``train_loss`` is that of restoring corrupted images, per image.
     """
+
+    SETTINGS = {
+        "corruption": one_of("masking", "salt_and_pepper"),
+        "loss": one_of("cross_entropy", "squared"),
+        "activation": one_of("logistic", "identity"),
+    }
 
     def __init__(
         self, *, n_hidden=500, corruption="masking", corruption_level=0.3, loss="cross_entropy", activation="logistic",
@@ -81,41 +88,11 @@ class DenoisingAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         self.random_state = random_state
         self.verbose = verbose
 
-    @classmethod
-    def from_parameters(cls, W, visible_bias, hidden_bias, **hyperparameters):
-        """Make an autoencoder that needs no training.
-
-        Parameters
-        ----------
-        W : array_like (n_visible, n_hidden)
-            float64 stays float64; anything else becomes float32. Arrays that fit are shared, not copied.
-        visible_bias : array_like (n_visible,)
-        hidden_bias : array_like (n_hidden,)
-
-        Raises
-        ------
-        ValueError
-            If the shapes do not fit each other.
-        """
-        arrays = [array if hasattr(array, "dtype") else np.asarray(array) for array in (W, visible_bias, hidden_bias)]
-        dtype = xp.float64 if arrays[0].dtype == np.float64 else xp.float32
-        W, visible_bias, hidden_bias = (xp.ascontiguousarray(to_device(array, dtype)) for array in arrays)
-        if W.ndim != 2 or visible_bias.shape != W.shape[:1] or hidden_bias.shape != W.shape[1:]:
-            raise ValueError(
-                "expected W (n_visible, n_hidden), visible_bias (n_visible,) and hidden_bias (n_hidden,), found "
-                f"{W.shape}, {visible_bias.shape} and {hidden_bias.shape}"
-            )
-        autoencoder = cls(n_hidden=W.shape[1], **hyperparameters)
-        autoencoder._check_hyperparameters()
-        autoencoder.parameters_ = {"W": W, "visible_bias": visible_bias, "hidden_bias": hidden_bias}
-        autoencoder.n_features_in_ = W.shape[0]
-        return autoencoder
-
     # The two halves, on the device.
 
     def corrupt(self, x, random_state=None):
         """Spoil images x (n, n_visible); `random_state` is a seed, a NumPy generator or a `companion.backend.Noise`."""
-        noise = random_state if isinstance(random_state, Noise) else Noise(generator(random_state))
+        noise = Noise.of(random_state)
         x, level = to_device(x), self.corruption_level
         x = x if x.dtype == xp.float64 else x.astype(xp.float32, copy=False)
         if not level:
@@ -127,7 +104,7 @@ class DenoisingAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
 
     def encode(self, x, out=None):
         """Codes (n, n_hidden) of images x (n, n_visible)."""
-        h = xp.matmul(self._array(x), self.parameters_["W"], out=out)
+        h = xp.matmul(self._visible(x), self.W_, out=out)
         h += self.parameters_["hidden_bias"]
         return self._activate(h)
 
@@ -141,7 +118,7 @@ class DenoisingAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
             return self.decode(self.encode(x))
 
     def _before_decoding(self, h, out=None):
-        a = xp.matmul(self._array(h), self.parameters_["W"].T, out=out)
+        a = xp.matmul(self._hidden(h), self.W_.T, out=out)
         a += self.parameters_["visible_bias"]
         return a
 
@@ -177,6 +154,8 @@ class DenoisingAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
             What the images are restored from; otherwise from themselves.
         """
         x = self._checked(X)
+        if self.loss == "cross_entropy" and getattr(self, "pixels_", True) and not are_pixels(x):
+            raise ValueError(expect_pixels(x, "cross-entropies", REMEDY))
         with one_thread():
             a = self._before_decoding(self.encode(x if corrupted is None else corrupted))
             return to_numpy(self._losses(x, a))
@@ -204,95 +183,46 @@ class DenoisingAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         companion.training.Divergence
             If the loss is no longer finite.
         """
-        self._check_hyperparameters()
-        X = to_device(validate_data(self, X, dtype=np.float32))
-        if self.loss == "cross_entropy" and not (float(X.min()) >= 0 and float(X.max()) <= 1):
-            warnings.warn(
-                f"the cross-entropy expects values from 0 to 1, found {float(X.min()):.3g} to {float(X.max()):.3g}; "
-                "scale the columns, or use loss='squared' with activation='identity'",
-                stacklevel=2,
-            )
+        self._check_settings()
+        X = self._check_data(X, reset=True)
         rng = generator(self.random_state)
         noise = Noise(rng)
-        W = initial_weights(X.shape[1], self.n_hidden, {"identity": "tanh"}.get(self.activation, self.activation), rng)
-        b, c = xp.zeros(X.shape[1], xp.float32), xp.zeros(self.n_hidden, xp.float32)
-        # What moves, and what is kept: the same arrays, or their running average.
-        moving = self.from_parameters(W, b, c, loss=self.loss, activation=self.activation)
-        parameters = list(moving.parameters_.values())
-        n_updates = self.n_epochs * -(-len(X) // self.batch_size)
-        optimizer = SGD(Schedule(self.learning_rate, n_updates, self.schedule, self.decay, self.warmup), self.momentum)
+        moving = self.from_parameters(
+            initial_weights(X.shape[1], self.n_hidden, self.activation, rng),
+            xp.zeros(X.shape[1], xp.float32),
+            xp.zeros(self.n_hidden, xp.float32),
+            loss=self.loss,
+            activation=self.activation,
+        )
+        descent = Descent(self._optimizer(self._n_updates(X)), moving.parameters_, averaging=self.averaging)
         gradient = ReconstructionGradient(moving)
-        state = optimizer.start(parameters)
-        average = MovingAverage(parameters, self.averaging) if self.averaging else None
-        self.parameters_ = average.replace_in(moving.parameters_) if average else moving.parameters_
-        if average:
-            state |= moving.parameters_ | {"averaged": average.updates}
 
         def step(indices):
             x = X[indices]
             loss = gradient(self.corrupt(x, noise), x)
             if self.weight_decay:
-                add_scaled(gradient.gradients[0], self.weight_decay, moving.parameters_["W"])
-            optimizer.update(parameters, gradient.gradients)
-            if average:
-                average.update()
+                add_scaled(gradient.gradients[0], self.weight_decay, moving.W_)
+            descent.update(gradient.gradients)
             return loss
 
-        self.history_ = Training(
-            step,
-            len(X),
-            parameters=self.parameters_,
-            batch_size=self.batch_size,
-            n_epochs=self.n_epochs,
-            rng=rng,
-            noise=noise,
-            state=state,
-            watch=watch and (lambda: watch(self)),
-            checkpoint=checkpoint,
-            identity={name: value for name, value in self.get_params().items() if name != "verbose"},
-            verbose=self.verbose,
-        ).run()
-        return self
+        return self._train(step, [X], descent, rng=rng, noise=noise, watch=watch, checkpoint=checkpoint)
 
-    def _check_hyperparameters(self):
-        choices = {
-            "corruption": ("masking", "salt_and_pepper"),
-            "loss": ("cross_entropy", "squared"),
-            "activation": ("logistic", "identity"),
-        }
-        for name, allowed in choices.items():
-            if (value := getattr(self, name)) not in allowed:
-                raise ValueError(f"{name} is {value!r}; expected {' or '.join(map(repr, allowed))}")
+    def _check_settings(self):
+        super()._check_settings()
         if self.activation == "identity" and self.loss == "cross_entropy":
             raise ValueError("the cross-entropy needs reconstructions between 0 and 1; expected activation='logistic'")
-        for name in ("n_hidden", "n_epochs", "batch_size"):
-            value, least = getattr(self, name), 0 if name == "n_epochs" else 1
-            if not isinstance(value, Integral) or value < least:
-                raise ValueError(f"{name} is {value!r}; expected at least {least}, a whole number")
-        for name in ("learning_rate", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected at least 0")
-        for name in ("momentum", "averaging"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected 0 ≤ {name} < 1")
-        if not 0 <= self.corruption_level <= 1:
-            raise ValueError(f"corruption_level is {self.corruption_level!r}; expected 0 ≤ level ≤ 1")
 
-    def _array(self, x):
-        return to_device(x, self.parameters_["W"].dtype)
+    def _check_data(self, X, reset=False):
+        X = super()._check_data(X, reset)
+        if reset:
+            self.pixels_ = are_pixels(X)
+        return X
 
-    def _checked(self, X):
-        check_is_fitted(self, "parameters_")
-        return to_device(validate_data(self, X, dtype=np.float32, reset=False))
-
-    @property
-    def _n_features_out(self):
-        return self.parameters_["W"].shape[1]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
+    def _check_range(self, X, size):
+        if self.loss == "squared":
+            super()._check_range(X, size)
+        elif not are_pixels(X):
+            warnings.warn(expect_pixels(X, "cross-entropies", REMEDY), stacklevel=4)
 
 
 class ReconstructionGradient:

@@ -93,6 +93,9 @@ def add_scaled(target, scale, array):
     With NumPy this is the BLAS routine axpy: one pass over the memory where ``target += scale * array`` makes three.
     """
     if xp is np:
+        # BLAS asks nobody: it would write into read-only memory, or into a copy that nobody sees.
+        if not (target.flags.c_contiguous and target.flags.writeable):
+            raise ValueError("expected a contiguous array that may be written to, found one that is not")
         _axpy(target.dtype)(array.reshape(-1), target.reshape(-1), a=scale)
     else:
         target += scale * array
@@ -138,6 +141,11 @@ class Noise:
     def __init__(self, rng):
         self._rng = rng
         self.renew()
+
+    @classmethod
+    def of(cls, random_state):
+        """Return `random_state` itself if it is a `Noise`; otherwise one that follows from it (see `generator`)."""
+        return random_state if isinstance(random_state, cls) else cls(generator(random_state))
 
     def renew(self):
         """Start a new stream on the device; with NumPy nothing changes."""

@@ -7,10 +7,7 @@ The two layers on top are a restricted Boltzmann machine; below, every layer is 
 and with a softmax on top, the same weights are a network that classifies.
 """
 
-from itertools import pairwise
-
 import numpy as np
-from sklearn.utils.validation import check_consistent_length
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from .functions import bernoulli, sigmoid, softplus
@@ -48,36 +45,6 @@ class DBN(PretrainedMLP):
     layer_class = RBM
     PRETRAINING = {"learning_rate": 0.01, "n_epochs": 100, "batch_size": 10}
 
-    @classmethod
-    def from_parameters(cls, parameters, classes=None, **hyperparameters):
-        """Make a network that needs no training.
-
-        Parameters
-        ----------
-        parameters : dict of str to array
-            Named as in ``parameters_``; anything but float64 becomes float32.
-        classes : array_like (n_classes,), optional
-            The labels; 0, 1, 2, ... if not given.
-
-        Raises
-        ------
-        ValueError
-            If there is no W1, b1 and visible_bias1, or shapes do not fit each other.
-        """
-        if missing := {"W1", "b1", "visible_bias1"} - parameters.keys():
-            raise ValueError(f"expected parameters W1, b1, visible_bias1, ..., found no {', '.join(sorted(missing))}")
-        dbn = cls(**hyperparameters)
-        dtype = xp.float64 if parameters["W1"].dtype == np.float64 else xp.float32
-        dbn.parameters_ = {name: to_device(array, dtype) for name, array in parameters.items()}
-        layers = dbn.layers_  # checks the shapes of each
-        dbn.hidden_sizes = tuple(layer.n_hidden for layer in layers)
-        dbn.n_features_in_, dbn._pretrained = layers[0].n_features_in_, True
-        if any(below.n_hidden != above.n_features_in_ for below, above in pairwise(layers)):
-            raise ValueError(f"expected layers that fit on each other, found {[layer.W_.shape for layer in layers]}")
-        if "label_bias" in parameters:
-            dbn.classes_ = np.arange(len(parameters["label_bias"])) if classes is None else np.asarray(classes)
-        return dbn
-
     def pretrain(self, X, y=None, *, watch=None, checkpoint=None):
         """Train the layers one after another on images X (n, n_features).
 
@@ -90,8 +57,31 @@ class DBN(PretrainedMLP):
             See `companion.pretraining.PretrainedMLP.pretrain`.
         """
         if y is not None:
-            check_consistent_length(X, y)
+            y = self._check_labels(y, len(X))
         return super().pretrain(X, y, watch=watch, checkpoint=checkpoint)
+
+    def _options(self, number):
+        options = super()._options(number)
+        if number > 1 and isinstance((self.pretraining or {}).get("visible"), str):
+            options["visible"] = "binary"  # one word is that of the images: codes are probabilities, whatever those are
+        return options
+
+    def _shapes(self, n_features, n_classes, names=()):
+        shapes = super()._shapes(n_features, n_classes, names)
+        if "label_weights" in names:
+            shapes |= {"label_weights": (n_classes, self.hidden_sizes[-1]), "label_bias": (n_classes,)}
+        return shapes
+
+    def _classes(self, y):
+        """Return the classes; those of the label units, where there are any."""
+        if "label_weights" not in getattr(self, "parameters_", {}):
+            return super()._classes(y)
+        if (unknown := ~np.isin(y, self.classes_)).any():
+            raise ValueError(
+                f"pretrained with the labels {self.classes_.tolist()}, found {y[unknown].tolist()[0]!r}; call pretrain "
+                "again, with these labels or with none"
+            )
+        return self.classes_
 
     def _fit_layer(self, number, layer, codes, y, **options):
         if y is None or number < len(self.hidden_sizes):
@@ -163,7 +153,7 @@ class DBN(PretrainedMLP):
             Label units behind them are left out.
         rng : int, numpy.random.Generator or companion.backend.Noise
         """
-        noise, below = rng if isinstance(rng, Noise) else Noise(generator(rng)), self.layers_[:-1]
+        noise, below = Noise.of(rng), self.layers_[:-1]
         means = codes = codes[:, : len(self.layers_[-1].visible_bias_)]
         with one_thread():
             for layer in reversed(below):
@@ -225,6 +215,8 @@ class DBN(PretrainedMLP):
         companion.likelihood.LogLikelihood
             In nats per image.
         """
+        if self.layers_[0].visible == "gaussian":
+            raise ValueError("bound: expected a network of binary images, found Gaussian visible units")
         if (y is None) == ("label_weights" in self.parameters_):
             raise ValueError("bound: expected labels y if the network has learned labels, and only then")
         noise, top = Noise(generator(random_state)), self.top_

@@ -5,7 +5,9 @@ its input. A layer does not copy the arrays it is given: two owners of one weigh
 live in buffers that the next call overwrites; copy what you want to keep.
 """
 
-from .backend import xp
+import numpy as np
+
+from .backend import to_device, xp
 from .functions import log_softmax, negative_log_likelihood, sigmoid
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GaussianNoise",
+    "Identity",
     "Images",
     "MaxPool2D",
     "Network",
@@ -22,6 +25,7 @@ __all__ = [
     "Sigmoid",
     "SoftmaxCrossEntropy",
     "Tanh",
+    "initial_weights",
 ]
 
 
@@ -110,6 +114,18 @@ class Dense(Layer):
     def penalty(self):
         """Return the penalty as it stands, a number to add to the loss."""
         return self.l1 * xp.abs(self.W).sum() + self.l2 * (self.W**2).sum() if self.l1 or self.l2 else 0.0
+
+
+class Identity(Layer):
+    """Every number as it is: a layer without a nonlinearity."""
+
+    def forward(self, x):
+        """Return x itself."""
+        return x
+
+    def backward(self, delta):
+        """Return delta itself."""
+        return delta
 
 
 class Tanh(Layer):
@@ -566,3 +582,19 @@ class SoftmaxCrossEntropy:
         delta[xp.arange(n), self._targets] -= 1
         delta /= n
         return delta
+
+
+def initial_weights(n_in, n_out, activation, rng):
+    r"""Draw a weight matrix for a layer with this activation, float32, on the device.
+
+    * ``"tanh"``, ``"identity"``: uniform within :math:`\pm\sqrt{6 / (n_{in} + n_{out})}` (Glorot and Bengio, 2010),
+      which keeps the variance of activations and of gradients about the same from layer to layer;
+    * ``"logistic"``: four times that, because the logistic function is a tanh of slope 1/4;
+    * ``"relu"``: normal of variance :math:`2 / n_{in}` (He et al., 2015): half of the inputs are zero.
+    """
+    if activation == "relu":
+        W = rng.standard_normal((n_in, n_out)) * np.sqrt(2 / n_in)
+    else:
+        bound = np.sqrt(6 / (n_in + n_out)) * (4 if activation == "logistic" else 1)
+        W = rng.uniform(-bound, bound, (n_in, n_out))
+    return to_device(W, xp.float32)

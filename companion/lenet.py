@@ -6,12 +6,12 @@ r"""LeNet, the convolutional network: filters and pooling, twice, then a multila
 """
 
 from math import isqrt, prod
-from numbers import Integral
 
 from .backend import xp
-from .classifier import Classifier, initial_weights
-from .layers import Conv2D, Dense, Dropout, Flatten, Images, MaxPool2D, Network
-from .mlp import ACTIVATIONS, MLP
+from .classifier import Classifier
+from .estimator import one_of
+from .layers import Conv2D, Dense, Dropout, Flatten, Images, MaxPool2D, Network, initial_weights
+from .mlp import ACTIVATIONS
 
 __all__ = ["LeNet", "Pieces"]
 
@@ -97,7 +97,7 @@ class LeNet(Classifier):
         How a row of pixels is read, line by line; then the pixels must be as many, and the filters must fit. By default
         the image is the smallest square that holds the row, its last pixels 0 if they are missing, and filters are no
         larger than what they are moved over: thus any row will do, down to a single number.
-    activation : {"tanh", "logistic", "relu"}
+    activation : {"tanh", "logistic", "relu", "identity"}
         After each pooling, and of the dense layer.
     learning_rate, n_epochs, batch_size
     optimizer : {"sgd", "adam"}
@@ -126,6 +126,8 @@ class LeNet(Classifier):
     classes_, history_
         See `companion.classifier.Classifier`.
     """
+
+    SETTINGS = {"activation": one_of(*ACTIVATIONS)}
 
     def __init__(
         self, *, n_filters=(20, 50), filter_size=5, pool_size=2, n_hidden=500, image_shape=None, activation="relu",
@@ -157,21 +159,6 @@ class LeNet(Classifier):
         self.random_state = random_state
         self.verbose = verbose
 
-    _optimizer = MLP._optimizer  # made from the same hyper-parameters
-
-    def _check(self):
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
-        if isinstance(self.n_filters, Integral) or not self.n_filters or any(size < 1 for size in self.n_filters):
-            raise ValueError(
-                f"n_filters is {self.n_filters!r}; expected a tuple of positive integers, not an empty one"
-            )
-        for name in ("filter_size", "pool_size", "n_hidden"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected a positive integer")
-        if not (0 <= self.dropout < 1 and 0 <= self.conv_dropout < 1):
-            raise ValueError(f"dropout is {self.dropout}, conv_dropout {self.conv_dropout}; expected 0 ≤ rate < 1")
-
     def _image(self):
         """Return height and width of the image that a row of `n_features_in_` pixels is read as."""
         n_pixels = self.n_features_in_
@@ -185,8 +172,7 @@ class LeNet(Classifier):
             )
         return height, width
 
-    def _initial_parameters(self, n_features, n_classes, rng):
-        self._check()
+    def _shapes(self, n_features, n_classes, names=()):
         weights, sides, n_channels = [], self._image(), 1
         for i, n_filters in enumerate(self.n_filters, start=1):
             window = [min(self.filter_size, side) for side in sides]
@@ -195,18 +181,27 @@ class LeNet(Classifier):
                     f"convolution {i}: filter_size is {self.filter_size}; expected at most {min(sides)}, because its "
                     f"images are {sides[0]} × {sides[1]} (the first ones {' × '.join(map(str, self.image_shape))})"
                 )
-            # A weight matrix whose inputs are the pixels in a window.
-            W = initial_weights(n_channels * prod(window), n_filters, self.activation, rng)
-            weights.append(xp.ascontiguousarray(W.T).reshape(n_filters, n_channels, *window))
+            weights.append((n_filters, n_channels, *window))
             sides = [-(-(side - inner + 1) // self.pool_size) for side, inner in zip(sides, window)]
             n_channels = n_filters
-        weights.append(initial_weights(n_channels * prod(sides), self.n_hidden, self.activation, rng))
-        # The top layer feeds a softmax: starting it at zero makes the first prediction one of ignorance.
-        weights.append(xp.zeros((self.n_hidden, n_classes), xp.float32))
-        biases = [xp.zeros(size, xp.float32) for size in (*self.n_filters, self.n_hidden, n_classes)]
-        parameters = {}
+        weights += [(n_channels * prod(sides), self.n_hidden), (self.n_hidden, n_classes)]
+        biases = [*self.n_filters, self.n_hidden, n_classes]
+        shapes = {}
         for i, (W, b) in enumerate(zip(weights, biases, strict=True), start=1):
-            parameters |= {f"W{i}": W, f"b{i}": b}
+            shapes |= {f"W{i}": W, f"b{i}": (b,)}
+        return shapes
+
+    def _initial_parameters(self, n_features, n_classes, rng):
+        # The top layer feeds a softmax: starting it at zero makes the first prediction one of ignorance.
+        shapes = self._shapes(n_features, n_classes)
+        parameters = {name: xp.zeros(shape, xp.float32) for name, shape in shapes.items()}
+        for i in range(1, len(self.n_filters) + 2):
+            shape = shapes[f"W{i}"]
+            if len(shape) == 2:
+                parameters[f"W{i}"] = initial_weights(*shape, self.activation, rng)
+            else:  # a weight matrix whose inputs are the pixels in a window
+                W = initial_weights(prod(shape[1:]), shape[0], self.activation, rng)
+                parameters[f"W{i}"] = xp.ascontiguousarray(W.T).reshape(shape)
         return parameters
 
     def _network(self, parameters, noise):

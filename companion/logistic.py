@@ -63,9 +63,12 @@ class LogisticRegression(Classifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    def _shapes(self, n_features, n_classes, names=()):
+        return {"W": (n_features, n_classes), "b": (n_classes,)}
+
     def _initial_parameters(self, n_features, n_classes, rng):
         # Zeros will do: the loss is convex, and the columns of W get different gradients from the first step on.
-        return {"W": xp.zeros((n_features, n_classes), xp.float32), "b": xp.zeros(n_classes, xp.float32)}
+        return {name: xp.zeros(shape, xp.float32) for name, shape in self._shapes(n_features, n_classes).items()}
 
     def _network(self, parameters, noise):
         layers = [Dense(parameters["W"], parameters["b"], self.l1, self.l2)]

@@ -4,19 +4,32 @@ r"""The multilayer perceptron: layers of hidden units between the image and the 
           p(y \mid x) = \mathrm{softmax}(h^{(L)} W^{(L + 1)} + b^{(L + 1)})
 """
 
-from numbers import Integral
+from itertools import pairwise
 
-import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from .backend import one_thread, to_device, to_numpy, xp
-from .classifier import Classifier, initial_weights
-from .layers import BatchNorm, Dense, Dropout, GaussianNoise, Network, ReLU, Sigmoid, SoftmaxCrossEntropy, Tanh
-from .optimize import SGD, Adam, Schedule, limit_norms
+from .backend import one_thread, to_numpy, xp
+from .classifier import Classifier
+from .estimator import one_of
+from .layers import (
+    BatchNorm,
+    Dense,
+    Dropout,
+    GaussianNoise,
+    Identity,
+    Network,
+    ReLU,
+    Sigmoid,
+    SoftmaxCrossEntropy,
+    Tanh,
+    initial_weights,
+)  # fmt: skip
+from .optimize import limit_norms
 
 __all__ = ["MLP"]
 
-ACTIVATIONS = {"tanh": Tanh, "logistic": Sigmoid, "relu": ReLU}
+BATCH_NORM = ("gamma", "beta", "running_mean", "running_var")
+ACTIVATIONS = {"tanh": Tanh, "logistic": Sigmoid, "relu": ReLU, "identity": Identity}
 
 
 class MLP(Classifier):
@@ -28,7 +41,8 @@ class MLP(Classifier):
     ----------
     hidden_sizes : tuple of int
         Units of each hidden layer, from the image upwards.
-    activation : {"tanh", "logistic", "relu"}
+    activation : {"tanh", "logistic", "relu", "identity"}
+        With the identity, layers on layers are no more than one: linear.
     learning_rate, n_epochs, batch_size
     optimizer : {"sgd", "adam"}
     momentum : float
@@ -68,6 +82,8 @@ class MLP(Classifier):
         See `companion.classifier.Classifier`.
     """
 
+    SETTINGS = {"activation": one_of(*ACTIVATIONS)}
+
     def __init__(
         self, *, hidden_sizes=(500,), activation="tanh", learning_rate=0.01, n_epochs=1000, batch_size=20,
         optimizer="sgd", momentum=0.0, schedule="constant", decay=0.0, warmup=0, l1=0.0, l2=1e-4, dropout=0.0,
@@ -99,27 +115,28 @@ class MLP(Classifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    def _shapes(self, n_features, n_classes, names=()):
+        sizes, shapes = [n_features, *self.hidden_sizes, n_classes], {}
+        for i, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
+            shapes |= {f"W{i}": (n_in, n_out), f"b{i}": (n_out,)}
+            if self.batch_norm and i <= len(self.hidden_sizes):
+                shapes |= {f"{name}{i}": (n_out,) for name in BATCH_NORM}
+        return shapes
+
     def _initial_parameters(self, n_features, n_classes, rng):
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
-        if isinstance(self.hidden_sizes, Integral) or any(size < 1 for size in self.hidden_sizes):
-            raise ValueError(f"hidden_sizes is {self.hidden_sizes!r}; expected a tuple of positive integers")
-        if not (0 <= self.dropout < 1 and 0 <= self.input_dropout < 1):
-            raise ValueError(f"dropout is {self.dropout}, input_dropout {self.input_dropout}; expected 0 ≤ rate < 1")
-        if not 0 <= self.adversarial < float("inf"):
-            raise ValueError(f"adversarial is {self.adversarial}; expected a distance, 0 for none")
-        sizes, parameters = [n_features, *self.hidden_sizes, n_classes], {}
-        for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:]), start=1):
-            hidden = i <= len(self.hidden_sizes)
-            # The top layer feeds a softmax: starting it at zero makes the first prediction one of ignorance.
-            parameters[f"W{i}"] = (
-                initial_weights(n_in, n_out, self.activation, rng) if hidden else xp.zeros((n_in, n_out), xp.float32)
-            )
-            parameters[f"b{i}"] = xp.zeros(n_out, xp.float32)
-            if self.batch_norm and hidden:
-                for name, value in (("gamma", 1), ("beta", 0), ("running_mean", 0), ("running_var", 1)):
-                    parameters[f"{name}{i}"] = xp.full(n_out, value, xp.float32)
+        # The top layer feeds a softmax: starting it at zero makes the first prediction one of ignorance.
+        parameters = {
+            name: xp.full(shape, float(name.startswith(("gamma", "running_var"))), xp.float32)
+            for name, shape in MLP._shapes(self, n_features, n_classes).items()
+        }
+        for i in range(1, len(self.hidden_sizes) + 1):
+            W = parameters[f"W{i}"]
+            parameters[f"W{i}"] = initial_weights(*W.shape, self._activation(i), rng)
         return parameters
+
+    def _activation(self, number):
+        """Return the activation of hidden layer `number`; they count from 1."""
+        return self.activation
 
     def _network(self, parameters, noise):
         layers = []
@@ -131,16 +148,9 @@ class MLP(Classifier):
             layers.append(Dense(parameters[f"W{i}"], parameters[f"b{i}"], self.l1, self.l2))
             if i <= len(self.hidden_sizes):
                 if self.batch_norm:
-                    names = ("gamma", "beta", "running_mean", "running_var")
-                    layers.append(BatchNorm(*(parameters[f"{name}{i}"] for name in names)))
-                layers.append(ACTIVATIONS[self.activation]())
+                    layers.append(BatchNorm(*(parameters[f"{name}{i}"] for name in BATCH_NORM)))
+                layers.append(ACTIVATIONS[self._activation(i)]())
         return Network(layers)
-
-    def _optimizer(self, n_updates):
-        rate = Schedule(self.learning_rate, n_updates, self.schedule, self.decay, self.warmup)
-        if self.optimizer not in ("sgd", "adam"):
-            raise ValueError(f"optimizer is {self.optimizer!r}; expected 'sgd' or 'adam'")
-        return Adam(rate) if self.optimizer == "adam" else SGD(rate, self.momentum)
 
     def _disturb(self, x, targets, network, loss):
         if self.adversarial:
@@ -176,7 +186,7 @@ class MLP(Classifier):
         check_is_fitted(self)
         if self.batch_norm:
             raise ValueError("input_gradient: expected a network without batch normalisation, found one with it")
-        X = to_device(validate_data(self, X, dtype=np.float32, reset=False))
+        X = self._check_data(X)
         network, targets = self._network(self.parameters_, None), self._encode(y, len(X))
         with one_thread():
             return len(X) * to_numpy(_input_gradient(network, SoftmaxCrossEntropy(), X, targets))

@@ -6,7 +6,7 @@ import numpy as np
 
 from .backend import add_scaled, xp
 
-__all__ = ["SGD", "Adam", "MovingAverage", "Patience", "Schedule", "limit_norms"]
+__all__ = ["SGD", "Adam", "Descent", "MovingAverage", "Patience", "Schedule", "limit_norms"]
 
 
 BLOCK = 2**15  # numbers: arrays are updated in pieces that stay in the cache while several operations pass over them
@@ -197,6 +197,44 @@ class MovingAverage:
         for average, parameter in zip(self.averages, self.parameters):
             average *= d
             add_scaled(average, 1 - d, parameter)
+
+
+class Descent:
+    """An optimiser at work: what it moves, and what is kept, the same arrays or their running average.
+
+    Parameters
+    ----------
+    optimizer : SGD or Adam
+    parameters : dict of str to array
+        Everything that the model has; updated in place.
+    moved : list of array, optional
+        Those of the parameters that the optimiser moves; all of them if not given.
+    averaging : float
+        The decay of a `MovingAverage`; 0 for none.
+
+    Attributes
+    ----------
+    kept : dict of str to array
+        What has been learned.
+    state : dict of str to array
+        Whatever else `update` changes.
+    """
+
+    def __init__(self, optimizer, parameters, moved=None, averaging=0.0):
+        self.optimizer, self.moved = optimizer, list(parameters.values()) if moved is None else moved
+        self.kept, self.state, self._average = parameters, optimizer.start(self.moved), None
+        if averaging:
+            self._average = MovingAverage(self.moved, averaging)
+            self.kept = self._average.replace_in(parameters)
+            self.state |= parameters | {"averaged": self._average.updates}
+
+    def update(self, gradients, constrain=None):
+        """Move the parameters against `gradients`; `constrain()` may put them back to where they may be."""
+        self.optimizer.update(self.moved, gradients)
+        if constrain:
+            constrain()
+        if self._average:
+            self._average.update()
 
 
 @dataclass

@@ -1,15 +1,16 @@
 """Greedy layer-wise pretraining: what deep belief networks and stacked autoencoders have in common."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from .backend import generator, one_thread, to_device, to_numpy
-from .layers import Dense, Network, Sigmoid
-from .mlp import MLP
+from .backend import generator, one_thread, to_device, to_numpy, xp
+from .layers import Dense, Network
+from .mlp import ACTIVATIONS, MLP
 
 __all__ = ["PretrainedMLP"]
 
@@ -52,7 +53,7 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
     """
 
     layer_class, PRETRAINING = None, {}
-    activation, batch_norm, l1 = "logistic", False, 0.0
+    batch_norm, l1 = False, 0.0
 
     def __init__(
         self, *, hidden_sizes=(1000, 1000, 1000), pretraining=None, learning_rate=0.1, n_epochs=1000, batch_size=10,
@@ -83,6 +84,44 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         self.random_state = random_state
         self.verbose = verbose
 
+    @classmethod
+    def from_parameters(cls, parameters, classes=None, **hyperparameters):
+        """Make a network that needs no training.
+
+        Parameters
+        ----------
+        parameters : dict of str to array
+            Named as in ``parameters_``; anything but float64 becomes float32. Arrays that fit are shared, not copied.
+        classes : array_like (n_classes,), optional
+            The labels, if the parameters know of any; 0, 1, 2, ... if not given.
+
+        Raises
+        ------
+        ValueError
+            If there is no W1, b1 and visible_bias1, or shapes do not fit each other.
+        """
+        if missing := {"W1", "b1", "visible_bias1"} - parameters.keys():
+            raise ValueError(f"expected parameters W1, b1, visible_bias1, ..., found no {', '.join(sorted(missing))}")
+        network = cls(**hyperparameters)
+        dtype = xp.float64 if parameters["W1"].dtype == np.float64 else xp.float32
+        network.parameters_ = {name: to_device(array, dtype) for name, array in parameters.items()}
+        depth = network._depth
+        network.hidden_sizes = tuple(network.parameters_[f"b{number}"].size for number in range(1, depth + 1))
+        network._check_settings()
+        layers = network.layers_  # checks the shapes of each
+        network.n_features_in_ = layers[0].n_features_in_
+        network._pretrained = f"W{depth + 1}" not in parameters
+        if any(below.n_hidden != above.n_features_in_ for below, above in pairwise(layers)):
+            raise ValueError(f"expected layers that fit on each other, found {[layer.W_.shape for layer in layers]}")
+        outputs = [len(parameters[name]) for name in ("label_bias", f"b{depth + 1}") if name in parameters]
+        if outputs:
+            network.classes_ = np.arange(outputs[0]) if classes is None else np.asarray(classes)
+            if {len(network.classes_)} != set(outputs):
+                raise ValueError(
+                    f"expected {outputs[0]} classes, as many as there are biases, found {len(network.classes_)}"
+                )
+        return network
+
     def pretrain(self, X, y=None, *, watch=None, checkpoint=None):
         """Train the layers one after another on images X (n, n_features), without labels.
 
@@ -99,14 +138,18 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
 
         Raises
         ------
+        ValueError
+            If a hyper-parameter, of the network or of a layer, or the images are not what they must be.
         KeyboardInterrupt
             If interrupted. What was learned is kept; layers above start, in `fit`, from random weights.
         """
-        codes = to_device(validate_data(self, X, dtype=np.float32))
+        self._check_settings()
+        codes = self._check_data(X, reset=True)
         self.parameters_, self.pretraining_histories_, self._pretrained = {}, [], True
         for name in ("classes_", "history_"):  # of an earlier fit
             vars(self).pop(name, None)
-        rngs = generator(self.random_state).spawn(len(self.hidden_sizes))
+        n_layers = len(self.hidden_sizes)
+        rngs = [None] * n_layers if self.random_state is None else generator(self.random_state).spawn(n_layers)
         for number, rng in enumerate(rngs, start=1):
             layer = self._new_layer(number, rng)
             if self.verbose:
@@ -117,7 +160,7 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
                 codes,
                 y,
                 watch=watch and (lambda layer, number=number: watch(number, layer)),
-                checkpoint=checkpoint and Path(checkpoint).with_suffix(f".layer{number}.npz"),
+                checkpoint=checkpoint and _layer_file(checkpoint, number),
             )
             self.pretraining_histories_.append(layer.history_)
             if layer.history_.stopped == "interrupt":
@@ -126,8 +169,8 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
                 codes = self._encoder(number, number).predict(codes)
         return self
 
-    def _new_layer(self, number, rng):
-        """Return the untrained model for layer `number`."""
+    def _options(self, number):
+        """Return the options of layer `number`, those of the tutorial where there are no others."""
         options = self.PRETRAINING | (self.pretraining or {})
         for name, value in options.items():
             if isinstance(value, tuple | list):
@@ -137,8 +180,29 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
                         "each hidden layer"
                     )
                 options[name] = value[number - 1]
+        return options
+
+    def _new_layer(self, number, rng):
+        """Return the untrained model for layer `number`."""
         n_hidden = self.hidden_sizes[number - 1]
-        return self.layer_class(n_hidden=n_hidden, **options, random_state=rng, verbose=self.verbose)
+        return self.layer_class(
+            **{"n_hidden": n_hidden, "verbose": self.verbose} | self._options(number), random_state=rng
+        )
+
+    def _check_settings(self):
+        super()._check_settings()
+        own = {"n_hidden", "random_state"}  # which the network decides
+        known = self.layer_class().get_params().keys() - own
+        if unknown := (self.pretraining or {}).keys() - known:
+            raise ValueError(
+                f"pretraining: expected options of {self.layer_class.__name__}, which has no "
+                f"{', '.join(sorted(map(str, unknown)))}; there are {', '.join(sorted(known))}"
+            )
+        for number in range(1, len(self.hidden_sizes) + 1):
+            self._new_layer(number, None)._check_settings()
+
+    def _activation(self, number):
+        return getattr(self._new_layer(number, None), "activation", "logistic")
 
     def _fit_layer(self, number, layer, codes, y, **options):
         """Train `layer` on the codes (n, n_in) below it, and keep its parameters."""
@@ -155,7 +219,7 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         check_is_fitted(self, "parameters_")
         return [
             self.layer_class.from_parameters(
-                *(self.parameters_[f"{name}{number}"] for name in ("W", "visible_bias", "b"))
+                *(self.parameters_[f"{name}{number}"] for name in ("W", "visible_bias", "b")), **self._options(number)
             )
             for number in range(1, self._depth + 1)
         ]
@@ -168,13 +232,19 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         """Return the network from the input of layer `first` to the codes of layer `last`."""
         layers = []
         for number in range(first, last + 1):
-            layers += [Dense(self.parameters_[f"W{number}"], self.parameters_[f"b{number}"]), Sigmoid()]
+            dense = Dense(self.parameters_[f"W{number}"], self.parameters_[f"b{number}"])
+            layers += [dense, ACTIVATIONS[self._activation(number)]()]
         return Network(layers)
 
     def transform(self, X):
         """The codes (n, hidden_sizes[-1]) at the top, for images X (n, n_features)."""
         check_is_fitted(self, "parameters_")
-        X = to_device(validate_data(self, X, dtype=np.float32, reset=False))
+        if self._depth < len(self.hidden_sizes):
+            raise NotFittedError(
+                f"of the {len(self.hidden_sizes)} layers of this {type(self).__name__} {self._depth} have learned: "
+                "pretraining was interrupted. Call pretrain again"
+            )
+        X = self._check_data(X)
         with one_thread():
             return to_numpy(self._encoder(1, self._depth).predict(X))
 
@@ -185,10 +255,12 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
     def fit(self, X, y, validation=None, checkpoint=None):
         """Fine-tune by back-propagation, after `pretrain` if that has not been called since the last fit.
 
-        See `companion.classifier.Classifier.fit`. To fine-tune the same layers several times, copy the pretrained model
-        (``copy.deepcopy``): fitting changes them.
+        See `companion.classifier.Classifier.fit`. What moves are copies of the pretrained parameters, which the network
+        then has in their place: to fine-tune the same layers several times, copy the pretrained model
+        (``copy.deepcopy``).
         """
         if not getattr(self, "_pretrained", False):
+            self._check_labels(y, _num_samples(X))  # before the long part
             self.pretrain(X, checkpoint=checkpoint)
         self._pretrained = False
         return super().fit(X, y, validation, checkpoint)
@@ -197,6 +269,13 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         if f"W{len(self.hidden_sizes) + 1}" not in parameters:
             raise NotFittedError(f"this {type(self).__name__} is pretrained, but has no softmax yet: call fit")
         return super()._network(parameters, noise)
+
+    def _shapes(self, n_features, n_classes, names=()):
+        shapes, sizes = super()._shapes(n_features, n_classes), [n_features, *self.hidden_sizes]
+        depth = sum(name.startswith("visible_bias") for name in names) or len(self.hidden_sizes)
+        if names and f"W{len(self.hidden_sizes) + 1}" not in names:  # pretrained, perhaps in part, and no more
+            shapes = {name: shape for name, shape in shapes.items() if int(name[1:]) <= depth}
+        return shapes | {f"visible_bias{number}": (sizes[number - 1],) for number in range(1, depth + 1)}
 
     def _initial_parameters(self, n_features, n_classes, rng):
         fresh = super()._initial_parameters(n_features, n_classes, rng)
@@ -212,3 +291,9 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def _layer_file(checkpoint, number):
+    """Return the file that the progress of a layer is saved in: the name is added to, dots in it or not."""
+    path = Path(checkpoint)
+    return path.with_name(f"{path.name}.layer{number}.npz")

@@ -7,25 +7,23 @@ Rows are examples: v (n, n_visible), h (n, n_hidden), W (n_visible, n_hidden). E
 
 import warnings
 from itertools import islice
-from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
+from .estimator import TiedLayer, are_pixels, expect_pixels, one_of
 from .functions import bernoulli, sigmoid, softplus
-from .optimize import SGD, MovingAverage, Schedule
-from .training import Training
+from .optimize import Descent
 
 __all__ = ["RBM", "ContrastiveDivergence", "log_odds"]
 
+REMEDY = "use visible='gaussian'"
 OFFSET_MEMORY = 0.99  # centring: how much of the running mean of the hidden units an update keeps
 ACTIVITY_MEMORY = 0.9  # sparsity: the same for the mean activity (Hinton, 2012, section 11: 0.9 to 0.99)
 
 
-class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class RBM(TiedLayer):
     r"""A restricted Boltzmann machine, trained by contrastive divergence.
 
     Visible units are binary, or Gaussian of variance one; hidden units are binary. Sources: Hinton (2002), *Training
@@ -63,16 +61,18 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    parameters_ : dict of str to array, on the device
-        ``W`` (n_visible, n_hidden), ``visible_bias`` (n_visible,), ``hidden_bias`` (n_hidden,).
-    W_, visible_bias_, hidden_bias_ : array
-        The same, by name.
+    parameters_, W_, visible_bias_, hidden_bias_
+        See `companion.estimator.TiedLayer`.
+    pixels_ : bool
+        Whether the units are binary and learned from values from 0 to 1.
     chains_ : array (batch_size, n_hidden), on the device
         Hidden states of the persistent chains, if there are any.
     history_ : companion.training.History
         Its ``train_loss`` is the mean energy of the data less that of the chains, hidden units at their means: what an
         update makes smaller, and no measure of quality (chapter 6 shows why).
     """
+
+    SETTINGS = {"visible": one_of("binary", "gaussian")}
 
     def __init__(
         self, *, n_hidden=500, visible="binary", learning_rate=0.1, n_epochs=15, batch_size=100, k=1, persistent=False,
@@ -103,61 +103,24 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def from_parameters(
         cls, W, visible_bias, hidden_bias, *, visible_offset=None, hidden_offset=None, **hyperparameters
     ):
-        r"""Make a machine that needs no training.
+        r"""Make a machine that needs no training: see `companion.estimator.TiedLayer.from_parameters`.
 
         Parameters
         ----------
-        W : array_like (n_visible, n_hidden)
-            float64 stays float64; anything else becomes float32. Arrays that fit are shared, not copied.
-        visible_bias : array_like (n_visible,)
-        hidden_bias : array_like (n_hidden,)
-        visible_offset, hidden_offset : array_like, optional
+        W, visible_bias, hidden_bias
+        visible_offset, hidden_offset : array_like (n_visible,) and (n_hidden,), optional
             :math:`\mu` and :math:`\lambda` of a centred machine, whose energy is
             :math:`-b^\top(v - \mu) - c^\top(h - \lambda) - (v - \mu)^\top W (h - \lambda)`; they are taken into the
             biases, which leaves the distribution as it is.
-
-        Raises
-        ------
-        ValueError
-            If the shapes do not fit each other.
         """
-        arrays = [array if hasattr(array, "dtype") else np.asarray(array) for array in (W, visible_bias, hidden_bias)]
-        dtype = xp.float64 if arrays[0].dtype == np.float64 else xp.float32
-        W, visible_bias, hidden_bias = (xp.ascontiguousarray(to_device(array, dtype)) for array in arrays)
-        if W.ndim != 2 or visible_bias.shape != W.shape[:1] or hidden_bias.shape != W.shape[1:]:
-            raise ValueError(
-                "expected W (n_visible, n_hidden), visible_bias (n_visible,) and hidden_bias (n_hidden,), found "
-                f"{W.shape}, {visible_bias.shape} and {hidden_bias.shape}"
-            )
-        b, c = visible_bias, hidden_bias
+        rbm = super().from_parameters(W, visible_bias, hidden_bias, **hyperparameters)
+        W, b, c = rbm.parameters_.values()
         if hidden_offset is not None:
-            b = b - W @ to_device(hidden_offset, dtype)
+            b = b - W @ to_device(hidden_offset, W.dtype)
         if visible_offset is not None:
-            c = c - to_device(visible_offset, dtype) @ W
-        rbm = cls(n_hidden=W.shape[1], **hyperparameters)
-        rbm.parameters_ = {"W": W, "visible_bias": b, "hidden_bias": c}
-        rbm.n_features_in_ = W.shape[0]
+            c = c - to_device(visible_offset, W.dtype) @ W
+        rbm.parameters_ |= {"visible_bias": b, "hidden_bias": c}
         return rbm
-
-    @property
-    def W_(self):
-        """Weights (n_visible, n_hidden)."""
-        return self._parameter("W")
-
-    @property
-    def visible_bias_(self):
-        """Biases b (n_visible,) of the visible units."""
-        return self._parameter("visible_bias")
-
-    @property
-    def hidden_bias_(self):
-        """Biases c (n_hidden,) of the hidden units."""
-        return self._parameter("hidden_bias")
-
-    def _parameter(self, name):
-        if "parameters_" not in vars(self):
-            raise AttributeError(f"this RBM has no {name} yet: call fit, or use RBM.from_parameters")
-        return self.parameters_[name]
 
     # Energy and conditional distributions.
 
@@ -167,7 +130,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         :math:`E(v, h) = -b^\top v - c^\top h - v^\top W h`; Gaussian units have :math:`\|v - b\|^2 / 2` for
         :math:`-b^\top v`.
         """
-        v, h = self._array(v), self._array(h)
+        v, h = self._visible(v), self._hidden(h)
         return self._visible_energy(v) - ((v @ self.W_ + self.hidden_bias_) * h).sum(axis=1)
 
     def free_energy(self, v, inverse_temperature=1.0):
@@ -175,7 +138,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         with :math:`x = v^\top W + c`. At an inverse temperature :math:`\beta`, energies are multiplied by it.
         """
-        v = self._array(v)
+        v = self._visible(v)
         with one_thread():
             x = inverse_temperature * (v @ self.W_ + self.hidden_bias_)
             return inverse_temperature * self._visible_energy(v) - softplus(x).sum(axis=1)
@@ -187,7 +150,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def propup(self, v, inverse_temperature=1.0, out=None):
         r"""Probabilities (n, n_hidden) :math:`p(h_j = 1 \mid v) = \sigma(\beta (v^\top W + c)_j)`."""
-        x = xp.matmul(self._array(v), self.W_, out=out)
+        x = xp.matmul(self._visible(v), self.W_, out=out)
         x += self.hidden_bias_
         if inverse_temperature != 1:
             x *= inverse_temperature
@@ -198,7 +161,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         :math:`p(v_i = 1 \mid h) = \sigma(\beta (W h + b)_i)`; Gaussian units have the mean :math:`(W h + b)_i`.
         """
-        a = xp.matmul(self._array(h), self.W_.T, out=out)
+        a = xp.matmul(self._hidden(h), self.W_.T, out=out)
         a += self.visible_bias_
         if self.visible == "gaussian":
             return a
@@ -211,12 +174,12 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def sample_h_given_v(self, v, rng, inverse_temperature=1.0):
         """Draw h from p(h | v); return its means and the draw, both (n, n_hidden)."""
         means = self.propup(v, inverse_temperature)
-        return means, bernoulli(means, _noise(rng))
+        return means, bernoulli(means, Noise.of(rng))
 
     def sample_v_given_h(self, h, rng, inverse_temperature=1.0):
         """Draw v from p(v | h); return its means and the draw, both (n, n_visible)."""
         means = self.propdown(h, inverse_temperature)
-        return means, self._draw_visible(means, _noise(rng), inverse_temperature)
+        return means, self._draw_visible(means, Noise.of(rng), inverse_temperature)
 
     def _draw_visible(self, means, noise, inverse_temperature=1.0, out=None):
         if self.visible == "binary":
@@ -228,13 +191,13 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def gibbs_vhv(self, v, rng, inverse_temperature=1.0):
         """One Gibbs step from visible to visible; return the draw of h, the means of v and the draw of v."""
-        noise = _noise(rng)
+        noise = Noise.of(rng)
         _, h = self.sample_h_given_v(v, noise, inverse_temperature)
         return h, *self.sample_v_given_h(h, noise, inverse_temperature)
 
     def gibbs_hvh(self, h, rng, inverse_temperature=1.0):
         """One Gibbs step from hidden to hidden; return the draw of v, the means of h and the draw of h."""
-        noise = _noise(rng)
+        noise = Noise.of(rng)
         _, v = self.sample_v_given_h(h, noise, inverse_temperature)
         return v, *self.sample_h_given_v(v, noise, inverse_temperature)
 
@@ -257,8 +220,8 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             The new visible state (n, n_visible), the means that it was drawn from, and the hidden state (n, n_hidden)
             in between.
         """
-        noise = _noise(rng)
-        start = self._array(start)
+        noise = Noise.of(rng)
+        start = self._visible(start)
         held = None if clamp is None else xp.broadcast_to(to_device(clamp, bool), start.shape)
         v = start
         while True:
@@ -289,12 +252,12 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         -------
         array (n, n_visible), on the device
         """
-        noise = _noise(random_state)
+        noise = Noise.of(random_state)
         if start is None:
             state = xp.full((n, self.n_features_in_), 0.0 if self.visible == "gaussian" else 0.5, self.W_.dtype)
             state = self._draw_visible(state, noise)
         else:
-            state = xp.atleast_2d(self._array(start))
+            state = self._visible(xp.atleast_2d(to_device(start)))
         states = self.chains(state, noise, clamp, inverse_temperature)
         v, v_means, _ = next(islice(states, steps - 1, None)) if steps else (state, state, None)
         return v_means if means else v
@@ -318,7 +281,8 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         pixels : int, optional
             Use only so many visible units, evenly spaced, and scale up.
         """
-        v, W, b = self._array(v), self.W_, self.visible_bias_
+        v, W, b = self._visible(v), self.W_, self.visible_bias_
+        self.check_pixels(v)
         chosen = np.arange(len(W))
         if pixels is not None:
             if pixels < 1:
@@ -368,23 +332,12 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         companion.training.Divergence
             If the energies are no longer finite.
         """
-        self._check_hyperparameters()
-        X = to_device(validate_data(self, X, dtype=np.float32))
-        if self.visible == "binary" and not (float(X.min()) >= 0 and float(X.max()) <= 1):
-            warnings.warn(
-                f"binary visible units expect values from 0 to 1, found {float(X.min()):.3g} to {float(X.max()):.3g}; "
-                "scale the columns, or use visible='gaussian'",
-                stacklevel=2,
-            )
+        self._check_settings()
+        X = self._check_data(X, reset=True)
         rng = generator(self.random_state)
         noise = Noise(rng)
-        # What moves, and what is kept: the same arrays, or their running average.
         moving = RBM.from_parameters(*self._initial_parameters(X, rng), visible=self.visible)
-        parameters = list(moving.parameters_.values())
-        rate = Schedule(
-            self.learning_rate, self.n_epochs * -(-len(X) // self.batch_size), self.schedule, self.decay, self.warmup
-        )
-        optimizer = SGD(rate, self.momentum)
+        descent = Descent(self._optimizer(self._n_updates(X)), moving.parameters_, averaging=self.averaging)
         estimate = ContrastiveDivergence(
             moving,
             noise,
@@ -397,11 +350,6 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         vars(self).pop("chains_", None)  # those of an earlier fit
         if self.persistent:
             self.chains_ = estimate.state["chains"]
-        state = optimizer.start(parameters) | estimate.state
-        average = MovingAverage(parameters, self.averaging) if self.averaging else None
-        self.parameters_ = average.replace_in(moving.parameters_) if average else moving.parameters_
-        if average:
-            state |= moving.parameters_ | {"averaged": average.updates}
 
         def step(indices):
             v = X[indices]
@@ -410,42 +358,37 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             loss = estimate(v)
             if self.weight_decay:
                 add_scaled(estimate.gradients[0], self.weight_decay, moving.W_)
-            optimizer.update(parameters, estimate.gradients)
-            if average:
-                average.update()
+            descent.update(estimate.gradients)
             return loss
 
-        self.history_ = Training(
-            step,
-            len(X),
-            parameters=self.parameters_,
-            batch_size=self.batch_size,
-            n_epochs=self.n_epochs,
-            rng=rng,
-            noise=noise,
-            state=state,
-            watch=watch and (lambda: watch(self)),
-            checkpoint=checkpoint,
-            identity={name: value for name, value in self.get_params().items() if name != "verbose"},
-            verbose=self.verbose,
-        ).run()
-        return self
+        return self._train(
+            step, [X], descent, rng=rng, noise=noise, state=estimate.state, watch=watch, checkpoint=checkpoint
+        )
 
-    def _check_hyperparameters(self):
-        if self.visible not in ("binary", "gaussian"):
-            raise ValueError(f"visible is {self.visible!r}; expected 'binary' or 'gaussian'")
-        for name in ("n_hidden", "n_epochs", "batch_size", "k"):
-            value, least = getattr(self, name), 0 if name == "n_epochs" else 1
-            if not isinstance(value, Integral) or value < least:
-                raise ValueError(f"{name} is {value!r}; expected at least {least}, a whole number")
-        for name in ("learning_rate", "weight_decay", "sparsity_cost"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected at least 0")
-        for name in ("momentum", "averaging", "sparsity_target"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected 0 ≤ {name} < 1")
+    def _check_settings(self):
+        super()._check_settings()
         if self.binarize and self.visible == "gaussian":
             raise ValueError("binarize draws binary pixels; Gaussian visible units have none")
+
+    def _check_data(self, X, reset=False):
+        X = super()._check_data(X, reset)
+        if reset:
+            self.pixels_ = self.visible == "binary" and are_pixels(X)
+        return X
+
+    def _check_range(self, X, size):
+        if self.visible == "gaussian":
+            super()._check_range(X, size)
+        elif not are_pixels(X):
+            warnings.warn(expect_pixels(X, "binary visible units", REMEDY), stacklevel=4)
+
+    def check_pixels(self, v):
+        """Raise ValueError if v (n, n_visible) has values that are no probabilities, where binary units need them.
+
+        A machine that itself learned from such values, and gave a warning then, is left alone.
+        """
+        if self.visible == "binary" and getattr(self, "pixels_", True) and not are_pixels(v):
+            raise ValueError(expect_pixels(v, "likelihoods of binary visible units", REMEDY))
 
     def _initial_parameters(self, X, rng):
         """Small random weights; visible biases that make the pixel means right as long as the weights are small.
@@ -455,24 +398,6 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         W = to_device(0.01 * rng.standard_normal((X.shape[1], self.n_hidden)), xp.float32)
         b = log_odds(X) if self.visible == "binary" else X.mean(axis=0)
         return W, b, xp.zeros(self.n_hidden, xp.float32)
-
-    # What scikit-learn asks for.
-
-    def _array(self, v):
-        return to_device(v, self.W_.dtype)
-
-    def _checked(self, X):
-        check_is_fitted(self, "parameters_")
-        return to_device(validate_data(self, X, dtype=np.float32, reset=False))
-
-    @property
-    def _n_features_out(self):
-        return self.W_.shape[1]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
 
 
 class ContrastiveDivergence:
@@ -563,15 +488,17 @@ class ContrastiveDivergence:
         V, P, X = self._v[: n + m], self._p[: n + m], self._x[: n + m]
         grad_W, grad_b, grad_c = self.gradients
         mean_h = P[:n].mean(axis=0) if self.sparsity_cost or self.mu is not None else None
-        if self.sparsity_cost:
-            activity = _follow(self.state["activity"], mean_h, ACTIVITY_MEMORY)
-            P[:n] += self.sparsity_cost * (self.sparsity_target - activity)
         xp.matmul(self._signs, V, out=grad_b)
         xp.matmul(self._signs, P, out=grad_c)
         P *= self._signs[:, None]
         loss = xp.vdot(X, P) + xp.vdot(self.rbm.visible_bias_, grad_b)
         if self.rbm.visible == "gaussian":
             loss -= 0.5 * xp.vdot(self._signs, (V * V).sum(axis=1))
+        if self.sparsity_cost:  # a force of its own, which is no part of the energy
+            activity = _follow(self.state["activity"], mean_h, ACTIVITY_MEMORY)
+            force = self.sparsity_cost * (self.sparsity_target - activity)
+            P[:n] -= force / n
+            grad_c -= force
         if self.mu is None:
             xp.matmul(V.T, P, out=grad_W)
             return loss
@@ -601,7 +528,3 @@ def _follow(mean, value, memory):
     mean *= memory
     mean += (1 - memory) * value
     return mean
-
-
-def _noise(rng):
-    return rng if isinstance(rng, Noise) else Noise(generator(rng))

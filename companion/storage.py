@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .backend import to_device, to_numpy
+from .backend import to_numpy
 
 __all__ = ["VERSION", "load", "load_model", "replacing", "save", "save_model"]
 
@@ -61,13 +61,6 @@ def save(path, arrays, facts=None):
         np.savez(file, **{_FACTS: np.array(text)}, **arrays)
 
 
-def _plain(fact):
-    """Return a NumPy number, such as a search sets among the hyper-parameters, as one that JSON knows."""
-    if isinstance(fact, np.generic):
-        return fact.item()
-    raise TypeError(f"{fact!r} is not JSON serializable")
-
-
 def load(path):
     """Read a file that `save` wrote.
 
@@ -107,21 +100,23 @@ def load(path):
 def save_model(path, model):
     """Write a fitted model: its hyper-parameters, its labels and what it has learned (``parameters_``).
 
-    The history of its training is not kept.
+    A generator among the hyper-parameters is saved as it stands. The history of the training is not kept.
 
     Raises
     ------
     sklearn.exceptions.NotFittedError
         If there is nothing to save yet.
     """
-    check_is_fitted(model)
+    check_is_fitted(model, "parameters_")
     arrays = {f"parameters/{name}": array for name, array in model.parameters_.items()}
     if hasattr(model, "classes_"):
         # Labels that are words may come as Python objects; as strings of fixed width they need no pickle.
         labels = model.classes_
         arrays["classes"] = labels.astype(str) if labels.dtype == object else labels
+    if hasattr(model, "feature_names_in_"):
+        arrays["feature_names"] = model.feature_names_in_.astype(str)
     facts = {"model": type(model).__name__, "parameters": model.get_params(), "n_features": model.n_features_in_}
-    save(path, arrays, facts)
+    save(path, arrays, facts | {name: vars(model)[name] for name in REMEMBERED if name in vars(model)})
 
 
 def load_model(path, cls):
@@ -130,16 +125,62 @@ def load_model(path, cls):
     Raises
     ------
     ValueError
-        If the file holds another kind of model, or none (see `load`).
+        If the file holds another kind of model, or none (see `load`), or if its settings, labels or arrays are not
+        what such a model can have.
     """
     arrays, facts = load(path)
     if facts.get("model") != cls.__name__:
         raise ValueError(f"{path}: expected a {cls.__name__}, found {facts.get('model') or 'no model'}")
-    # JSON knows no tuples, and no hyper-parameter is a list
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["parameters"].items()}
-    model = cls(**given)
-    model.n_features_in_ = facts["n_features"]
-    if "classes" in arrays:
-        model.classes_ = arrays.pop("classes")  # labels may be words, which live on the host only
-    model.parameters_ = {name.removeprefix("parameters/"): to_device(array) for name, array in arrays.items()}
+    try:
+        given = facts.get("parameters")
+        known = cls().get_params().keys()
+        if not isinstance(given, dict) or given.keys() - known:
+            raise ValueError(f"expected hyper-parameters among {', '.join(known)}, found {given!r}")
+        model = cls(**{name: _unplain(value) for name, value in given.items()})
+        classes, names = arrays.pop("classes", None), arrays.pop("feature_names", None)
+        parameters = {name.removeprefix("parameters/"): array for name, array in arrays.items()}
+        for name in REMEMBERED & facts.keys():
+            if not isinstance(facts[name], bool):
+                raise ValueError(f"expected {name} true or false, found {facts[name]!r}")
+            setattr(model, name, facts[name])
+        model._restore(parameters, facts.get("n_features"), classes)
+        if names is not None:
+            if names.shape != (model.n_features_in_,):
+                raise ValueError(f"expected {model.n_features_in_} names of features, found {names.shape}")
+            model.feature_names_in_ = names.astype(object)
+    except ValueError as reason:
+        raise ValueError(f"{path}: {reason}") from reason
     return model
+
+
+REMEMBERED = {"_pretrained", "pixels_"}  # what else a model knows of its past
+
+
+def _plain(fact):
+    """Return a NumPy number, such as a search sets among the hyper-parameters, or a generator as JSON knows it."""
+    if isinstance(fact, np.generic | np.ndarray):
+        return fact.tolist()
+    if isinstance(fact, np.random.RandomState):
+        return {"RandomState": fact.get_state(legacy=False)}
+    if isinstance(fact, np.random.Generator):
+        return {"Generator": fact.bit_generator.state}
+    raise TypeError(f"{fact!r} is not JSON serializable")
+
+
+def _unplain(value):
+    """Return what `_plain` was given; JSON knows no tuples, and no hyper-parameter is a list."""
+    if isinstance(value, list):
+        return tuple(_unplain(part) for part in value)
+    if not isinstance(value, dict):
+        return value
+    kind = next(iter(value), None)
+    if len(value) > 1 or kind not in ("Generator", "RandomState"):
+        return {name: _unplain(part) for name, part in value.items()}
+    try:
+        bits = getattr(np.random, value[kind]["bit_generator"])()
+        if not isinstance(bits, np.random.BitGenerator):
+            raise ValueError(f"found {bits!r}")
+        bits.state = value[kind]
+        return getattr(np.random, kind)(bits)
+    except (TypeError, KeyError, AttributeError, ValueError) as reason:
+        raise ValueError(f"expected the state of a random generator, found another ({reason})") from reason

@@ -6,6 +6,7 @@ and resume.
 """
 
 import dataclasses
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -13,14 +14,16 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from .backend import one_thread, to_device, xp
+from .backend import one_thread, to_device, to_numpy, xp
 from .data import minibatches
 from .optimize import Patience
 from .storage import load, save
 
-__all__ = ["Divergence", "History", "Training"]
+__all__ = ["Divergence", "History", "Training", "digest"]
 
 CHECKPOINT_SECONDS = 20  # at most so much work is lost, plus the epoch under way
+# What of an identity is a checksum, and says nothing to a reader.
+CHANGED = {"data": "it learned from other data", "start": "it started from other parameters or random numbers"}
 
 
 @dataclasses.dataclass
@@ -257,6 +260,10 @@ class Training:
             return
         arrays, facts = load(self.checkpoint)
         self._check_identity(facts.get("identity", {}), {name: array.shape for name, array in arrays.items()})
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{self.checkpoint}: expected finite numbers, found {name} with NaN or infinity; "
+                                 "name another file to start anew")  # fmt: skip
         for name, array in self._arrays().items():
             # an array of the host, such as a count of updates, stays there
             array[...] = arrays[name] if isinstance(array, np.ndarray) else to_device(arrays[name])
@@ -268,14 +275,30 @@ class Training:
     def _check_identity(self, saved, shapes):
         mine = self.identity
         changed = [
-            f"{key} was {saved.get(key)!r} and is {mine.get(key)!r}"
+            CHANGED.get(key) or f"{key} was {saved.get(key)!r} and is {mine.get(key)!r}"
             for key in sorted(mine.keys() | saved.keys())
             if mine.get(key) != saved.get(key)
         ]
         if changed or shapes != {name: array.shape for name, array in self._arrays().items()}:
             raise ValueError(f"{self.checkpoint} is the checkpoint of another training "
-                             f"({', '.join(changed) or 'its arrays have other shapes'}); delete it, or name another "
-                             "file")  # fmt: skip
+                             f"({', '.join(changed) or 'its arrays have other shapes'}); name another file to start "
+                             "anew")  # fmt: skip
+
+
+def digest(*values):
+    """Return a checksum of arrays and of anything that JSON can hold: equal for equal values, and for no others.
+
+    150 MB, the images of MNIST, take about a fifth of a second.
+    """
+    total = hashlib.blake2b(digest_size=16)
+    for value in values:
+        if hasattr(value, "dtype"):
+            array = np.ascontiguousarray(to_numpy(value))
+            total.update(f"{array.dtype} {array.shape}".encode())
+            total.update(array.astype(str).tobytes() if array.dtype.hasobject else array.data.cast("B"))
+        else:
+            total.update(json.dumps(value, sort_keys=True, default=lambda part: np.asarray(part).tolist()).encode())
+    return total.hexdigest()
 
 
 class _Clock:

@@ -221,11 +221,11 @@ def test_parameters_that_fit_are_shared(rng):
         ({"loss": "absolute"}, "loss is 'absolute'; expected"),
         ({"activation": "relu"}, "activation is 'relu'; expected"),
         ({"activation": "identity"}, "the cross-entropy needs reconstructions between 0 and 1"),
-        ({"corruption_level": 1.5}, "corruption_level is 1.5; expected 0 ≤ level ≤ 1"),
-        ({"n_hidden": 0}, "n_hidden is 0; expected at least 1"),
-        ({"batch_size": 2.5}, "batch_size is 2.5; expected at least 1, a whole number"),
-        ({"learning_rate": float("nan")}, "learning_rate is nan; expected at least 0"),
-        ({"momentum": 1.0}, "momentum is 1.0; expected 0 ≤ momentum < 1"),
+        ({"corruption_level": 1.5}, "corruption_level is 1.5; expected a number at least 0 and at most 1"),
+        ({"n_hidden": 0}, "n_hidden is 0; expected a whole number, at least 1"),
+        ({"batch_size": 2.5}, "batch_size is 2.5; expected a whole number, at least 1"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan; expected a number at least 0"),
+        ({"momentum": 1.0}, "momentum is 1.0; expected a number at least 0 and below 1"),
     ],
 )
 def test_bad_hyper_parameters_are_refused(images, options, message):
@@ -234,5 +234,5 @@ def test_bad_hyper_parameters_are_refused(images, options, message):
 
 
 def test_pixels_that_are_no_probabilities_are_told(images):
-    with pytest.warns(UserWarning, match="expects values from 0 to 1, found 0 to 2"):
+    with pytest.warns(UserWarning, match="expect values from 0 to 1, found 0 to 2"):
         DenoisingAutoencoder(n_hidden=2, n_epochs=1).fit(np.round(2 * images))

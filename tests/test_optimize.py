@@ -14,9 +14,9 @@ def test_sgd_by_hand_and_in_place():
     w, b = to_device(np.array([[1.0, 2.0], [3.0, 4.0]])), to_device(np.array([0.5]))
     shared = w[0]  # a view: whoever shares the memory sees the step
     SGD(0.1).update([w, b], [to_device(np.array([[10.0, -10.0], [0.0, 5.0]])), to_device(np.array([2.0]))])
-    np.testing.assert_allclose(to_numpy(w), [[0, 3], [3, 3.5]])
+    np.testing.assert_allclose(to_numpy(w), [[0, 3], [3, 3.5]], atol=1e-15)
     np.testing.assert_allclose(to_numpy(b), [0.3])
-    np.testing.assert_allclose(to_numpy(shared), [0, 3])
+    np.testing.assert_allclose(to_numpy(shared), [0, 3], atol=1e-15)
 
 
 # -------------------------------------------------------------------------------------------- momentum and Adam

@@ -1,0 +1,316 @@
+"""What every model of the book has at its edge: settings, data and labels that are checked, and one way to train."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .backend import to_device, to_numpy, xp
+from .optimize import SGD, Adam, Patience, Schedule
+from .training import Training, digest
+
+__all__ = ["Estimator", "TiedLayer"]
+
+LARGEST = 10.0  # root of the mean square of inputs: pixels of 0 … 1 have .3, standardised columns 1, bytes 80
+
+
+class Setting:
+    """What a hyper-parameter may be: `accepts(value)` decides, `expected` says it in words."""
+
+    def __init__(self, expected, accepts):
+        self.expected, self.accepts = expected, accepts
+
+    def __or__(self, other):
+        return Setting(
+            f"{self.expected}, or {other.expected}", lambda value: self.accepts(value) or other.accepts(value)
+        )
+
+
+def _is_number(value, kind):
+    return isinstance(value, kind) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _whole(least):
+    return Setting(f"a whole number, at least {least}", lambda v: _is_number(v, Integral) and v >= least)
+
+
+def _real(low=0, below=None, most=None, above=None):
+    words = [f"above {above}" if above is not None else f"at least {low}"]
+    words += [f"below {below}"] * (below is not None) + [f"at most {most}"] * (most is not None)
+
+    def accepts(value):
+        return (
+            _is_number(value, Real)
+            and (value > above if above is not None else value >= low)
+            and (below is None or value < below)
+            and (most is None or value <= most)
+        )
+
+    return Setting(f"a number {' and '.join(words)}", accepts)
+
+
+def one_of(*choices):
+    """Return the `Setting` that is one of these words."""
+    return Setting(" or ".join(map(repr, choices)), lambda value: isinstance(value, str) and value in choices)
+
+
+def _sizes(fewest, most=None):
+    count = "two positive whole numbers" if most == fewest == 2 else "positive whole numbers"
+    least = ", at least one" if fewest == 1 else ""
+    return Setting(
+        f"a tuple of {count}{least}",
+        lambda value: (
+            isinstance(value, tuple | list)
+            and fewest <= len(value) <= (most or len(value))
+            and all(_is_number(size, Integral) and size >= 1 for size in value)
+        ),
+    )
+
+
+_FRACTION = _real(0, below=1)
+_NONE = Setting("None", lambda value: value is None)
+_FLAG = Setting("True or False", lambda value: isinstance(value, bool | np.bool_))
+
+# A name means the same in every model; where a model has its own choices, its SETTINGS say so.
+SETTINGS = (
+    dict.fromkeys(("n_hidden", "batch_size", "k", "filter_size", "pool_size"), _whole(1))
+    | dict.fromkeys(("n_epochs", "warmup"), _whole(0))
+    | dict.fromkeys(("learning_rate", "decay", "l1", "l2", "weight_decay", "sparsity_cost"), _real())
+    | dict.fromkeys(("gaussian_noise", "adversarial", "patience", "patience_increase"), _real())
+    | dict.fromkeys(("momentum", "averaging", "dropout", "input_dropout", "conv_dropout", "sparsity_target"), _FRACTION)
+    | dict.fromkeys(("corruption_level", "improvement_threshold"), _real(0, most=1))
+    | dict.fromkeys(("batch_norm", "persistent", "binarize", "centered"), _FLAG)
+    | {
+        "hidden_sizes": _sizes(0),
+        "n_filters": _sizes(1),
+        "image_shape": _sizes(2, 2) | _NONE,
+        "max_norm": _real(above=0) | _NONE,
+        "schedule": one_of("constant", "inverse", "linear", "cosine"),
+        "optimizer": one_of("sgd", "adam"),
+        "pretraining": Setting("a dict of options", lambda value: isinstance(value, dict)) | _NONE,
+    }
+)
+
+
+class Estimator(BaseEstimator):
+    """The base of all models: scikit-learn's conventions, with everything checked before it is used.
+
+    Attributes
+    ----------
+    parameters_ : dict of str to array, on the device
+        What has been learned.
+    history_ : companion.training.History
+        Losses, validation errors and times.
+    """
+
+    SETTINGS = {}  # of this model, beside or in place of those in `companion.estimator.SETTINGS`
+
+    def _check_settings(self):
+        """Raise ValueError for the first hyper-parameter that is not what it may be."""
+        settings = SETTINGS | self.SETTINGS
+        for name, value in self.get_params(deep=False).items():
+            if name in settings and not settings[name].accepts(value):
+                raise ValueError(f"{name} is {value!r}; expected {settings[name].expected}")
+
+    # Data.
+
+    def _check_data(self, X, reset=False):
+        """Return X (n, n_features) in float32 on the device, or raise ValueError; `fit` resets what is expected."""
+        X = to_device(validate_data(self, X, dtype=np.float32, reset=reset))
+        size = float(xp.sqrt(xp.vdot(X, X) / X.size))
+        if not np.isfinite(size):
+            raise ValueError(f"X has values up to {float(xp.abs(X).max()):.3g}; expected numbers whose squares "
+                             "float32 can add up: scale the columns")  # fmt: skip
+        self._check_range(X, size)
+        return X
+
+    def _check_range(self, X, size):
+        """Warn of inputs, of the root mean square `size`, that a network hardly learns from."""
+        if size > LARGEST:
+            warnings.warn(
+                f"expected pixels from 0 to 1, or columns of unit variance; found values from {float(X.min()):.3g} to "
+                f"{float(X.max()):.3g}, with which training hardly gets anywhere: scale them",
+                stacklevel=4,
+            )
+
+    # Files.
+
+    def _shapes(self, n_features, n_classes, names=()):
+        """Return what ``parameters_`` holds, a dict of str to shape; `names` are those found, where that matters."""
+        raise NotImplementedError
+
+    def _restore(self, parameters, n_features, classes=None):
+        """Take over `parameters`, a dict of arrays from a file that nobody trusts, or raise ValueError."""
+        self._check_settings()
+        if not _is_number(n_features, Integral) or n_features < 1:
+            raise ValueError(f"expected n_features, a whole number above 0, found {n_features!r}")
+        if classes is not None and (classes.ndim != 1 or not np.array_equal(classes, np.unique(classes))):
+            raise ValueError(f"expected classes in order, each of them once, found {classes!r}")
+        self.n_features_in_ = n_features
+        found = {name: array.shape for name, array in parameters.items()}
+        expected = self._shapes(n_features, 0 if classes is None else len(classes), found)
+        if found != expected:
+            raise ValueError(f"expected arrays of the shapes {expected}, found {found}")
+        for name, array in parameters.items():
+            if array.dtype not in (np.float32, np.float64) or not np.isfinite(array).all():
+                raise ValueError(f"expected {name} of finite float32 or float64 numbers, found {array.dtype}")
+        self.parameters_ = {name: own_copy(to_device(array)) for name, array in parameters.items()}
+        if classes is not None:
+            self.classes_ = classes  # labels may be words, which live on the host only
+
+    # Training.
+
+    def _optimizer(self, n_updates):
+        """Return what moves the parameters in a training of `n_updates`."""
+        options = self.get_params(deep=False)
+        schedule = {name: options[name] for name in ("schedule", "decay", "warmup") if name in options}
+        rate = Schedule(self.learning_rate, n_updates, schedule.pop("schedule", "constant"), **schedule)
+        return Adam(rate) if options.get("optimizer") == "adam" else SGD(rate, options.get("momentum", 0.0))
+
+    def _n_updates(self, X):
+        return self.n_epochs * -(-len(X) // self.batch_size)
+
+    def _train(self, step, data, descent, *, rng, noise, state=None, validate=None, watch=None, checkpoint=None):
+        """Run the training loop on `data`, a list of arrays that begins with X; set `parameters_` and `history_`.
+
+        `step` and the other options are those of `companion.training.Training`; `descent` is what `step` updates.
+        """
+        options = self.get_params(deep=False)
+        identity = {name: value for name, value in options.items() if name not in ("verbose", "random_state")}
+        if checkpoint is not None:  # what makes this training this one, beside its settings
+            identity["data"] = digest(*data)
+            if self.random_state is not None:  # otherwise nobody asked for these random numbers and no others
+                identity["start"] = digest(*descent.kept.values(), rng.bit_generator.state)
+        self.parameters_ = descent.kept
+        self.history_ = Training(
+            step,
+            len(data[0]),
+            parameters=descent.kept,
+            batch_size=self.batch_size,
+            n_epochs=self.n_epochs,
+            rng=rng,
+            noise=noise,
+            state=descent.state | (state or {}),
+            validate=validate,
+            patience=Patience(self.patience, self.patience_increase, self.improvement_threshold) if validate else None,
+            watch=watch and (lambda: watch(self)),
+            checkpoint=checkpoint,
+            identity=identity,
+            verbose=self.verbose,
+        ).run()
+        return self
+
+
+class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
+    """A layer of hidden units whose weights lead up and, transposed, down again.
+
+    Attributes
+    ----------
+    parameters_ : dict of str to array, on the device
+        ``W`` (n_visible, n_hidden), ``visible_bias`` (n_visible,), ``hidden_bias`` (n_hidden,).
+    W_, visible_bias_, hidden_bias_ : array
+        The same, by name.
+    """
+
+    @classmethod
+    def from_parameters(cls, W, visible_bias, hidden_bias, **hyperparameters):
+        """Make a model that needs no training.
+
+        Parameters
+        ----------
+        W : array_like (n_visible, n_hidden)
+            float64 stays float64; anything else becomes float32. Arrays that fit are shared, not copied.
+        visible_bias : array_like (n_visible,)
+        hidden_bias : array_like (n_hidden,)
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit each other, a number is not finite, or a hyper-parameter is none.
+        """
+        arrays = [array if hasattr(array, "dtype") else np.asarray(array) for array in (W, visible_bias, hidden_bias)]
+        dtype = xp.float64 if arrays[0].dtype == np.float64 else xp.float32
+        if any(array.dtype.kind not in "fiub" for array in arrays):
+            raise ValueError(f"expected arrays of real numbers, found {', '.join(str(a.dtype) for a in arrays)}")
+        W, visible_bias, hidden_bias = (xp.ascontiguousarray(to_device(array, dtype)) for array in arrays)
+        if W.ndim != 2 or visible_bias.shape != W.shape[:1] or hidden_bias.shape != W.shape[1:]:
+            raise ValueError(
+                "expected W (n_visible, n_hidden), visible_bias (n_visible,) and hidden_bias (n_hidden,), found "
+                f"{W.shape}, {visible_bias.shape} and {hidden_bias.shape}"
+            )
+        model = cls(**{"n_hidden": W.shape[1]} | hyperparameters)
+        model._check_settings()
+        if model.n_hidden != W.shape[1]:
+            raise ValueError(f"n_hidden is {model.n_hidden}; expected the {W.shape[1]} columns of W")
+        model.parameters_ = {"W": W, "visible_bias": visible_bias, "hidden_bias": hidden_bias}
+        model.n_features_in_ = W.shape[0]
+        return model
+
+    @property
+    def W_(self):
+        """Weights (n_visible, n_hidden)."""
+        return self._parameter("W")
+
+    @property
+    def visible_bias_(self):
+        """Biases b (n_visible,) of the visible units."""
+        return self._parameter("visible_bias")
+
+    @property
+    def hidden_bias_(self):
+        """Biases c (n_hidden,) of the hidden units."""
+        return self._parameter("hidden_bias")
+
+    def _parameter(self, name):
+        if "parameters_" not in vars(self):
+            cls = type(self).__name__
+            raise AttributeError(f"this {cls} has no {name} yet: call fit, or use {cls}.from_parameters")
+        return self.parameters_[name]
+
+    def _shapes(self, n_features, n_classes=0, names=()):
+        return {"W": (n_features, self.n_hidden), "visible_bias": (n_features,), "hidden_bias": (self.n_hidden,)}
+
+    def _visible(self, v):
+        """Return v (n, n_visible) on the device, in the type of the weights."""
+        return self._rows(v, "v", 0)
+
+    def _hidden(self, h):
+        """Return h (n, n_hidden) on the device, in the type of the weights."""
+        return self._rows(h, "h", 1)
+
+    def _rows(self, states, name, axis):
+        states, width = to_device(states, self.W_.dtype), self.W_.shape[axis]
+        if states.ndim != 2 or states.shape[1] != width:
+            raise ValueError(f"expected {name} of shape (n, {width}), one row for each state, found {states.shape}")
+        return states
+
+    def _checked(self, X):
+        check_is_fitted(self, "parameters_")
+        return self._check_data(X)
+
+    @property
+    def _n_features_out(self):
+        return self.W_.shape[1]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def own_copy(array):
+    """Return a contiguous copy, on the device, that training may write into."""
+    return xp.array(array, order="C", copy=True) if xp is not np else np.array(to_numpy(array), order="C")
+
+
+def are_pixels(v):
+    """Return whether all of v is from 0 to 1, up to rounding."""
+    return -1e-6 <= float(v.min()) and float(v.max()) <= 1 + 1e-6
+
+
+def expect_pixels(v, where, remedy):
+    """Say that v, for the model's `where`, is not from 0 to 1, and what to do."""
+    low, high = float(v.min()), float(v.max())
+    return f"{where} expect values from 0 to 1, found {low:.3g} to {high:.3g}; scale the columns, or {remedy}"

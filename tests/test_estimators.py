@@ -1,0 +1,506 @@
+"""What holds for every model alike: settings, data, labels, checkpoints and files are checked; what was lent stays."""
+
+import copy
+import json
+import pickle
+import warnings
+import zipfile
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning, NotFittedError
+
+from companion import training
+from companion.autoencoder import DenoisingAutoencoder
+from companion.backend import add_scaled, to_device, to_numpy, xp
+from companion.dbn import DBN
+from companion.lenet import LeNet
+from companion.logistic import LogisticRegression
+from companion.mlp import MLP
+from companion.rbm import RBM
+from companion.stacked import StackedDenoisingAutoencoder
+from companion.storage import load, load_model, save, save_model
+
+QUICK = {"n_epochs": 2, "batch_size": 20, "random_state": 0}
+STACK = QUICK | {"hidden_sizes": (6, 5), "pretraining": {"n_epochs": 2, "batch_size": 20}}
+CLASSIFIERS = {
+    "LogisticRegression": LogisticRegression(**QUICK),
+    "MLP": MLP(hidden_sizes=(6,), **QUICK),
+    "LeNet": LeNet(n_filters=(2,), filter_size=3, n_hidden=5, **QUICK),
+    "StackedDenoisingAutoencoder": StackedDenoisingAutoencoder(**STACK),
+    "DBN": DBN(**STACK),
+}
+LAYERS = {"RBM": RBM(n_hidden=6, **QUICK), "DenoisingAutoencoder": DenoisingAutoencoder(n_hidden=6, **QUICK)}
+MODELS = CLASSIFIERS | LAYERS
+VARIANTS = MODELS | {
+    "batch normalisation": MLP(
+        hidden_sizes=(6, 4), activation="relu", batch_norm=True, gaussian_noise=0.2, optimizer="adam", averaging=0.9,
+        **QUICK,
+    ),
+    "Gaussian RBM": RBM(n_hidden=6, visible="gaussian", **QUICK | {"learning_rate": 0.01}),
+    "persistent chains": RBM(n_hidden=6, persistent=True, centered=True, averaging=0.9, momentum=0.5, **QUICK),
+    "Gaussian DBN": DBN(**STACK | {"pretraining": {"visible": "gaussian", "n_epochs": 2, "batch_size": 20}}),
+    "linear stack": StackedDenoisingAutoencoder(
+        **STACK | {"pretraining": {"loss": "squared", "activation": "identity", "n_epochs": 2, "batch_size": 20}}
+    ),
+    "a tuple of options": DBN(**STACK | {"pretraining": {"n_epochs": (1, 2), "batch_size": 20}}),
+}  # fmt: skip
+every_model = pytest.mark.parametrize("name", MODELS)
+every_classifier = pytest.mark.parametrize("name", CLASSIFIERS)
+every_variant = pytest.mark.parametrize("name", VARIANTS)
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, 3, 60)
+    means = rng.random((3, 25))
+    return np.clip(means[y] + 0.1 * rng.normal(size=(60, 25)), 0, 1).astype(np.float32), y
+
+
+def host(parameters):
+    return {name: to_numpy(array).copy() for name, array in parameters.items()}
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+# -------------------------------------------------------------------------------------------------------- settings
+
+NUMBERS = {
+    "batch_size": (-3, 0, 1.5, "auto", None, True, np.nan),
+    "n_epochs": (-1, 1.5, None, "3"),
+    "learning_rate": (-0.1, np.nan, np.inf, None, "fast"),
+    "momentum": (-0.1, 1, 1.5),
+    "averaging": (-0.1, 1.0, 2),
+    "decay": (-1, None),
+    "warmup": (-1, 0.5),
+    "schedule": ("exponential", None),
+    "l1": (-1,),
+    "l2": (-1, np.nan),
+    "weight_decay": (-1,),
+    "max_norm": (-1, 0, "none"),
+    "gaussian_noise": (-1,),
+    "adversarial": (-1, np.inf),
+    "dropout": (-0.2, 1, 1.5),
+    "input_dropout": (-0.2, 1),
+    "conv_dropout": (-0.2, 1),
+    "patience": (None, -1, np.nan),
+    "patience_increase": (-1, None),
+    "improvement_threshold": (-1, 1.5),
+    "hidden_sizes": (5, (10.0,), (4, 0), (4, -1), None, "50"),
+    "n_filters": (5, (), (4, 0), (2.5,)),
+    "filter_size": (0, 2.5),
+    "pool_size": (0, None),
+    "n_hidden": (0, -1, 2.5),
+    "image_shape": (28, (5,), (5, 5, 1), (5.0, 5.0), (-5, -5)),
+    "optimizer": ("Adam", None),
+    "activation": ("Tanh", None, 3),
+    "batch_norm": ("yes", 2),
+    "persistent": ("yes",),
+    "k": (0, 1.5),
+    "visible": ("Gaussian", None),
+    "sparsity_target": (-0.1, 1),
+    "corruption": ("fog",),
+    "corruption_level": (-0.1, 1.5),
+    "loss": ("absolute",),
+    "pretraining": (3, "none", {"n_epoch": 3}, {"n_epochs": -1}, {"batch_size": (20, 0)}),
+}
+
+
+@every_model
+def test_settings_that_make_no_sense_are_named(data, name):
+    model = MODELS[name]
+    tried = [(key, value) for key in model.get_params(deep=False) for value in NUMBERS.get(key, ())]
+    assert len(tried) > 20
+    for key, value in tried:
+        with pytest.raises(ValueError, match=r"\bexpected\b") as raised:
+            clone(model).set_params(**{key: value}).fit(*data)
+        assert key in str(raised.value) or key == "pretraining", raised.value
+
+
+@every_model
+def test_numbers_of_numpy_are_numbers(data, name):
+    clone(MODELS[name]).set_params(batch_size=np.int64(20), learning_rate=np.float32(0.01)).fit(*data)
+
+
+# -------------------------------------------------------------------------------------------------------- checkpoints
+
+
+@every_model
+@pytest.mark.parametrize("changed", ["rows", "seed", "generator", "labels", "validation"])
+def test_a_checkpoint_of_another_training_is_refused(data, tmp_path, name, changed):
+    """As many rows, the same settings: only what is in the data, or in the generator, tells the two apart."""
+    (X, y), file = data, tmp_path / "run.npz"
+    classifier = name in CLASSIFIERS
+    if not classifier and changed in ("labels", "validation"):
+        pytest.skip("learns without")
+    options = {"validation": (X[:20], y[:20])} if classifier and changed == "validation" else {}
+    model = clone(MODELS[name])
+    if changed == "generator":
+        model.set_params(random_state=np.random.default_rng(0))
+    model.fit(X, y, checkpoint=file, **options)
+    again = clone(MODELS[name])
+    if changed == "rows":
+        X = X[::-1].copy()
+    elif changed == "seed":
+        again.set_params(random_state=1)
+    elif changed == "generator":
+        again.set_params(random_state=np.random.default_rng(1))
+    elif changed == "labels":
+        y = y[::-1].copy()
+    else:
+        options = {"validation": (X[20:40], y[20:40])}
+    with pytest.raises(ValueError, match="the checkpoint of another training .*(data|random numbers)"):
+        again.fit(X, y, checkpoint=file, **options)
+
+
+@every_model
+def test_a_finished_checkpoint_gives_the_same_model(data, tmp_path, name):
+    first = clone(MODELS[name]).fit(*data, checkpoint=tmp_path / "run.npz")
+    again = clone(MODELS[name]).fit(*data, checkpoint=tmp_path / "run.npz")
+    assert_same(host(first.parameters_), host(again.parameters_))
+
+
+def test_without_a_seed_a_run_can_be_resumed_too(data, tmp_path):
+    for model in (DBN(**STACK | {"random_state": None}), MLP(**QUICK | {"random_state": None})):
+        file = tmp_path / f"{type(model).__name__}.npz"
+        first = clone(model).fit(*data, checkpoint=file)
+        assert_same(host(first.parameters_), host(clone(model).fit(*data, checkpoint=file).parameters_))
+
+
+@every_model
+def test_a_checkpoint_with_nan_is_refused(data, tmp_path, name):
+    file = tmp_path / "run.npz"
+    clone(MODELS[name]).fit(*data, checkpoint=file)
+    arrays, facts = load(file)
+    spoilt = next(key for key in arrays if key.startswith("best/"))
+    arrays[spoilt] = np.full_like(arrays[spoilt], np.nan)
+    save(file, arrays, facts)
+    with pytest.raises(ValueError, match="expected finite numbers"):
+        clone(MODELS[name]).fit(*data, checkpoint=file)
+
+
+def test_layers_of_two_runs_have_files_of_their_own(data, tmp_path):
+    for rate in (0.1, 0.5):
+        model = DBN(**STACK | {"pretraining": {"learning_rate": rate, "n_epochs": 1, "batch_size": 20}})
+        model.fit(*data, checkpoint=tmp_path / f"dbn-rate{rate}")
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_digest_tells_arrays_apart():
+    x = np.arange(6, dtype=np.float32)
+    others = [x[::-1], x.reshape(2, 3), x.astype(np.float64), x + 1]
+    digests = {training.digest(array) for array in [x, *others]}
+    assert len(digests) == 5 and training.digest(x) == training.digest(x.copy())
+    assert training.digest({"a": 1}) != training.digest({"a": 2})
+
+
+# ---------------------------------------------------------------------------------------------- what was only lent
+
+
+def read_only(array):
+    array = to_numpy(array).copy()
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.skipif(xp is not np, reason="arrays of the host")
+@pytest.mark.parametrize("name", ["DBN", "StackedDenoisingAutoencoder"])
+def test_training_moves_copies(data, tmp_path, name):
+    """Read-only memory ends in BLAS with a segmentation fault; memory that can be written to would be changed."""
+    model = clone(MODELS[name]).pretrain(data[0])
+    lent = {key: read_only(array) for key, array in model.parameters_.items()}
+    before = {key: array.copy() for key, array in lent.items()}
+    network = type(model).from_parameters(lent, **model.get_params()).fit(*data)
+    assert_same(lent, before)
+    ordinary = {key: array.copy() for key, array in before.items()}
+    same = type(model).from_parameters(ordinary, **model.get_params()).fit(*data)
+    assert_same(ordinary, before)
+    assert_same(host(same.parameters_), host(network.parameters_))
+    for key, array in before.items():
+        np.save(tmp_path / f"{key}.npy", array)
+    mapped = {key: np.load(tmp_path / f"{key}.npy", mmap_mode="r") for key in before}
+    again = type(model).from_parameters(mapped, **model.get_params()).fit(*data)
+    assert_same(host(again.parameters_), host(network.parameters_))
+
+
+@pytest.mark.skipif(xp is not np, reason="arrays of the host")
+@every_model
+def test_a_model_in_mapped_memory_trains_and_predicts(data, tmp_path, name):
+    model = clone(MODELS[name]).fit(*data)
+    joblib.dump(model, tmp_path / "model.joblib")
+    mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
+    method = "predict_proba" if name in CLASSIFIERS else "transform"
+    np.testing.assert_array_equal(getattr(mapped, method)(data[0]), getattr(model, method)(data[0]))
+    assert_same(host(mapped.fit(*data).parameters_), host(clone(model).fit(*data).parameters_))
+
+
+@pytest.mark.skipif(xp is not np, reason="BLAS of the host")
+@pytest.mark.parametrize("kind", ["read-only", "a view of every other"])
+def test_blas_writes_only_where_it_may(kind):
+    target = np.zeros((4, 4), np.float32)
+    target.flags.writeable = kind != "read-only"
+    with pytest.raises(ValueError, match="contiguous array that may be written to"):
+        add_scaled(target if kind == "read-only" else target[:, ::2], 1.0, np.ones((4, 2), np.float32))
+    assert not target.any()
+
+
+# ------------------------------------------------------------------------------------------------ labels and pixels
+
+
+@every_classifier
+def test_a_column_of_labels_is_the_vector(data, name):
+    X, y = data
+    model = clone(MODELS[name]).fit(X, y)
+    for right, wrong in (
+        (model.errors(X, y), lambda: model.errors(X, y[:, None])),
+        (model.negative_log_likelihood(X, y), lambda: model.negative_log_likelihood(X, y[:, None])),
+    ):
+        with pytest.warns(DataConversionWarning):
+            assert wrong() == right
+    with pytest.warns(DataConversionWarning):
+        column = clone(model).fit(X, y[:, None], validation=(X, y[:, None]))
+    assert_same(host(column.parameters_), host(clone(model).fit(X, y, validation=(X, y)).parameters_))
+
+
+@every_classifier
+@pytest.mark.parametrize("kind", ["too few", "words", "one-hot", "continuous", "unknown", "none"])
+def test_other_labels_are_refused(data, name, kind):
+    X, y = data
+    strange = {
+        "too few": y[:5], "words": y.astype(str), "one-hot": np.eye(3)[y], "continuous": y + 0.5,
+        "unknown": np.where(y == 1, 7, y), "none": None,
+    }[kind]  # fmt: skip
+    model = clone(MODELS[name]).fit(X, y)
+    for ask in (
+        lambda: model.errors(X, strange),
+        lambda: model.negative_log_likelihood(X, strange),
+        lambda: clone(model).fit(X, y, validation=(X, strange)),
+    ):
+        with pytest.raises(ValueError):
+            ask()
+    if kind not in ("words", "unknown"):  # which another model may learn
+        with pytest.raises(ValueError):
+            clone(model).fit(X, strange)
+        if kind != "none" and name == "DBN":
+            with pytest.raises(ValueError):
+                clone(model).pretrain(X, strange)
+
+
+def test_label_units_keep_their_classes(data):
+    X, y = data
+    dbn = clone(MODELS["DBN"]).pretrain(X, y)
+    with pytest.raises(ValueError, match=r"pretrained with the labels \[0, 1, 2\], found '[abc]'"):
+        copy.deepcopy(dbn).fit(X, np.array(["a", "b", "c"])[y])
+    some = y < 2  # a part of the classes will do: the network then knows of all
+    assert copy.deepcopy(dbn).fit(X[some], y[some]).classes_.tolist() == [0, 1, 2]
+    assert dbn.fit(X, y).sample(2, 3, label=1, random_state=0).shape == (2, 25)
+
+
+def test_log_probabilities_are_those_of_the_probabilities(data):
+    for model in CLASSIFIERS.values():
+        model = clone(model).fit(*data)
+        np.testing.assert_allclose(np.exp(model.predict_log_proba(data[0])), model.predict_proba(data[0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_scores_that_cannot_be_are_refused(data, name):
+    X = data[0]
+    model = clone(MODELS[name]).fit(X)
+    for ask in (model.score, getattr(model, "score_samples", None) or model.reconstruction_error):
+        with pytest.raises(ValueError, match="expect values from 0 to 1, found 0 to 255"):
+            with warnings.catch_warnings(action="ignore"):
+                ask(255 * X)
+    with pytest.warns(UserWarning, match="expect values from 0 to 1"):
+        model.transform(255 * X)
+
+
+@every_classifier
+def test_bytes_in_place_of_pixels_are_told(data, name):
+    X, y = data
+    with pytest.warns(UserWarning, match="from 0 to 1"):
+        clone(MODELS[name]).set_params(learning_rate=1e-6).fit(255 * X, y)
+    with pytest.warns(UserWarning, match="from 0 to 1"):
+        clone(MODELS[name]).fit(X, y).predict(255 * X)
+
+
+@every_model
+def test_numbers_that_overflow_are_refused(data, name):
+    X, y = data
+    with pytest.raises(ValueError, match="expected numbers whose squares"):
+        clone(MODELS[name]).fit(1e38 * X, y)
+
+
+def test_states_are_rows(data):
+    rbm, autoencoder = (clone(model).fit(data[0]) for model in LAYERS.values())
+    for ask in (rbm.free_energy, rbm.propup, rbm.reconstruct, autoencoder.encode, autoencoder.reconstruct):
+        for v in (data[0][0], data[0][:, :-1], data[0][None]):
+            with pytest.raises(ValueError, match=r"shape \(n, 25\)"):
+                ask(v)
+    with pytest.raises(ValueError, match=r"expected h of shape \(n, 6\)"):
+        rbm.energy(data[0], np.zeros(6, np.float32))
+
+
+# ------------------------------------------------------------------------------------------------------- round trips
+
+
+def answers(model, X, y):
+    """Everything that a fitted model says, and what it goes on to learn, as arrays."""
+    said = {}
+    if hasattr(model, "classes_") and hasattr(model, "predict_proba"):
+        said["probabilities"] = model.predict_proba(X)
+    if hasattr(model, "transform"):
+        said["codes"] = model.transform(X)
+    if hasattr(model, "score"):
+        said["score"] = np.array(model.score(X, y))
+    if isinstance(model, RBM | DBN):
+        said["samples"] = to_numpy(model.sample(3, 4, random_state=7))
+    for number, layer in enumerate(getattr(model, "layers_", [])):
+        said[f"layer {number}"] = to_numpy(layer.reconstruct(to_numpy(xp.zeros((2, layer.n_features_in_)))))
+    return said | {
+        f"learned again/{name}": array for name, array in host(copy.deepcopy(model).fit(X, y).parameters_).items()
+    }
+
+
+@every_variant
+@pytest.mark.parametrize("way", ["file", "pickle", "deepcopy", "clone"])
+def test_a_round_trip_loses_nothing(data, tmp_path, name, way):
+    X, y = data
+    model = clone(VARIANTS[name]).fit(X, y)
+    if way == "file":
+        save_model(tmp_path / "model.npz", model)
+        again = load_model(tmp_path / "model.npz", type(model))
+        assert again.get_params() == model.get_params()
+    elif way == "clone":
+        again = clone(model).fit(X, y)
+    else:
+        again = pickle.loads(pickle.dumps(model)) if way == "pickle" else copy.deepcopy(model)
+    assert_same(answers(again, X, y), answers(model, X, y))
+
+
+@pytest.mark.parametrize("name", ["DBN", "StackedDenoisingAutoencoder", "Gaussian DBN", "linear stack"])
+@pytest.mark.parametrize("way", ["file", "from_parameters"])
+def test_what_was_pretrained_stays_so(data, tmp_path, name, way):
+    X, y = data
+    model = clone(VARIANTS[name]).pretrain(X)
+    if way == "file":
+        save_model(tmp_path / "model.npz", model)
+        again = load_model(tmp_path / "model.npz", type(model))
+    else:
+        again = type(model).from_parameters(model.parameters_, **model.get_params())
+    np.testing.assert_array_equal(again.transform(X), model.transform(X))
+    with pytest.raises(NotFittedError, match="has no softmax yet"):
+        again.predict(X)
+    seen = set(host(again.parameters_))
+    assert_same(host(again.fit(X, y).parameters_), host(model.fit(X, y).parameters_))
+    assert "W3" not in seen
+
+
+def test_layers_are_of_the_kind_they_learned_as(data):
+    X = 5 + data[0]
+    dbn = DBN(**STACK | {"pretraining": {"visible": "gaussian", "n_epochs": 5, "learning_rate": 0.01}}).pretrain(X)
+    assert [layer.visible for layer in dbn.layers_] == ["gaussian", "binary"]
+    assert 4 < float(dbn.sample(20, 5, random_state=0).mean()) < 7
+    with pytest.raises(ValueError, match="found Gaussian visible units"):
+        dbn.bound(X, None)
+    stack = clone(VARIANTS["linear stack"]).pretrain(data[0])
+    first, second = (to_numpy(layer.W_) for layer in stack.layers_)
+    biases = [to_numpy(layer.hidden_bias_) for layer in stack.layers_]
+    np.testing.assert_allclose(
+        stack.transform(data[0]), (data[0] @ first + biases[0]) @ second + biases[1], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_names_of_columns_and_generators_come_back(data, tmp_path):
+    X, y = pd.DataFrame(data[0], columns=[f"pixel {i}" for i in range(25)]), data[1]
+    for random_state in (np.random.default_rng(3), np.random.RandomState(3), np.random.Generator(np.random.Philox(1))):
+        model = MLP(**QUICK | {"random_state": random_state}).fit(X, y)
+        save_model(tmp_path / "model.npz", model)
+        again = load_model(tmp_path / "model.npz", MLP)
+        assert again.feature_names_in_.tolist() == X.columns.tolist()
+        with pytest.raises(ValueError, match="feature names should match"):
+            again.predict(X[X.columns[::-1]])
+        assert_same(host(again.fit(X, y).parameters_), host(model.fit(X, y).parameters_))
+
+
+def test_an_interrupted_pretraining_has_no_codes_yet(data, monkeypatch):
+    fit_layer = DBN._fit_layer
+
+    def interrupted(self, number, layer, codes, y, **options):
+        if number == 2:
+            raise KeyboardInterrupt
+        fit_layer(self, number, layer, codes, y, **options)
+
+    monkeypatch.setattr(DBN, "_fit_layer", interrupted)
+    model = clone(MODELS["DBN"])
+    with pytest.raises(KeyboardInterrupt):
+        model.pretrain(data[0])
+    with pytest.raises(NotFittedError, match="of the 2 layers of this DBN 1 have learned"):
+        model.transform(data[0])
+
+
+# -------------------------------------------------------------------------------------------- files that nobody trusts
+
+
+@every_model
+def test_a_file_that_holds_something_else_is_refused(data, tmp_path, name):
+    model, file = clone(MODELS[name]).fit(*data), tmp_path / "model.npz"
+    save_model(file, model)
+    arrays, facts = load(file)
+    first = next(key for key in arrays if key.startswith("parameters/"))
+    bias = next(key for key in arrays if arrays[key].ndim == 1 and key.startswith("parameters/"))
+    spoilt = [
+        (arrays | {first: np.full_like(arrays[first], np.nan)}, facts),
+        (arrays | {first: arrays[first].astype(complex)}, facts),
+        (arrays | {first: arrays[first].astype(str)}, facts),
+        (arrays | {bias: arrays[bias][:1]}, facts),
+        (arrays | {first: arrays[first].T[:-1]}, facts),
+        ({key: array for key, array in arrays.items() if key != bias}, facts),
+        (arrays | {"parameters/more": np.zeros(3)}, facts),
+        (arrays, facts | {"parameters": [1, 2]}),
+        (arrays, facts | {"parameters": facts["parameters"] | {"colour": 3}}),
+        (arrays, facts | {"parameters": facts["parameters"] | {"batch_size": -1}}),
+        (
+            arrays,
+            facts | {"parameters": facts["parameters"] | {"random_state": {"Generator": {"bit_generator": "exit"}}}},
+        ),
+        (arrays, facts | {"n_features": 7}),
+        (arrays, facts | {"n_features": "many"}),
+        (arrays, {key: value for key, value in facts.items() if key != "n_features"}),
+        (arrays, {key: value for key, value in facts.items() if key != "parameters"}),
+    ]
+    size = {"n_hidden", "hidden_sizes"} & facts["parameters"].keys()
+    spoilt += [(arrays, facts | {"parameters": facts["parameters"] | {key: 999 if key == "n_hidden" else [999, 9]}})
+               for key in size]  # fmt: skip
+    if name in CLASSIFIERS:
+        spoilt += [(arrays | {"classes": classes}, facts) for classes in (np.arange(2), np.eye(3), np.zeros(3, int))]
+    for wrong, said in spoilt:
+        save(file, wrong, said)
+        with pytest.raises(ValueError, match="model.npz: expected|model.npz: .*expected"):
+            load_model(file, type(model))
+
+
+def test_a_file_promises_nothing_that_is_allocated(data, tmp_path):
+    """A petabyte of hidden units, said the header; what counts is what is there."""
+    model, file = clone(MODELS["MLP"]).fit(*data), tmp_path / "model.npz"
+    save_model(file, model)
+    arrays, facts = load(file)
+    save(file, arrays, facts | {"parameters": facts["parameters"] | {"hidden_sizes": [10**12]}})
+    with pytest.raises(ValueError, match="expected arrays of the shapes"):
+        load_model(file, MLP)
+    assert zipfile.is_zipfile(file) and json.dumps(facts)
+
+
+def test_what_lends_its_arrays_is_described_by_its_shapes(data):
+    for model in VARIANTS.values():
+        model = clone(model).fit(*data)
+        shapes = model._shapes(25, 3, host(model.parameters_))
+        assert shapes == {name: array.shape for name, array in model.parameters_.items()}
+        assert all(to_device(array).flags.c_contiguous for array in model.parameters_.values())
