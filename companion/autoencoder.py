@@ -6,11 +6,12 @@ Rows are examples: x (n, n_visible), h (n, n_hidden), W (n_visible, n_hidden). D
 """
 
 import warnings
+from types import SimpleNamespace
 
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
-from .estimator import TiedLayer, are_pixels, expect_pixels, one_of
+from .estimator import TiedLayer, are_pixels, expect_pixels, one_of, own_copy
 from .functions import sigmoid, softplus
 from .layers import initial_weights
 from .optimize import Descent
@@ -45,6 +46,8 @@ class DenoisingAutoencoder(TiedLayer):
         :math:`\lambda` of a penalty :math:`\lambda \|W\|^2 / 2`.
     averaging : float
         As in `companion.optimize.MovingAverage`; 0 for none.
+    warm_start : bool
+        Whether `fit` begins with what was learned before, if anything was.
     random_state : None, int or generator
         Seeds initial weights, order of the minibatches and corruption.
     verbose : bool
@@ -69,7 +72,7 @@ class DenoisingAutoencoder(TiedLayer):
     def __init__(
         self, *, n_hidden=500, corruption="masking", corruption_level=0.3, loss="cross_entropy", activation="logistic",
         learning_rate=0.1, n_epochs=15, batch_size=20, momentum=0.0, schedule="constant", decay=0.0, warmup=0,
-        weight_decay=0.0, averaging=0.0, random_state=None, verbose=False,
+        weight_decay=0.0, averaging=0.0, warm_start=False, random_state=None, verbose=False,
     ):  # fmt: skip
         self.n_hidden = n_hidden
         self.corruption = corruption
@@ -85,6 +88,7 @@ class DenoisingAutoencoder(TiedLayer):
         self.warmup = warmup
         self.weight_decay = weight_decay
         self.averaging = averaging
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
@@ -166,46 +170,24 @@ class DenoisingAutoencoder(TiedLayer):
 
     # Learning.
 
-    def fit(self, X, y=None, *, watch=None, checkpoint=None):
-        """Train on X (n, n_features).
-
-        Parameters
-        ----------
-        X : array_like (n, n_features)
-        y : ignored
-        watch : callable, optional
-            ``watch(self)`` is called after every epoch.
-        checkpoint : path-like, optional
-            A file to save progress in, and to resume from.
-
-        Raises
-        ------
-        companion.training.Divergence
-            If the loss is no longer finite.
-        """
-        self._check_settings()
-        X = self._check_data(X, reset=True)
+    def _prepare(self, X, first=None):
         rng = generator(self.random_state)
-        noise = Noise(rng)
-        moving = self.from_parameters(
+        W, b, c = first.values() if first else (
             initial_weights(X.shape[1], self.n_hidden, self.activation, rng),
             xp.zeros(X.shape[1], xp.float32),
             xp.zeros(self.n_hidden, xp.float32),
-            loss=self.loss,
-            activation=self.activation,
-        )
+        )  # fmt: skip
+        moving = self.from_parameters(*map(own_copy, (W, b, c)), loss=self.loss, activation=self.activation)
         descent = Descent(self._optimizer(self._n_updates(X)), moving.parameters_, averaging=self.averaging)
         gradient = ReconstructionGradient(moving)
+        return SimpleNamespace(rng=rng, noise=Noise(rng), descent=descent, gradient=gradient, state={})
 
-        def step(indices):
-            x = X[indices]
-            loss = gradient(self.corrupt(x, noise), x)
-            if self.weight_decay:
-                add_scaled(gradient.gradients[0], self.weight_decay, moving.W_)
-            descent.update(gradient.gradients)
-            return loss
-
-        return self._train(step, [X], descent, rng=rng, noise=noise, watch=watch, checkpoint=checkpoint)
+    def _update(self, at, x):
+        loss = at.gradient(self.corrupt(x, at.noise), x)
+        if self.weight_decay:
+            add_scaled(at.gradient.gradients[0], self.weight_decay, at.gradient.autoencoder.W_)
+        at.descent.update(at.gradient.gradients)
+        return loss
 
     def _check_settings(self):
         super()._check_settings()

@@ -1,12 +1,14 @@
 """What all classifiers of the book share: scikit-learn's conventions, and the training of a network of layers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d
+from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from .backend import Noise, generator, one_thread, to_device, to_numpy
+from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from .estimator import Estimator, own_copy
 from .functions import log_softmax, negative_log_likelihood, softmax, zero_one_loss
 from .layers import SoftmaxCrossEntropy
@@ -35,7 +37,7 @@ class Classifier(ClassifierMixin, Estimator):
         Losses, validation errors and times.
     """
 
-    def fit(self, X, y, validation=None, checkpoint=None):
+    def fit(self, X, y, validation=None, checkpoint=None, sample_weight=None):
         """Learn from images X (n, n_features) and labels y (n,).
 
         Parameters
@@ -45,6 +47,9 @@ class Classifier(ClassifierMixin, Estimator):
             when the patience is exhausted.
         checkpoint : path-like, optional
             A file to save progress in, and to resume from.
+        sample_weight : array_like (n,), optional
+            What each image weighs in the loss, beside its class (`class_weight`); only their ratios count, since the
+            weights are divided by their mean. An image of weight 2 counts as two, in the mean over minibatches.
 
         Raises
         ------
@@ -55,39 +60,97 @@ class Classifier(ClassifierMixin, Estimator):
             If the loss is no longer finite. The model then has the best parameters so far.
         """
         self._check_settings()
-        X = self._check_data(X, reset=True)
+        goes_on = self._goes_on()
+        X = self._check_data(X, reset=not goes_on)
         y = self._check_labels(y, len(X))
-        self.classes_ = self._classes(y)
-        data = [X, self._encode(y, len(X))]
+        if not goes_on:
+            self.classes_ = self._classes(y)
+        targets, weights = self._encode(y, len(X)), self._weights(X, y, sample_weight)
+        data = [X, targets] if weights is None else [X, targets, weights]
+        valid_X = valid_targets = None
         if validation is not None:
             valid_X = self._check_data(validation[0])
-            data += [valid_X, self._encode(validation[1], len(valid_X))]
-
-        rng = generator(self.random_state)
-        noise = Noise(rng)
-        # Copies: what the first parameters came from, a file or another model, stays as it is.
-        first = self._initial_parameters(X.shape[1], len(self.classes_), rng)
-        parameters = {name: own_copy(array) for name, array in first.items()}
-        network, loss = self._network(parameters, noise), SoftmaxCrossEntropy()
-        descent = Descent(self._optimizer(self._n_updates(X)), parameters, network.parameters, self.averaging)
-        predictor = self._network(descent.kept, None)
+            valid_targets = self._encode(validation[1], len(valid_X))
+            data += [valid_X, valid_targets]
+        at = self._prepare(X, self.parameters_ if goes_on else None)
+        predictor = self._network(at.descent.kept, None)
 
         def step(indices):
-            x, labels = X[indices], data[1][indices]
-            self._disturb(x, labels, network, loss)
-            nll = loss.forward(network.forward(x), labels)
-            network.backward(loss.backward())
-            cost = nll + network.penalty()
-            descent.update(network.gradients, lambda: self._constrain(network))
-            return cost
+            return self._update(at, X[indices], targets[indices], weights if weights is None else weights[indices])
 
         def validate():
-            return zero_one_loss(predictor.predict(data[2]).argmax(axis=1), data[3])
+            return zero_one_loss(predictor.predict(valid_X).argmax(axis=1), valid_targets)
 
-        return self._train(
-            step, data, descent, rng=rng, noise=noise, validate=validate if validation is not None else None,
-            checkpoint=checkpoint,
-        )  # fmt: skip
+        return self._train(step, data, at, validate=validate if validation is not None else None, checkpoint=checkpoint)
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Go once over images X (n, n_features) with labels y (n,), in minibatches; call it again to go on.
+
+        What training works with (momenta, averages, random numbers) goes on too, as long as the hyper-parameters stay,
+        also in a pickled copy; the schedule runs over ``n_epochs`` times what the first call was given.
+
+        Parameters
+        ----------
+        classes : array_like (n_classes,)
+            All the labels there will be; needed at the first call, unless the model was fitted before.
+        sample_weight : array_like (n,), optional
+            As in `fit`.
+        """
+        self._check_settings()
+        learned = self._has_learned()
+        X = self._check_data(X, reset="parameters_" not in vars(self))
+        if not learned:
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit")
+            self.classes_ = self._classes(np.unique(classes))
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"expected the classes {self.classes_.tolist()}, found {np.unique(classes).tolist()}")
+        y = self._check_labels(y, len(X))
+        targets, weights = self._encode(y, len(X)), self._weights(X, y, sample_weight)
+        return self._pass_over(
+            lambda: self._prepare(X, self.parameters_ if learned else None),
+            lambda at, i: self._update(at, X[i], targets[i], weights if weights is None else weights[i]),
+            len(X),
+        )
+
+    def _has_learned(self):
+        """Return whether there is a network that classifies."""
+        return "parameters_" in vars(self) and "classes_" in vars(self)
+
+    def _goes_on(self):
+        return self.warm_start and self._has_learned()
+
+    def _prepare(self, X, first=None):
+        """Return what a training on X works with; `first` are parameters to begin with, otherwise there are fresh ones.
+
+        What moves are copies: what the first parameters came from, a file or another model, stays as it is.
+        """
+        rng = generator(self.random_state)
+        noise = Noise(rng)
+        first = self._initial_parameters(X.shape[1], len(self.classes_), rng) if first is None else first
+        parameters = {name: own_copy(array) for name, array in first.items()}
+        network = self._network(parameters, noise)
+        descent = Descent(self._optimizer(self._n_updates(X)), parameters, network.parameters, self.averaging)
+        return SimpleNamespace(rng=rng, noise=noise, network=network, loss=SoftmaxCrossEntropy(), descent=descent)
+
+    def _update(self, at, x, targets, weights=None):
+        """Make one update on the minibatch x (n, n_features) with its targets (n,); return its loss and penalty."""
+        self._disturb(x, targets, at.network, at.loss)
+        nll = at.loss.forward(at.network.forward(x), targets, weights)
+        at.network.backward(at.loss.backward())
+        cost = nll + at.network.penalty()
+        at.descent.update(at.network.gradients, lambda: self._constrain(at.network))
+        return cost
+
+    def _weights(self, X, y, sample_weight):
+        """Return the weights (n,) of the images, with mean 1, on the device; None if all are the same."""
+        if sample_weight is None and self.class_weight is None:
+            return None
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weights = weights * compute_sample_weight(self.class_weight, y)
+        if not weights.sum() > 0:
+            raise ValueError("sample_weight: expected a weight above 0 somewhere, found none")
+        return to_device(weights / weights.mean(), xp.float32)
 
     def _disturb(self, x, targets, network, loss):
         """Change a minibatch x (n, n_features), in place, before the network learns from it; here it stays."""

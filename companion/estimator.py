@@ -7,9 +7,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .backend import to_device, to_numpy, xp
+from .backend import one_thread, to_device, to_numpy, xp
+from .data import minibatches
 from .optimize import SGD, Adam, Patience, Schedule
-from .training import Training, digest
+from .training import Training, check_loss, digest
 
 __all__ = ["Estimator", "TiedLayer"]
 
@@ -81,7 +82,7 @@ SETTINGS = (
     | dict.fromkeys(("gaussian_noise", "adversarial", "patience", "patience_increase"), _real())
     | dict.fromkeys(("momentum", "averaging", "dropout", "input_dropout", "conv_dropout", "sparsity_target"), _FRACTION)
     | dict.fromkeys(("corruption_level", "improvement_threshold"), _real(0, most=1))
-    | dict.fromkeys(("batch_norm", "persistent", "binarize", "centered"), _FLAG)
+    | dict.fromkeys(("batch_norm", "persistent", "binarize", "centered", "warm_start"), _FLAG)
     | {
         "hidden_sizes": _sizes(0),
         "n_filters": _sizes(1),
@@ -89,6 +90,8 @@ SETTINGS = (
         "max_norm": _real(above=0) | _NONE,
         "schedule": one_of("constant", "inverse", "linear", "cosine"),
         "optimizer": one_of("sgd", "adam"),
+        "class_weight": Setting("'balanced' or a dict of weights", lambda v: v == "balanced" or isinstance(v, dict))
+        | _NONE,
         "pretraining": Setting("a dict of options", lambda value: isinstance(value, dict)) | _NONE,
     }
 )
@@ -172,27 +175,28 @@ class Estimator(BaseEstimator):
     def _n_updates(self, X):
         return self.n_epochs * -(-len(X) // self.batch_size)
 
-    def _train(self, step, data, descent, *, rng, noise, state=None, validate=None, watch=None, checkpoint=None):
+    def _train(self, step, data, at, *, state=None, validate=None, watch=None, checkpoint=None):
         """Run the training loop on `data`, a list of arrays that begins with X; set `parameters_` and `history_`.
 
-        `step` and the other options are those of `companion.training.Training`; `descent` is what `step` updates.
+        `step` and the other options are those of `companion.training.Training`; `at` has what ``_prepare`` made.
         """
-        options = self.get_params(deep=False)
+        options, kept = self.get_params(deep=False), at.descent.kept
         identity = {name: value for name, value in options.items() if name not in ("verbose", "random_state")}
         if checkpoint is not None:  # what makes this training this one, beside its settings
             identity["data"] = digest(*data)
             if self.random_state is not None:  # otherwise nobody asked for these random numbers and no others
-                identity["start"] = digest(*descent.kept.values(), rng.bit_generator.state)
-        self.parameters_ = descent.kept
+                identity["start"] = digest(*kept.values(), at.rng.bit_generator.state)
+        vars(self).pop("_learner", None)
+        self.parameters_ = kept
         self.history_ = Training(
             step,
             len(data[0]),
-            parameters=descent.kept,
+            parameters=kept,
             batch_size=self.batch_size,
             n_epochs=self.n_epochs,
-            rng=rng,
-            noise=noise,
-            state=descent.state | (state or {}),
+            rng=at.rng,
+            noise=at.noise,
+            state=at.descent.state | (state or {}),
             validate=validate,
             patience=Patience(self.patience, self.patience_increase, self.improvement_threshold) if validate else None,
             watch=watch and (lambda: watch(self)),
@@ -200,6 +204,30 @@ class Estimator(BaseEstimator):
             identity=identity,
             verbose=self.verbose,
         ).run()
+        return self
+
+    def _goes_on(self):
+        """Return whether the next `fit` begins with what the last one has learned."""
+        return self.warm_start and "parameters_" in vars(self)
+
+    def _pass_over(self, prepare, step, n):
+        """Go once over n examples, in minibatches, from where the last such pass ended; see ``partial_fit``.
+
+        ``prepare()`` makes what a training works with; ``step(at, indices)`` makes an update.
+        """
+        settings = {name: value for name, value in self.get_params().items() if name != "verbose"}
+        if "_learner" not in vars(self) or self._learner.settings != settings:
+            self._learner = prepare()
+            self._learner.settings = settings
+        at = self._learner
+        self.parameters_ = at.descent.kept
+        at.noise.renew()
+        loss, n_batches = 0.0, 0
+        with one_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for indices in minibatches(n, self.batch_size, at.rng):
+                loss += step(at, indices)
+                n_batches += 1
+        check_loss(float(loss) / n_batches, int(at.descent.optimizer.updates))
         return self
 
 
@@ -271,6 +299,56 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
 
     def _shapes(self, n_features, n_classes=0, names=()):
         return {"W": (n_features, self.n_hidden), "visible_bias": (n_features,), "hidden_bias": (self.n_hidden,)}
+
+    def fit(self, X, y=None, *, watch=None, checkpoint=None):
+        """Train on X (n, n_features).
+
+        Parameters
+        ----------
+        X : array_like (n, n_features)
+        y : ignored
+        watch : callable, optional
+            ``watch(self)`` is called after every epoch.
+        checkpoint : path-like, optional
+            A file to save progress in, and to resume from, with all that training works with.
+
+        Raises
+        ------
+        ValueError
+            If a hyper-parameter or the data are not what they must be, or if the checkpoint is that of another
+            training: of other settings, data, first parameters or random numbers.
+        companion.training.Divergence
+            If the loss is no longer finite.
+        """
+        self._check_settings()
+        goes_on = self._goes_on()
+        X = self._check_data(X, reset=not goes_on)
+        at = self._prepare(X, self.parameters_ if goes_on else None)
+        return self._train(
+            lambda indices: self._update(at, X[indices]), [X], at, state=at.state, watch=watch, checkpoint=checkpoint
+        )
+
+    def partial_fit(self, X, y=None):
+        """Go once over X (n, n_features), in minibatches, and learn from it; call it again to go on.
+
+        What training works with (momenta, chains, averages, random numbers) goes on too, as long as the
+        hyper-parameters stay, also in a pickled copy; the schedule runs over ``n_epochs`` times what the first call
+        was given.
+        """
+        self._check_settings()
+        first = getattr(self, "parameters_", None)
+        X = self._check_data(X, reset=first is None)
+        return self._pass_over(
+            lambda: self._prepare(X, first), lambda at, indices: self._update(at, X[indices]), len(X)
+        )
+
+    def _prepare(self, X, first=None):
+        """Return what a training on X works with: rng, noise, descent, state; `first` are parameters to begin with."""
+        raise NotImplementedError
+
+    def _update(self, at, x):
+        """Make one update on the minibatch x (n, n_features); return its loss."""
+        raise NotImplementedError
 
     def _visible(self, v):
         """Return v (n, n_visible) on the device, in the type of the weights."""

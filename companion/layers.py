@@ -570,10 +570,15 @@ class Network(Layer):
 class SoftmaxCrossEntropy:
     """The loss at the top of a classifier: softmax and mean negative log-likelihood in one stable step."""
 
-    def forward(self, scores, targets):
-        """Return the mean loss in nats for scores (n, n_classes), which are overwritten, and targets (n,)."""
-        self._log_p, self._targets = log_softmax(scores, out=scores), targets
-        return negative_log_likelihood(self._log_p, targets)
+    def forward(self, scores, targets, weights=None):
+        """Return the mean loss in nats for scores (n, n_classes), which are overwritten, and targets (n,).
+
+        With weights (n,) every row's loss is multiplied by its own before the mean over the n rows is taken.
+        """
+        self._log_p, self._targets, self._weights = log_softmax(scores, out=scores), targets, weights
+        if weights is None:
+            return negative_log_likelihood(self._log_p, targets)
+        return -(weights * self._log_p[xp.arange(len(targets)), targets]).mean()
 
     def backward(self):
         r"""Return the gradient with respect to the scores, :math:`(p - \mathrm{onehot}(t)) / n`."""
@@ -581,6 +586,8 @@ class SoftmaxCrossEntropy:
         delta = xp.exp(self._log_p, out=self._log_p)
         delta[xp.arange(n), self._targets] -= 1
         delta /= n
+        if self._weights is not None:
+            delta *= self._weights[:, None]
         return delta
 
 

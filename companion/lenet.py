@@ -113,6 +113,10 @@ class LeNet(Classifier):
         As in `companion.optimize.MovingAverage`; 0 for none.
     patience, patience_increase, improvement_threshold : float
         Early stopping, used when `fit` is given a validation set: see `companion.optimize.Patience`.
+    class_weight : None, "balanced" or dict, optional
+        What an image of each class weighs: see `companion.classifier.Classifier.fit`.
+    warm_start : bool
+        Whether `fit` begins with what was learned before, if anything was.
     random_state : None, int or generator
         Seeds initial weights, order of the minibatches and dropout.
     verbose : bool
@@ -133,7 +137,7 @@ class LeNet(Classifier):
         self, *, n_filters=(20, 50), filter_size=5, pool_size=2, n_hidden=500, image_shape=None, activation="relu",
         learning_rate=1.5e-3, n_epochs=6, batch_size=100, optimizer="adam", momentum=0.0, schedule="cosine", decay=0.0,
         warmup=100, l2=0.0, dropout=0.5, conv_dropout=0.25, averaging=0.999, patience=10000, patience_increase=2.0,
-        improvement_threshold=0.995, random_state=None, verbose=False,
+        improvement_threshold=0.995, class_weight=None, warm_start=False, random_state=None, verbose=False,
     ):  # fmt: skip
         self.n_filters = n_filters
         self.filter_size = filter_size
@@ -156,6 +160,8 @@ class LeNet(Classifier):
         self.patience = patience
         self.patience_increase = patience_increase
         self.improvement_threshold = improvement_threshold
+        self.class_weight = class_weight
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 

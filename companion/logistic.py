@@ -32,6 +32,10 @@ class LogisticRegression(Classifier):
         `companion.optimize.MovingAverage`), which is what is validated and predicts.
     patience, patience_increase, improvement_threshold : float
         Early stopping, used when `fit` is given a validation set: see `companion.optimize.Patience`.
+    class_weight : None, "balanced" or dict, optional
+        What an image of each class weighs: see `companion.classifier.Classifier.fit`.
+    warm_start : bool
+        Whether `fit` begins with what was learned before, if anything was.
     random_state : None, int or generator
         Seeds the order of the minibatches.
     verbose : bool
@@ -46,9 +50,9 @@ class LogisticRegression(Classifier):
     """
 
     def __init__(
-        self, *, learning_rate=0.13, n_epochs=1000, batch_size=600, l1=0.0, l2=0.0, dropout=0.0,
-        averaging=0.0, patience=5000, patience_increase=2.0, improvement_threshold=0.995, random_state=None,
-        verbose=False,
+        self, *, learning_rate=0.13, n_epochs=1000, batch_size=600, l1=0.0, l2=0.0, dropout=0.0, averaging=0.0,
+        patience=5000, patience_increase=2.0, improvement_threshold=0.995, class_weight=None, warm_start=False,
+        random_state=None, verbose=False,
     ):  # fmt: skip
         self.learning_rate = learning_rate
         self.n_epochs = n_epochs
@@ -60,6 +64,8 @@ class LogisticRegression(Classifier):
         self.patience = patience
         self.patience_increase = patience_increase
         self.improvement_threshold = improvement_threshold
+        self.class_weight = class_weight
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 

@@ -68,6 +68,10 @@ class MLP(Classifier):
         As in `companion.optimize.MovingAverage`; 0 for none.
     patience, patience_increase, improvement_threshold : float
         Early stopping, used when `fit` is given a validation set: see `companion.optimize.Patience`.
+    class_weight : None, "balanced" or dict, optional
+        What an image of each class weighs: see `companion.classifier.Classifier.fit`.
+    warm_start : bool
+        Whether `fit` begins with what was learned before, if anything was.
     random_state : None, int or generator
         Seeds initial weights, order of the minibatches, dropout and noise.
     verbose : bool
@@ -88,7 +92,8 @@ class MLP(Classifier):
         self, *, hidden_sizes=(500,), activation="tanh", learning_rate=0.01, n_epochs=1000, batch_size=20,
         optimizer="sgd", momentum=0.0, schedule="constant", decay=0.0, warmup=0, l1=0.0, l2=1e-4, dropout=0.0,
         input_dropout=0.0, gaussian_noise=0.0, adversarial=0.0, batch_norm=False, max_norm=None, averaging=0.0,
-        patience=10000, patience_increase=2.0, improvement_threshold=0.995, random_state=None, verbose=False,
+        patience=10000, patience_increase=2.0, improvement_threshold=0.995, class_weight=None, warm_start=False,
+        random_state=None, verbose=False,
     ):  # fmt: skip
         self.hidden_sizes = hidden_sizes
         self.activation = activation
@@ -112,6 +117,8 @@ class MLP(Classifier):
         self.patience = patience
         self.patience_increase = patience_increase
         self.improvement_threshold = improvement_threshold
+        self.class_weight = class_weight
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 

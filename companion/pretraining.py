@@ -35,6 +35,10 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
     learning_rate, n_epochs, batch_size, optimizer, momentum, schedule, decay, warmup, l2, dropout, input_dropout
         Of the fine-tuning, as are all that follow: see `companion.mlp.MLP`.
     gaussian_noise, adversarial, max_norm, averaging, patience, patience_increase, improvement_threshold
+    class_weight : None, "balanced" or dict, optional
+        What an image of each class weighs: see `companion.classifier.Classifier.fit`.
+    warm_start : bool
+        Whether `fit` begins with what was learned before, if anything was.
     random_state : None, int or generator
         Seeds both phases.
     verbose : bool
@@ -59,7 +63,8 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         self, *, hidden_sizes=(1000, 1000, 1000), pretraining=None, learning_rate=0.1, n_epochs=1000, batch_size=10,
         optimizer="sgd", momentum=0.0, schedule="constant", decay=0.0, warmup=0, l2=0.0, dropout=0.0,
         input_dropout=0.0, gaussian_noise=0.0, adversarial=0.0, max_norm=None, averaging=0.0, patience=20000,
-        patience_increase=2.0, improvement_threshold=0.995, random_state=None, verbose=False,
+        patience_increase=2.0, improvement_threshold=0.995, class_weight=None, warm_start=False, random_state=None,
+        verbose=False,
     ):  # fmt: skip
         self.hidden_sizes = hidden_sizes
         self.pretraining = pretraining
@@ -81,6 +86,8 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         self.patience = patience
         self.patience_increase = patience_increase
         self.improvement_threshold = improvement_threshold
+        self.class_weight = class_weight
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
@@ -252,18 +259,35 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
     def _n_features_out(self):
         return self.hidden_sizes[-1]
 
-    def fit(self, X, y, validation=None, checkpoint=None):
+    def fit(self, X, y, validation=None, checkpoint=None, sample_weight=None):
         """Fine-tune by back-propagation, after `pretrain` if that has not been called since the last fit.
 
         See `companion.classifier.Classifier.fit`. What moves are copies of the pretrained parameters, which the network
         then has in their place: to fine-tune the same layers several times, copy the pretrained model
         (``copy.deepcopy``).
         """
-        if not getattr(self, "_pretrained", False):
+        if not (getattr(self, "_pretrained", False) or self._goes_on()):
             self._check_labels(y, _num_samples(X))  # before the long part
             self.pretrain(X, checkpoint=checkpoint)
-        self._pretrained = False
-        return super().fit(X, y, validation, checkpoint)
+        return super().fit(X, y, validation, checkpoint, sample_weight)
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Fine-tune in one pass over X and y, after `pretrain` on X if nothing has been pretrained.
+
+        See `companion.classifier.Classifier.partial_fit`.
+        """
+        if "parameters_" not in vars(self):
+            self._check_labels(y, _num_samples(X))
+            self.pretrain(X)
+        return super().partial_fit(X, y, classes, sample_weight)
+
+    def _prepare(self, X, first=None):
+        at = super()._prepare(X, first)
+        self._pretrained = False  # what the next `fit` would have to do again
+        return at
+
+    def _has_learned(self):
+        return super()._has_learned() and not getattr(self, "_pretrained", False)
 
     def _network(self, parameters, noise):
         if f"W{len(self.hidden_sizes) + 1}" not in parameters:

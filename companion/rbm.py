@@ -7,12 +7,13 @@ Rows are examples: v (n, n_visible), h (n, n_hidden), W (n_visible, n_hidden). E
 
 import warnings
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
-from .estimator import TiedLayer, are_pixels, expect_pixels, one_of
+from .estimator import TiedLayer, are_pixels, expect_pixels, one_of, own_copy
 from .functions import bernoulli, sigmoid, softplus
 from .optimize import Descent
 
@@ -54,6 +55,8 @@ class RBM(TiedLayer):
         Pull the mean activity of every hidden unit towards the target, with the force of the cost.
     averaging : float
         As in `companion.optimize.MovingAverage`; 0 for none.
+    warm_start : bool
+        Whether `fit` begins with what was learned before, if anything was.
     random_state : None, int or generator
         Seeds initial weights, order of the minibatches and chains.
     verbose : bool
@@ -77,7 +80,7 @@ class RBM(TiedLayer):
     def __init__(
         self, *, n_hidden=500, visible="binary", learning_rate=0.1, n_epochs=15, batch_size=100, k=1, persistent=False,
         binarize=False, centered=False, momentum=0.0, schedule="constant", decay=0.0, warmup=0, weight_decay=0.0,
-        sparsity_target=0.1, sparsity_cost=0.0, averaging=0.0, random_state=None, verbose=False,
+        sparsity_target=0.1, sparsity_cost=0.0, averaging=0.0, warm_start=False, random_state=None, verbose=False,
     ):  # fmt: skip
         self.n_hidden = n_hidden
         self.visible = visible
@@ -96,6 +99,7 @@ class RBM(TiedLayer):
         self.sparsity_target = sparsity_target
         self.sparsity_cost = sparsity_cost
         self.averaging = averaging
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
@@ -315,29 +319,11 @@ class RBM(TiedLayer):
 
     # Learning.
 
-    def fit(self, X, y=None, *, watch=None, checkpoint=None):
-        """Train on X (n, n_features).
-
-        Parameters
-        ----------
-        X : array_like (n, n_features)
-        y : ignored
-        watch : callable, optional
-            ``watch(self)`` is called after every epoch.
-        checkpoint : path-like, optional
-            A file to save progress in, and to resume from; chains and generator included.
-
-        Raises
-        ------
-        companion.training.Divergence
-            If the energies are no longer finite.
-        """
-        self._check_settings()
-        X = self._check_data(X, reset=True)
+    def _prepare(self, X, first=None):
         rng = generator(self.random_state)
         noise = Noise(rng)
-        moving = RBM.from_parameters(*self._initial_parameters(X, rng), visible=self.visible)
-        descent = Descent(self._optimizer(self._n_updates(X)), moving.parameters_, averaging=self.averaging)
+        W, b, c = first.values() if first else self._initial_parameters(X, rng)
+        moving = RBM.from_parameters(*map(own_copy, (W, b, c)), visible=self.visible)
         estimate = ContrastiveDivergence(
             moving,
             noise,
@@ -350,20 +336,17 @@ class RBM(TiedLayer):
         vars(self).pop("chains_", None)  # those of an earlier fit
         if self.persistent:
             self.chains_ = estimate.state["chains"]
+        descent = Descent(self._optimizer(self._n_updates(X)), moving.parameters_, averaging=self.averaging)
+        return SimpleNamespace(rng=rng, noise=noise, descent=descent, estimate=estimate, state=estimate.state)
 
-        def step(indices):
-            v = X[indices]
-            if self.binarize:
-                v = bernoulli(v, noise)
-            loss = estimate(v)
-            if self.weight_decay:
-                add_scaled(estimate.gradients[0], self.weight_decay, moving.W_)
-            descent.update(estimate.gradients)
-            return loss
-
-        return self._train(
-            step, [X], descent, rng=rng, noise=noise, state=estimate.state, watch=watch, checkpoint=checkpoint
-        )
+    def _update(self, at, v):
+        if self.binarize:
+            v = bernoulli(v, at.noise)
+        loss = at.estimate(v)
+        if self.weight_decay:
+            add_scaled(at.estimate.gradients[0], self.weight_decay, at.estimate.rbm.W_)
+        at.descent.update(at.estimate.gradients)
+        return loss
 
     def _check_settings(self):
         super()._check_settings()

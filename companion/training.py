@@ -217,12 +217,7 @@ class Training:
         history = self.history
         loss = float(self.loss_sum) / (self.update - history.last_update)
         self.loss_sum[...] = 0
-        if not np.isfinite(loss):
-            raise Divergence(
-                f"the training loss is {loss} after {self.update:,} updates: the steps are too large. Try a learning "
-                "rate ten times smaller, and check that the inputs are scaled (pixels to 0 … 1, other columns to unit "
-                "variance)."
-            )
+        check_loss(loss, self.update)
         error = float(self.validate()) if self.validate else None
         history.updates.append(self.update)
         history.train_loss.append(loss)
@@ -283,6 +278,15 @@ class Training:
             raise ValueError(f"{self.checkpoint} is the checkpoint of another training "
                              f"({', '.join(changed) or 'its arrays have other shapes'}); name another file to start "
                              "anew")  # fmt: skip
+
+
+def check_loss(loss, updates):
+    """Raise `Divergence` if the loss, after so many updates, is no finite number."""
+    if not np.isfinite(loss):
+        raise Divergence(
+            f"the training loss is {loss} after {updates:,} updates: the steps are too large. Try a learning rate ten "
+            "times smaller, and check that the inputs are scaled (pixels to 0 … 1, other columns to unit variance)."
+        )
 
 
 def digest(*values):

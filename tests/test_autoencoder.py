@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from scipy.linalg import subspace_angles
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from companion import optimize, training
 from companion.autoencoder import DenoisingAutoencoder, ReconstructionGradient
@@ -12,19 +11,6 @@ from companion.data import load_mnist
 from companion.storage import load_model, save_model
 
 KINDS = [("cross_entropy", "logistic"), ("squared", "logistic"), ("squared", "identity")]
-
-
-@parametrize_with_checks(
-    [
-        DenoisingAutoencoder(n_hidden=20),
-        DenoisingAutoencoder(
-            n_hidden=20, corruption="salt_and_pepper", loss="squared", momentum=0.5, averaging=0.9, weight_decay=1e-3
-        ),
-    ]
-)
-@pytest.mark.filterwarnings("ignore:the cross-entropy expects")
-def test_scikit_learn_finds_nothing_to_object(estimator, check):
-    check(estimator)
 
 
 def arrays(model):

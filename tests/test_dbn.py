@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from companion import training
 from companion.backend import generator, to_device, to_numpy, xp
@@ -19,14 +18,6 @@ from companion.rbm import RBM
 from companion.storage import load_model, save_model
 
 QUICK = {"hidden_sizes": (12, 8), "pretraining": {"learning_rate": 0.1, "n_epochs": 3}, "n_epochs": 5}
-
-
-@parametrize_with_checks(
-    [DBN(**QUICK | {"hidden_sizes": (20,), "n_epochs": 40, "learning_rate": 0.5, "momentum": 0.5})]
-)
-@pytest.mark.filterwarnings("ignore:binary visible units expect")
-def test_scikit_learn_finds_nothing_to_object(estimator, check):
-    check(estimator)
 
 
 @pytest.fixture

@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from companion import training
 from companion.autoencoder import DenoisingAutoencoder
 from companion.backend import add_scaled, to_device, to_numpy, xp
 from companion.dbn import DBN
+from companion.layers import SoftmaxCrossEntropy
 from companion.lenet import LeNet
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
@@ -29,7 +31,7 @@ STACK = QUICK | {"hidden_sizes": (6, 5), "pretraining": {"n_epochs": 2, "batch_s
 CLASSIFIERS = {
     "LogisticRegression": LogisticRegression(**QUICK),
     "MLP": MLP(hidden_sizes=(6,), **QUICK),
-    "LeNet": LeNet(n_filters=(2,), filter_size=3, n_hidden=5, **QUICK),
+    "LeNet": LeNet(n_filters=(2,), filter_size=3, n_hidden=5, warmup=0, **QUICK),
     "StackedDenoisingAutoencoder": StackedDenoisingAutoencoder(**STACK),
     "DBN": DBN(**STACK),
 }
@@ -51,6 +53,40 @@ VARIANTS = MODELS | {
 every_model = pytest.mark.parametrize("name", MODELS)
 every_classifier = pytest.mark.parametrize("name", CLASSIFIERS)
 every_variant = pytest.mark.parametrize("name", VARIANTS)
+
+
+# ------------------------------------------------------------------------------------------ scikit-learn's conventions
+
+FINE_TUNED = {"hidden_sizes": (20,), "n_epochs": 40, "learning_rate": 0.5, "momentum": 0.5}
+CONVENTIONAL = [
+    LogisticRegression(),
+    MLP(hidden_sizes=(20,), n_epochs=30, learning_rate=0.1),
+    LeNet(n_filters=(3, 4), filter_size=3, n_hidden=10, n_epochs=30, learning_rate=0.01, batch_size=20, warmup=0),
+    DenoisingAutoencoder(n_hidden=20),
+    DenoisingAutoencoder(
+        n_hidden=20, corruption="salt_and_pepper", loss="squared", momentum=0.5, averaging=0.9, weight_decay=1e-3
+    ),
+    RBM(n_hidden=20),
+    RBM(n_hidden=20, visible="gaussian", learning_rate=0.01),
+    RBM(n_hidden=20, persistent=True, centered=True, averaging=0.9),
+    DBN(**FINE_TUNED, pretraining={"learning_rate": 0.1, "n_epochs": 3}),
+    StackedDenoisingAutoencoder(**FINE_TUNED, pretraining={"learning_rate": 0.1, "n_epochs": 3}),
+]
+
+
+def not_to_be_had(model):
+    """Return the checks that a model cannot pass, with the reason."""
+    if not hasattr(model, "predict"):
+        return {}
+    reason = "copies fall into other minibatches than a weighted row, and float32 differs by more than the check's 1e-7"
+    return {"check_sample_weight_equivalence_on_dense_data": f"{reason}: see test_a_weight_is_a_number_of_copies"}
+
+
+@parametrize_with_checks(CONVENTIONAL, expected_failed_checks=not_to_be_had)
+@pytest.mark.filterwarnings("ignore:binary visible units expect", "ignore:cross-entropies expect")
+@pytest.mark.filterwarnings("ignore:expected pixels from 0 to 1")
+def test_scikit_learn_finds_nothing_to_object(estimator, check):
+    check(estimator)
 
 
 @pytest.fixture(scope="module")
@@ -504,3 +540,102 @@ def test_what_lends_its_arrays_is_described_by_its_shapes(data):
         shapes = model._shapes(25, 3, host(model.parameters_))
         assert shapes == {name: array.shape for name, array in model.parameters_.items()}
         assert all(to_device(array).flags.c_contiguous for array in model.parameters_.values())
+
+
+# ------------------------------------------------------------------------------------------- in passes, and by weights
+
+
+@every_variant
+@pytest.mark.parametrize("way", ["same", "pickle", "deepcopy"])
+def test_passes_go_on_where_they_were(data, name, way):
+    """As many passes over the same data as `fit` makes, with the same random numbers, are that fit."""
+    X, y = data
+    model, options = clone(VARIANTS[name]), {}
+    whole = clone(model).fit(X, y)
+    if hasattr(model, "pretrain"):
+        model.pretrain(X)
+    if hasattr(model, "predict"):
+        options["classes"] = [0, 1, 2]
+    for _ in range(model.n_epochs):
+        model.partial_fit(X, y, **options)
+        if way != "same":
+            model = pickle.loads(pickle.dumps(model)) if way == "pickle" else copy.deepcopy(model)
+    assert_same(host(model.parameters_), host(whole.parameters_))
+
+
+@every_model
+def test_passes_take_what_comes(data, name):
+    X, y = data
+    model, options = clone(MODELS[name]), {"classes": [0, 1, 2]} if name in CLASSIFIERS else {}
+    model.partial_fit(X[:30], y[:30], **options).partial_fit(X[30:41], y[30:41])
+    with pytest.raises(ValueError, match="features"):
+        model.partial_fit(X[:, 1:], y)
+    before = host(model.parameters_)
+    fitted = clone(model).fit(X, y)
+    went_on = copy.deepcopy(fitted).partial_fit(X, y)
+    first = next(iter(before))
+    assert not np.array_equal(host(went_on.parameters_)[first], host(fitted.parameters_)[first])
+    if name in CLASSIFIERS:
+        with pytest.raises(ValueError, match="classes must be passed on the first call"):
+            clone(model).partial_fit(X, y)
+        with pytest.raises(ValueError, match=r"expected the classes \[0, 1, 2\]"):
+            model.partial_fit(X, y, classes=[0, 1])
+        with pytest.raises(ValueError, match="7 is none of the classes"):
+            model.partial_fit(X, np.full(60, 7))
+
+
+@every_model
+def test_a_warm_start_begins_where_the_last_fit_ended(data, name):
+    X, y = data
+    model = clone(MODELS[name]).set_params(warm_start=True, learning_rate=0.01).fit(X, y)
+    end = host(model.parameters_)
+    assert_same(host(copy.deepcopy(model).set_params(n_epochs=0).fit(X, y).parameters_), end)
+    lent = model.parameters_
+    again = model.fit(X, y)
+    assert_same(host(lent), end)
+    assert any(not np.array_equal(host(again.parameters_)[key], end[key]) for key in end)
+    with pytest.raises(ValueError, match="features"):
+        model.fit(X[:, 1:], y)
+
+
+@every_classifier
+def test_a_weight_is_a_number_of_copies(data, name):
+    """In one minibatch of everything, since a pass in several shuffles the copies apart."""
+    X, y = data
+    model = clone(MODELS[name]).set_params(batch_size=1000, n_epochs=3)
+    for rate in ("dropout", "conv_dropout"):
+        if rate in model.get_params():
+            model.set_params(**{rate: 0.0})
+    if hasattr(model, "pretrain"):
+        model.pretrain(X)
+    copies = np.random.default_rng(0).integers(0, 4, 60)
+    weighted = copy.deepcopy(model).fit(X, y, sample_weight=copies)
+    repeated = copy.deepcopy(model).fit(np.repeat(X, copies, axis=0), np.repeat(y, copies))
+    plain = copy.deepcopy(model).fit(X, y)
+    np.testing.assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), atol=2e-5)
+    assert np.abs(weighted.predict_proba(X) - plain.predict_proba(X)).max() > 2e-4
+    some = y != 0
+    balanced = copy.deepcopy(model).set_params(class_weight="balanced").fit(X, y)
+    by_hand = copy.deepcopy(model).fit(X, y, sample_weight=(60 / (3 * np.bincount(y)))[y])
+    assert_same(host(balanced.parameters_), host(by_hand.parameters_))
+    without = copy.deepcopy(model).set_params(class_weight={0: 0.0}).fit(X, y)
+    assert without.classes_.tolist() == [0, 1, 2] and (without.predict(X[some]) != 0).all()
+    for wrong in (np.ones(5), -np.ones(60), np.zeros(60), np.full(60, np.nan)):
+        with pytest.raises(ValueError):
+            copy.deepcopy(model).fit(X, y, sample_weight=wrong)
+
+
+def test_the_gradient_of_a_weighted_loss_is_that_of_its_differences():
+    rng = np.random.default_rng(0)
+    scores, targets, weights = rng.normal(size=(7, 4)), rng.integers(0, 4, 7), 3 * rng.random(7)
+    loss = SoftmaxCrossEntropy()
+
+    def at(moved):
+        return float(loss.forward(to_device(moved.copy()), to_device(targets), to_device(weights)))
+
+    at(scores)
+    gradient, step = to_numpy(loss.backward()).copy(), 1e-6
+    for i, j in np.ndindex(scores.shape):
+        move = np.zeros_like(scores)
+        move[i, j] = step
+        assert abs((at(scores + move) - at(scores - move)) / (2 * step) - gradient[i, j]) < 1e-8

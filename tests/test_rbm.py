@@ -11,7 +11,6 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
 from companion import estimator, training
@@ -28,18 +27,6 @@ def single_thread():
     """Products of thin matrices are faster on one thread, most of all on a busy machine."""
     with threadpool_limits(1, user_api="blas"):
         yield
-
-
-@parametrize_with_checks(
-    [
-        RBM(n_hidden=20),
-        RBM(n_hidden=20, visible="gaussian", learning_rate=0.01),
-        RBM(n_hidden=20, persistent=True, centered=True, averaging=0.9),
-    ]
-)
-@pytest.mark.filterwarnings("ignore:binary visible units expect")
-def test_scikit_learn_finds_nothing_to_object(estimator, check):
-    check(estimator)
 
 
 # ------------------------------------------------------------------------- small machines, and their enumeration

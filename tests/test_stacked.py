@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from companion import training
 from companion.autoencoder import DenoisingAutoencoder
@@ -13,22 +12,6 @@ from companion.storage import load_model, save_model
 
 QUICK = {"hidden_sizes": (12, 8), "pretraining": {"corruption_level": (0.1, 0.3), "learning_rate": 0.1, "n_epochs": 3},
          "n_epochs": 5}  # fmt: skip
-
-
-@parametrize_with_checks(
-    [
-        StackedDenoisingAutoencoder(
-            hidden_sizes=(20,),
-            pretraining={"learning_rate": 0.1, "n_epochs": 3},
-            n_epochs=40,
-            learning_rate=0.5,
-            momentum=0.5,
-        )
-    ]
-)
-@pytest.mark.filterwarnings("ignore:the cross-entropy expects")
-def test_scikit_learn_finds_nothing_to_object(estimator, check):
-    check(estimator)
 
 
 @pytest.fixture
