@@ -8,12 +8,13 @@ Everything here is for binary units, and in nats.
 import warnings
 from dataclasses import dataclass, field
 from itertools import islice
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
+from .backend import Noise, one_thread, to_device, to_numpy, xp
 from .functions import bernoulli, sigmoid, softplus
 
 __all__ = [
@@ -132,9 +133,18 @@ def log_likelihood(rbm, v, partition):
     -------
     LogLikelihood
         In nats per image.
+
+    Raises
+    ------
+    ValueError
+        If v has other values than from 0 to 1: what comes out would be no log-likelihood.
     """
+    v = to_device(v, rbm.W_.dtype)
+    rbm.check_pixels(v)
     if not isinstance(partition, LogPartition):
         partition = LogPartition(float(partition))
+    if not np.isfinite(partition.log_z):
+        raise ValueError(f"partition: expected a finite log Z, found {partition.log_z}")
     energies = to_numpy(rbm.free_energy(v)).astype(np.float64)
     spread = energies.std(ddof=1) / np.sqrt(len(energies)) if len(energies) > 1 else float("nan")
     return LogLikelihood(float(-energies.mean() - partition.log_z), partition.std_error, float(spread))
@@ -146,6 +156,8 @@ def temperature_ladder(n):
     5 % of the steps lie in [0, .5), 27 % in [.5, .9) and 68 % in [.9, 1]: about the proportions 500 : 4,000 : 10,000 of
     Salakhutdinov and Murray (2008), section 5.
     """
+    if not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"temperatures: expected a whole number, at least 1, found {n!r}")
     return np.interp(np.linspace(0, 1, n + 1), [0, 0.05, 0.32, 1], [0, 0.5, 0.9, 1])
 
 
@@ -164,12 +176,12 @@ class Anneal:
     Parameters
     ----------
     rbm : companion.rbm.RBM
-    v : array (n_chains, n_visible)
-        Samples at the first temperature.
+    v : array (n_chains, n_visible) or int
+        Samples at the first temperature; or how many of them to draw, where that is 0.
     betas : array_like (n_steps + 1,)
         Rising from 0 to 1, or falling from 1 to 0.
-    base_bias : array_like (n_visible,)
-        a.
+    base_bias : array_like (n_visible,), optional
+        a; zeros, that is pixels by the toss of a coin, if not given.
     rng : int, numpy.random.Generator or companion.backend.Noise
 
     Attributes
@@ -179,15 +191,30 @@ class Anneal:
     beta : float
         Their inverse temperature.
     log_weights : numpy.ndarray (n_chains,), float64
+
+    Raises
+    ------
+    ValueError
+        If the ladder, the states, the biases or the machine are not such.
     """
 
-    def __init__(self, rbm, v, betas, base_bias, rng):
-        self.path = _Path(rbm, base_bias)
-        self.v = to_device(v, rbm.W_.dtype)
+    def __init__(self, rbm, v, betas, base_bias=None, rng=None):
+        self.path = _Path(rbm, np.zeros(len(rbm.visible_bias_)) if base_bias is None else base_bias)
         self.betas = [float(beta) for beta in betas]  # Python numbers, which leave float32 as it is
+        steps = np.diff(self.betas)
+        inside = len(self.betas) > 1 and all(0 <= beta <= 1 for beta in self.betas)
+        if not (inside and ((steps >= 0).all() or (steps <= 0).all())):
+            raise ValueError(f"betas: expected a ladder from 0 up to 1, or from 1 down to 0, found {_in_short(betas)}")
         self.beta, self._next = self.betas[0], 1
-        self.log_weights = np.zeros(len(v))
-        self.noise = rng if isinstance(rng, Noise) else Noise(generator(rng))
+        self.noise = Noise.of(rng)
+        if isinstance(v, Integral):
+            if v < 1 or self.beta != 0:
+                raise ValueError(
+                    f"expected at least 1 chain, from the inverse temperature 0, found {v} from {self.beta}"
+                )
+            v = self.path.start(v, self.noise)
+        self.v = self.path.states(v)
+        self.log_weights = np.zeros(len(self.v))
 
     def __len__(self):
         return len(self.betas) - 1
@@ -207,6 +234,23 @@ class Anneal:
             self.v = self.path.move(self.beta, x, self.noise)
         return self
 
+    def estimate(self):
+        """Return what the weights say: a `LogPartition` of the distribution at the present temperature.
+
+        On the way down, from 1 to 0, it is of the machine, and means something at the end only.
+        """
+        log_weights, base_log_z = self.log_weights, self.path.base_log_z
+        rising = self.betas[0] == 0
+        if not rising and self.beta != 0:
+            raise ValueError(f"expected a ladder that begins or has ended at 0, found one at {self.beta:.3g}")
+        sign, n, top = 1 if rising else -1, len(log_weights), log_weights.max()
+        weights = np.exp(log_weights - top)
+        ess = weights.sum() ** 2 / (weights**2).sum()
+        # The standard error of a logarithm is that of the mean, relative to the mean.
+        relative = weights.std(ddof=1) / weights.mean() / np.sqrt(n) if n > 1 else float("nan")
+        log_z = base_log_z + sign * (top + np.log(weights.mean()))
+        return LogPartition(float(log_z), float(relative), float(ess), base_log_z + sign * log_weights, self.v)
+
 
 class _Path:
     """The distributions between independent pixels with biases `base_bias` and a machine."""
@@ -214,7 +258,12 @@ class _Path:
     def __init__(self, rbm, base_bias):
         _check_binary(rbm)
         self.W, self.b, self.c = rbm.W_, rbm.visible_bias_, rbm.hidden_bias_
+        if not all(bool(xp.isfinite(array).all()) for array in (self.W, self.b, self.c)):
+            raise ValueError("expected a machine of finite parameters, found NaN or infinity among them")
         self.base_bias = self.b if base_bias is None else to_device(base_bias, self.W.dtype)
+        if self.base_bias.shape != self.b.shape or not bool(xp.isfinite(self.base_bias).all()):
+            raise ValueError(f"base_bias: expected {len(self.b)} finite numbers, one for each visible unit, found "
+                             f"an array of shape {self.base_bias.shape}")  # fmt: skip
         self.difference = self.b - self.base_bias
 
     @property
@@ -225,6 +274,13 @@ class _Path:
     def start(self, n, noise):
         """Draw n states at the inverse temperature 0."""
         return bernoulli(xp.broadcast_to(sigmoid(self.base_bias), (n, len(self.b))).copy(), noise)
+
+    def states(self, v):
+        """Return the states v (n, n_visible) on the device, if that is what they are."""
+        v = to_device(v, self.W.dtype)
+        if v.ndim != 2 or v.shape[1] != len(self.b) or not len(v) or not bool(xp.isfinite(v).all()):
+            raise ValueError(f"expected states of shape (n, {len(self.b)}), finite, found an array of shape {v.shape}")
+        return v
 
     def inputs(self, v):
         """What log p depends on: the inputs (..., n_hidden) of the hidden units, and the tilt (..., 1) of biases."""
@@ -250,12 +306,18 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, random_state=
     mean of their weights estimates Z without bias, so that log Z is underestimated, the less so the slower the
     cooling: E[estimate] ≤ log Z.
 
+    Error and effective sample size are made of the chains that there are. Where none of them has come to a mode of the
+    machine, both know nothing of it: all weights may agree, and all be too low. That is likely where the start
+    is far from the mode and the way there narrow. From coin tosses, the default, no state is far; the biases of the
+    data, which are nearer to a machine that has learned them, need fewer temperatures; those of the machine itself can
+    point at one mode of two, and to start there is to miss the other. Compare two starts, or `reverse_ais`.
+
     Parameters
     ----------
     rbm : companion.rbm.RBM
     base_bias : array_like (n_visible,), optional
-        Biases of the independent pixels; best those with the means of the training data,
-        `companion.rbm.log_odds`. Those of the machine if not given.
+        Biases of the independent pixels: zeros if not given. For a machine that has learned images, those with their
+        means, `companion.rbm.log_odds`, have a fifth of the standard error.
     n_temperatures, n_chains : int
         A figure to be printed takes at least 5,000 × 100 (about a quarter of a minute for 784–500).
     random_state : None, int or generator
@@ -266,15 +328,18 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, random_state=
     -------
     LogPartition
 
+    Raises
+    ------
+    ValueError
+        If a number, the biases or the machine are not such.
+
     Warns
     -----
     UserWarning
         If the effective sample size is too low to trust the standard error.
     """
-    noise = Noise(generator(random_state))
-    path = _Path(rbm, base_bias)
-    anneal = Anneal(rbm, path.start(n_chains, noise), temperature_ladder(n_temperatures), base_bias, noise)
-    return _summary(_run(anneal, verbose), path.base_log_z, sign=1)
+    anneal = Anneal(rbm, n_chains, temperature_ladder(n_temperatures), base_bias, random_state)
+    return _run(anneal, verbose)
 
 
 def reverse_ais(rbm, samples, base_bias=None, *, n_temperatures=5000, random_state=None, verbose=False):
@@ -296,30 +361,27 @@ def reverse_ais(rbm, samples, base_bias=None, *, n_temperatures=5000, random_sta
     LogPartition
     """
     anneal = Anneal(rbm, samples, temperature_ladder(n_temperatures)[::-1], base_bias, random_state)
-    return _summary(_run(anneal, verbose), anneal.path.base_log_z, sign=-1)
+    return _run(anneal, verbose)
 
 
 def _run(anneal, verbose):
+    """Go down the whole ladder; return the estimate, with a warning if its error cannot be trusted."""
     for _ in tqdm(anneal, disable=not verbose, unit=" temperatures", leave=False):
         pass
-    return anneal
-
-
-def _summary(anneal, base_log_z, sign):
-    log_weights = anneal.log_weights
-    n, top = len(log_weights), log_weights.max()
-    weights = np.exp(log_weights - top)
-    ess = weights.sum() ** 2 / (weights**2).sum()
-    if ess < TRUSTED:
+    found = anneal.estimate()
+    if found.ess < TRUSTED:
         warnings.warn(
-            f"the effective sample size is {ess:.1f} of {n} chains, less than {TRUSTED}: the standard error cannot be "
-            "trusted. Take more temperatures, or more chains.",
+            f"the effective sample size is {found.ess:.1f} of {len(found.log_weights)} chains, less than {TRUSTED}: "
+            "the standard error cannot be trusted, and a mode that no chain has seen is in neither. Take more "
+            "temperatures, or more chains, and compare another base_bias.",
             stacklevel=3,
         )
-    # The standard error of a logarithm is that of the mean, relative to the mean.
-    relative = weights.std(ddof=1) / weights.mean() / np.sqrt(n) if n > 1 else float("nan")
-    log_z = base_log_z + sign * (top + np.log(weights.mean()))
-    return LogPartition(float(log_z), float(relative), float(ess), base_log_z + sign * log_weights, anneal.v)
+    return found
+
+
+def _in_short(betas):
+    values = [f"{float(beta):.3g}" for beta in betas]
+    return ", ".join(values if len(values) < 8 else [*values[:3], "…", *values[-3:]])
 
 
 class ParallelTempering:
@@ -338,7 +400,8 @@ class ParallelTempering:
     betas : array_like (n_temperatures,)
         Falling from 1: the first is the machine itself.
     base_bias : array_like (n_visible,), optional
-        As in `ais`; best the log-odds of the data, or the hot chains may be stuck too.
+        Biases of the hottest chains; best the log-odds of the data, or these may be stuck too. Those of the machine if
+        not given.
     rng : int, numpy.random.Generator or companion.backend.Noise
 
     Attributes
@@ -353,11 +416,14 @@ class ParallelTempering:
 
     def __init__(self, rbm, v, betas, base_bias=None, rng=None):
         self.path = _Path(rbm, base_bias)
-        v = to_device(v, rbm.W_.dtype)
+        ladder = np.array([float(beta) for beta in betas])
+        if not (len(ladder) and ladder[0] == 1 and (np.diff(ladder) < 0).all() and ladder[-1] >= 0):
+            raise ValueError(f"betas: expected a ladder that falls from 1, found {_in_short(betas)}")
+        v = self.path.states(v)
         self.v = xp.repeat(v[None], len(betas), axis=0)
         self.betas = to_device(betas, rbm.W_.dtype)[:, None, None]
         self.replica = xp.repeat(xp.arange(len(betas))[:, None], len(v), axis=1)
-        self.noise = rng if isinstance(rng, Noise) else Noise(generator(rng))
+        self.noise = Noise.of(rng)
         self._accepted, self._tried, self._steps = np.zeros(len(betas) - 1), np.zeros(len(betas) - 1), 0
 
     @property
@@ -414,9 +480,8 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, random_
     swap_rates : numpy.ndarray (n_temperatures - 1,)
         Between every two neighbours; much below .1 anywhere, the ladder has too few rungs there.
     """
-    noise = Noise(generator(random_state))
-    path = _Path(rbm, base_bias)
-    tempering = ParallelTempering(rbm, path.start(n, noise), betas, base_bias, noise)
+    noise = Noise.of(random_state)
+    tempering = ParallelTempering(rbm, _Path(rbm, base_bias).start(n, noise), betas, base_bias, noise)
     for _ in islice(tempering, steps):
         pass
     return tempering.v[0], tempering.swap_rates

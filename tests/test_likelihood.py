@@ -226,9 +226,10 @@ def test_the_estimates_make_a_sandwich(medium, rng):
     """E[AIS] ≤ log Z ≤ E[reverse AIS]: short ladders and few chains, for which the gap is wide."""
     rbm, exact, samples = medium
     n = 150
-    forward = [ais(rbm, n_temperatures=10, n_chains=2, random_state=seed).log_z for seed in range(n)]
+    own = rbm.visible_bias_
+    forward = [ais(rbm, own, n_temperatures=10, n_chains=2, random_state=seed).log_z for seed in range(n)]
     some = [samples[rng.choice(200, 2)] for _ in range(n)]
-    backward = [reverse_ais(rbm, v, n_temperatures=10, random_state=seed).log_z for seed, v in enumerate(some)]
+    backward = [reverse_ais(rbm, v, own, n_temperatures=10, random_state=seed).log_z for seed, v in enumerate(some)]
     for errors in (exact - np.array(forward), np.array(backward) - exact):
         assert errors.mean() > 5 * errors.std() / np.sqrt(n) and errors.mean() > 0.1
 
@@ -267,7 +268,7 @@ def test_without_weights_both_estimates_are_exact(rng):
     _, b, c = parameters(machine(rng, 30, 14))
     rbm = RBM.from_parameters(np.zeros((30, 14)), b, c)
     exact = exact_log_partition(rbm).log_z
-    for base_bias in (None, b):
+    for base_bias in (b, rbm.visible_bias_):
         for found in (
             ais(rbm, base_bias, n_temperatures=7, n_chains=30, random_state=0),
             reverse_ais(rbm, rbm.sample(30, 1, random_state=0), base_bias, n_temperatures=7, random_state=0),
@@ -302,7 +303,7 @@ def test_a_low_effective_sample_size_is_warned_of(medium):
     rbm, _, samples = medium
     says = r"effective sample size is \d+\.\d of 100 chains, less than 20.*more temperatures"
     with pytest.warns(UserWarning, match=says) as caught:
-        found = ais(rbm, n_temperatures=11, random_state=0)
+        found = ais(rbm, rbm.visible_bias_, n_temperatures=5, random_state=0)
     assert found.ess < 20 and caught[0].filename == __file__
     with pytest.warns(UserWarning, match="of 10 chains"):
         reverse_ais(rbm, samples[:10], n_temperatures=500, random_state=0)
@@ -405,10 +406,10 @@ def test_replicas_and_rates_follow_the_swaps(rng):
     np.testing.assert_allclose(tempering.swap_rates, accepted / tried)
 
 
-def two_modes(n_visible=8, n_hidden=4, strength=2.0):
-    """A machine that is on or off as a whole, both equally probable."""
+def two_modes(n_visible=8, n_hidden=4, strength=2.0, tilt=0.0):
+    """A machine that is on or off as a whole, both equally probable without a tilt of the visible biases."""
     W = np.full((n_visible, n_hidden), strength)
-    return RBM.from_parameters(W, -W.sum(axis=1) / 2, -W.sum(axis=0) / 2)
+    return RBM.from_parameters(W, tilt - W.sum(axis=1) / 2, -W.sum(axis=0) / 2)
 
 
 @pytest.mark.slow
@@ -537,3 +538,85 @@ def test_a_series_that_never_changes_is_refused():
         for function in (autocorrelation, effective_sample_size):
             with pytest.raises(ValueError, match="never changes"):
                 function(series)
+
+
+# -------------------------------------------------------------------------------------- what an estimate cannot know
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "within_two", "within_three"), [("easy", 0.9, 0.97), ("cold", 0.9, 0.97), ("bimodal", 0.8, 0.93)]
+)
+def test_the_truth_lies_within_the_error_or_there_is_a_warning(rng, kind, within_two, within_three):
+    """Sixty-seven machines of each kind, exact by enumeration; a normal error has .95 and .997."""
+    errors, warned, n = [], 0, 67
+    for seed in range(n):
+        n_visible, n_hidden = rng.integers(6, 11), rng.integers(4, 9)
+        if kind == "bimodal":
+            rbm = two_modes(n_visible, n_hidden, rng.uniform(2, 5), rng.uniform(-0.5, 0.5))
+        else:
+            scales = (0.5, 0.5) if kind == "easy" else (2.0, 1.0)
+            W, b, c = (
+                s * rng.normal(size=size)
+                for s, size in zip((*scales, scales[1]), ((n_visible, n_hidden), n_visible, n_hidden))
+            )
+            rbm = RBM.from_parameters(W, b, c)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = ais(rbm, n_temperatures=200, random_state=seed)
+        warned += bool(caught)
+        if not caught:
+            errors.append(abs(found.log_z - exact_log_partition(rbm).log_z) / found.std_error)
+    assert np.mean(np.array(errors) < 2) >= within_two and np.mean(np.array(errors) < 3) >= within_three
+    assert warned < n * (0.6 if kind == "bimodal" else 0.02)
+
+
+def test_two_modes_are_both_found_from_coin_tosses(rng):
+    """From the biases of the machine itself all chains see one of them, and agree: log Z is 3 nats too low."""
+    rbm = two_modes(10, 8, 4.0, 0.3)
+    exact = exact_log_partition(rbm).log_z
+    own = ais(rbm, rbm.visible_bias_, n_temperatures=2000, random_state=0)
+    assert own.std_error < 0.01 and own.log_z < exact - 3, "which no number of its own betrays"
+    with warnings.catch_warnings(action="ignore"):
+        found = [ais(rbm, n_temperatures=2000, random_state=seed) for seed in range(5)]
+    assert all(abs(one.log_z - exact) < 3 * one.std_error or one.ess < 20 for one in found)
+    assert np.median([abs(one.log_z - exact) for one in found]) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda rbm: ais(rbm, np.zeros(1)), "base_bias: expected 5 finite numbers"),
+        (lambda rbm: ais(rbm, 0.0), "base_bias: expected 5 finite numbers"),
+        (lambda rbm: ais(rbm, np.full(5, np.nan)), "base_bias: expected 5 finite numbers"),
+        (lambda rbm: reverse_ais(rbm, bits(9, 5, np.random.default_rng(0)), np.zeros(4)), "base_bias: expected 5"),
+        (lambda rbm: ais(rbm, n_temperatures=0), "temperatures: expected a whole number, at least 1, found 0"),
+        (lambda rbm: ais(rbm, n_temperatures=10.5), "temperatures: expected a whole number"),
+        (lambda rbm: ais(rbm, n_chains=0), "expected at least 1 chain"),
+        (lambda rbm: reverse_ais(rbm, np.zeros((9, 4))), r"expected states of shape \(n, 5\)"),
+        (lambda rbm: reverse_ais(rbm, np.full((9, 5), np.nan)), r"expected states of shape \(n, 5\), finite"),
+        (lambda rbm: Anneal(rbm, 9, [0, 0.7, 0.4, 1]), "betas: expected a ladder from 0 up to 1"),
+        (lambda rbm: Anneal(rbm, 9, [0, 0.5, 1.5]), "betas: expected a ladder from 0 up to 1"),
+        (lambda rbm: Anneal(rbm, 9, [0.5, 1]), "from the inverse temperature 0"),
+        (lambda rbm: Anneal(rbm, np.zeros((3, 5)), [1, 0.5]).estimate(), "has ended at 0"),
+        (lambda rbm: parallel_tempering(rbm, 9, 3, betas=[0.2, 0.6, 1]), "betas: expected a ladder that falls from 1"),
+        (lambda rbm: parallel_tempering(rbm, 9, 3, betas=[0.9, 0.5]), "betas: expected a ladder that falls from 1"),
+        (lambda rbm: parallel_tempering(rbm, 9, 3, betas=[1, 1, 0.5]), "betas: expected a ladder that falls from 1"),
+        (lambda rbm: parallel_tempering(rbm, 9, 3, betas=[1, np.nan]), "betas: expected a ladder that falls from 1"),
+        (lambda rbm: parallel_tempering(rbm, 9, 3, betas=[1, 0.5], base_bias=[0.0]), "base_bias: expected 5"),
+        (lambda rbm: log_likelihood(rbm, 255 * np.ones((2, 5)), 3.0), "expect values from 0 to 1"),
+        (lambda rbm: log_likelihood(rbm, np.ones((2, 5)), np.nan), "expected a finite log Z"),
+    ],
+)  # fmt: skip
+def test_what_would_give_a_wrong_number_is_refused(rng, ask, says):
+    with pytest.raises(ValueError, match=says):
+        ask(machine(rng))
+
+
+@pytest.mark.parametrize("name", ["W", "visible_bias", "hidden_bias"])
+def test_a_machine_with_nan_is_refused(rng, name):
+    rbm = machine(rng)
+    rbm.parameters_[name][0] = np.nan
+    for ask in (ais, lambda rbm: parallel_tempering(rbm, 5, 2, betas=[1, 0.5])):
+        with pytest.raises(ValueError, match="expected a machine of finite parameters"):
+            ask(rbm)

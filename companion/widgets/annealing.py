@@ -1,15 +1,13 @@
 """Chapter 7: annealed importance sampling, watched: chains on their way from independent pixels to a machine."""
 
-import warnings
 from itertools import groupby, islice
 
 import ipywidgets as widgets
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..backend import Noise, generator, to_device, to_numpy, xp
-from ..functions import bernoulli, sigmoid
-from ..likelihood import TRUSTED, Anneal, _summary, temperature_ladder
+from ..backend import Noise, generator, to_numpy
+from ..likelihood import TRUSTED, Anneal, temperature_ladder
 from ..plots import tile_images
 from .canvas import Canvas
 from .panel import Panel, text
@@ -66,11 +64,9 @@ class Annealing(Panel):
     def reset(self):
         """Begin anew at beta = 0: pixels drawn by themselves, random numbers from the seed."""
         noise, n = Noise(generator(self.seed.value)), self.n_chains.value
-        base = self.rbm.visible_bias_ if self.base_bias is None else to_device(self.base_bias, self.rbm.W_.dtype)
-        start = bernoulli(xp.tile(sigmoid(base), (n, 1)), noise)
-        self.anneal = Anneal(self.rbm, start, temperature_ladder(self.n.value), self.base_bias, noise)
+        self.anneal = Anneal(self.rbm, n, temperature_ladder(self.n.value), self.base_bias, noise)
         self.curve = []  # beta and effective sample size after every step
-        self.estimate = self._summarise()
+        self.estimate = self.anneal.estimate()
         self.refresh()
 
     @property
@@ -81,17 +77,11 @@ class Annealing(Panel):
     def step(self, steps=None):
         """Take so many steps down the ladder, by default those of a frame, then draw; at beta = 1 pause."""
         for _ in islice(self.anneal, steps or self.speed.value):
-            self.estimate = self._summarise()
+            self.estimate = self.anneal.estimate()
             self.curve.append((self.anneal.beta, self.estimate.ess))
         self.refresh()
         if self.finished:
             self.pause()
-
-    def _summarise(self):
-        """Return what the log weights so far say about log Z at the present beta, a `LogPartition`."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the panel warns in its own way
-            return _summary(self.anneal, self.anneal.path.base_log_z, sign=1)
 
     def refresh(self):
         """Draw everything anew."""
