@@ -29,7 +29,7 @@ from .backend import to_device, to_numpy
 from .storage import load, save
 
 __all__ = [
-    "MNIST", "Pair", "binarize", "fetch_mnist", "find_mnist", "load_mnist", "load_weights", "minibatches",
+    "MNIST", "Pair", "binarize", "fetch_mnist", "find_mnist", "load_idx", "load_mnist", "load_weights", "minibatches",
     "plane_points", "read_idx",
 ]  # fmt: skip
 
@@ -47,6 +47,7 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
+IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 LARGEST = 2**30  # bytes: no data set of MNIST's family is larger, but a decompression bomb is
 
 
@@ -77,22 +78,22 @@ class Source(NamedTuple):
 
 
 def read_idx(path, sha256=None):
-    """Read an array of unsigned bytes from an IDX file, plain or gzip-compressed.
+    """Read an array from an IDX file, plain or gzip-compressed, whatever its name.
 
-    The format: two zero bytes, the type (0x08), the number of dimensions, each dimension as a big-endian 32-bit
-    number, then the bytes in row-major order. Nothing is allocated because a header says so: only what is really in
-    the file is read.
+    The format: two zero bytes, the type of the numbers, how many dimensions there are, each dimension as a big-endian
+    32-bit number, then the numbers, big-endian, in row-major order. Nothing is allocated because a header says so: only
+    what is really in the file is read.
 
     Parameters
     ----------
     path : path-like
-        Compressed if its name ends in ``.gz``.
     sha256 : str, optional
         What the uncompressed bytes must hash to.
 
     Returns
     -------
-    numpy.ndarray of uint8
+    numpy.ndarray
+        Of uint8, int8, int16, int32, float32 or float64.
 
     Raises
     ------
@@ -101,20 +102,23 @@ def read_idx(path, sha256=None):
         file, what was expected and what was found.
     """
     path = Path(path)
+    with open(path, "rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
     try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        with gzip.open(path) if compressed else open(path, "rb") as file:
             magic = file.read(4)
-            if magic[:3] != b"\x00\x00\x08" or len(magic) < 4:
-                raise ValueError(f"{path.name}: expected an IDX file of unsigned bytes, which begins with 00 00 08 "
-                                 f"and a count, found {magic.hex(' ') or 'an empty file'}")  # fmt: skip
-            sizes = file.read(4 * magic[3])
+            if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES:
+                types = ", ".join(f"{code:02x}" for code in IDX_TYPES)
+                raise ValueError(f"{path.name}: expected an IDX file, which begins with 00 00, a type ({types}) and a "
+                                 f"count of dimensions, found {magic.hex(' ') or 'an empty file'}")  # fmt: skip
+            sizes, dtype = file.read(4 * magic[3]), np.dtype(IDX_TYPES[magic[2]])
             if magic[3] > 32:
                 raise ValueError(f"{path.name}: expected at most 32 dimensions, found {magic[3]}")
             if len(sizes) < 4 * magic[3]:
                 raise ValueError(f"{path.name}: expected {magic[3]} dimensions, found a file that ends before them")
             shape = struct.unpack(f">{magic[3]}I", sizes)
-            promised = math.prod(shape)  # of Python integers: it cannot overflow
-            if math.prod(size or 1 for size in shape) > LARGEST:  # behind a size of 0 no others may hide
+            promised = math.prod(shape) * dtype.itemsize  # of Python integers: it cannot overflow
+            if math.prod(size or 1 for size in shape) * dtype.itemsize > LARGEST:  # behind a 0 no others may hide
                 raise ValueError(f"{path.name}: expected at most {LARGEST:,} bytes, found a header of shape {shape} "
                                  f"that promises {promised:,}")  # fmt: skip
             content = _read_at_most(file, promised + 1)
@@ -125,8 +129,8 @@ def read_idx(path, sha256=None):
         raise ValueError(f"{path.name}: expected {promised:,} bytes after its header of shape {shape}, found {found}")
     if sha256 and (digest := hashlib.sha256(magic + sizes + content).hexdigest()) != sha256:
         raise ValueError(f"{path.name}: expected the SHA-256 checksum {sha256}, found {digest}: this is not MNIST, or "
-                         "it was damaged on the way; delete the file")  # fmt: skip
-    return np.frombuffer(content, np.uint8).reshape(shape)
+                         "it was damaged on the way; other data of its format are read by load_idx")  # fmt: skip
+    return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
 def _read_at_most(file, n):
@@ -151,7 +155,62 @@ def _read_pair(folder, prefix):
 
 def _locate(folder, name):
     """Return the path of an MNIST file in `folder`, compressed or not; None if neither is there."""
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    names = name, name.replace("-idx", ".idx")  # as it was published, and as some archives have it
+    paths = (folder / f"{name}{suffix}" for name in names for suffix in ("", ".gz"))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def load_idx(folder, name=""):
+    """Load data of MNIST's format and kind (Fashion-MNIST, KMNIST, EMNIST), split as `load_mnist` splits.
+
+    Files are looked for by their names, ``train-images-idx3-ubyte`` and its like, compressed or not. No checksum is
+    known here: counts, shapes and ranges are what is checked.
+
+    Parameters
+    ----------
+    folder : path-like
+    name : str, optional
+        What the names begin with, where the folder holds several sets: for EMNIST ``"emnist-letters"``, whose images,
+        stored on their side, are set upright.
+
+    Returns
+    -------
+    train, valid, test : Pair
+        The last sixth of the training images, 10,000 of 60,000, is kept to choose by.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is not there; names those that are.
+    ValueError
+        If a file is damaged, or images and labels do not fit each other.
+    """
+    folder, halves = Path(folder).expanduser(), []
+    for half in (("train",), ("t10k", "test")):
+        found = []
+        for kind in ("images", "labels"):
+            names = [f"{name}-{part}-{kind}" if name else f"{part}-{kind}" for part in half]
+            paths = sorted(p for p in folder.glob("*") if p.is_file() and p.name.startswith(tuple(names)))
+            if len(paths) != 1:
+                there = ", ".join(path.name for path in paths or sorted(folder.glob("*"))) or "nothing"
+                raise FileNotFoundError(f"{folder}: expected one file {' or '.join(names)}…, found {there}")
+            found.append(read_idx(paths[0]))
+        images, labels = found
+        if images.ndim != 3 or images.dtype != np.uint8 or not images.size:
+            raise ValueError(f"{names[0]}: expected images of bytes, of shape (n, height, width), found {images.shape} "
+                             f"of {images.dtype}")  # fmt: skip
+        if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0:
+            raise ValueError(f"{names[0]}: expected a label, at least 0, for each of {len(images)} images, found "
+                             f"{labels.shape} of {labels.dtype}")  # fmt: skip
+        if name.startswith("emnist"):
+            images = images.swapaxes(1, 2)
+        halves.append((images.reshape(len(images), -1), labels))
+    (images, labels), test = halves
+    if images.shape[1] != test[0].shape[1]:
+        raise ValueError(f"expected images of one size, found {images.shape[1]} and {test[0].shape[1]} pixels")
+    cut = len(images) - len(images) // 6
+    splits = (images[:cut], labels[:cut]), (images[cut:], labels[cut:]), test
+    return MNIST(*(Pair(_to_unit(images), labels.astype(np.int64)) for images, labels in splits))
 
 
 # ------------------------------------------------------------------------------------------------------- the sources
@@ -182,7 +241,7 @@ def find_mnist():
     if wanted == "sample":
         return Source("sample", None, "COMPANION_DATASET=sample asks for it")
     if named:
-        folder = ROOT / named  # an absolute path stays as it is
+        folder = ROOT / Path(named).expanduser()  # an absolute path stays as it is
         if missing := _missing(folder):
             raise FileNotFoundError(f"COMPANION_DATA={named}: expected the four files of MNIST in {folder}, "
                                     f"missing {', '.join(missing)} (.gz or not)")  # fmt: skip

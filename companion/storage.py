@@ -5,6 +5,7 @@ Besides arrays a file holds one JSON text of plain facts (the state of a generat
 
 import contextlib
 import json
+import math
 import os
 import uuid
 import zipfile
@@ -25,7 +26,7 @@ _FACTS = "__companion__"
 @contextlib.contextmanager
 def replacing(path):
     """Give a temporary path beside `path`; rename it to `path` only if the block ends without an error."""
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # a link stays one: what it leads to is replaced
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
     try:
@@ -81,20 +82,46 @@ def load(path):
         if not zipfile.is_zipfile(file):
             raise ValueError(f"{foreign}, found something that is no .npz archive at all")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as reason:
-        raise ValueError(f"{foreign}, found a damaged one ({reason})") from reason
-    if _FACTS not in arrays:
-        raise ValueError(f"{foreign}, found an .npz of another origin (it lacks {_FACTS!r})")
-    try:
+        with zipfile.ZipFile(path) as archive:
+            if f"{_FACTS}.npy" not in archive.namelist():
+                raise ValueError(f"it is of another origin, and lacks {_FACTS!r}")
+            arrays = _read_arrays(archive, os.path.getsize(path))
         header = json.loads(str(arrays.pop(_FACTS)))
-        header["version"], header["facts"]
-    except (ValueError, KeyError, TypeError) as reason:
-        raise ValueError(f"{foreign}, found a damaged one ({reason})") from reason
-    if header["version"] > VERSION:
-        raise ValueError(f"{path}: written in format {header['version']}; this companion reads up to {VERSION}")
+        if not isinstance(header, dict) or not isinstance(header.get("facts"), dict):
+            raise ValueError("no facts in it")
+        version = header.get("version")
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise ValueError(f"the version {version!r}")
+    except (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as reason:
+        raise ValueError(f"{foreign}, found a damaged or foreign one: {reason}") from reason  # RecursionError included
+    if version > VERSION:
+        raise ValueError(f"{path}: written in format {version}; this companion reads up to {VERSION}")
     return arrays, header["facts"]
+
+
+def _read_arrays(archive, n_bytes):
+    """Read all members of an archive of `n_bytes`, or raise ValueError before anything large is allocated.
+
+    `save` does not compress: an array takes as many bytes in the file as in memory, and no header can promise more.
+    """
+    arrays, members = {}, archive.infolist()
+    if sum(member.file_size for member in members) > n_bytes:
+        raise ValueError("members that are larger than the file")
+    for member in members:
+        name = member.filename.removesuffix(".npy")
+        if member.compress_type != zipfile.ZIP_STORED or name == member.filename or name in arrays:
+            raise ValueError(f"the member {member.filename!r}, which is compressed, no array, or there twice")
+        with archive.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            if version not in read_header:
+                raise ValueError(f"an array in version {version} of its format")
+            shape, _, dtype = read_header[version](file)
+            if dtype.kind not in "biufcUS" or math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+                raise ValueError(f"{name}, which is said to have shape {shape} and type {dtype}")
+        with archive.open(member) as file:
+            arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+    return arrays
 
 
 def save_model(path, model):

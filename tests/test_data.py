@@ -149,12 +149,12 @@ WHOLE, PACKED = idx(ARRAY), gzip.compress(idx(ARRAY))
 BAD = {
     "empty": (b"", "digits", "an empty file"),
     "only zeros": (bytes(100), "digits", "00 00 00 00"),
-    "text": (b"<!DOCTYPE html>", "digits", "begins with 00 00 08"),
-    "floats": (b"\0\0\x0d" + WHOLE[3:], "digits", "begins with 00 00 08.*00 00 0d"),
+    "text": (b"<!DOCTYPE html>", "digits", "begins with 00 00, a type .08, 09,.*found 3c 21"),
+    "another type": (b"\0\0\x0a" + WHOLE[3:], "digits", "begins with 00 00, a type.*00 00 0a"),
+    "bytes for floats": (b"\0\0\x0d" + WHOLE[3:], "digits", "48 bytes.*found 12"),
     "cut in the header": (WHOLE[:9], "digits", "2 dimensions"),
     "cut in the content": (WHOLE[:-1], "digits", r"12 bytes.*shape \(3, 4\), found 11"),
     "bytes left over": (WHOLE + b"x", "digits", "12 bytes.*found more"),
-    "no gzip": (WHOLE, "digits.gz", "gzip file"),
     "gzip without its end": (PACKED[:-8], "digits.gz", "gzip file"),
     "gzip with a wrong checksum": (PACKED[:-8] + bytes(4) + PACKED[-4:], "digits.gz", "gzip file.*CRC"),
     "gzip with damaged content": (PACKED[:12] + b"\xff\xff" + PACKED[14:], "digits.gz", "gzip file"),
@@ -396,7 +396,7 @@ def test_the_error_says_what_each_mirror_answered(project, server, monkeypatch):
     first, *answers = str(error.value).split(" http://")
     assert first == "train-images-idx3-ubyte could not be downloaded."
     gone, rubbish = (next(a for a in answers if f"/{word}/: " in a) for word in ("gone", "rubbish"))
-    assert "404" in gone and "gzip" in rubbish and f" {nobody}: " in str(error.value)
+    assert "404" in gone and "IDX" in rubbish and f" {nobody}: " in str(error.value)
     assert contents(project / "data" / "mnist") == []
 
 
@@ -623,3 +623,79 @@ def test_trained_weights_are_at_hand_and_a_wrong_name_is_answered_with_the_right
     assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in weights.values())
     with pytest.raises(FileNotFoundError, match="no trained weights 'rmb'; there are: .*rbm"):
         data.load_weights("rmb")
+
+
+# ------------------------------------------------------------------------------------- other names, types and data sets
+
+
+@pytest.mark.parametrize("name", ["digits", "digits.gz"])
+@pytest.mark.parametrize("content", [WHOLE, PACKED], ids=["plain", "compressed"])
+def test_what_a_file_is_its_bytes_say(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    np.testing.assert_array_equal(read_idx(tmp_path / name), ARRAY)
+
+
+@pytest.mark.parametrize("code", data.IDX_TYPES)
+def test_all_types_of_the_format_are_read(tmp_path, code):
+    stored = np.arange(-6, 6).reshape(3, 4).astype(data.IDX_TYPES[code])
+    (tmp_path / "array").write_bytes(bytes([0, 0, code, 2]) + struct.pack(">2I", 3, 4) + stored.tobytes())
+    found = read_idx(tmp_path / "array")
+    np.testing.assert_array_equal(found, stored)
+    assert found.dtype.isnative and found.dtype.itemsize == stored.dtype.itemsize
+
+
+def test_names_as_some_archives_have_them(project, monkeypatch, tmp_path):
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    for name, content in TINY.items():
+        (folder / name.replace("-idx", ".idx")).write_bytes(content)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COMPANION_DATA", "~/stick")
+    assert data.find_mnist().folder == folder
+
+
+def write_set(folder, prefix="", n=12, test="t10k", side=(5, 4)):
+    rng, (height, width) = np.random.default_rng(0), side
+    folder.mkdir(exist_ok=True)
+    written = {}
+    for part, count in (("train", n), (test, 3)):
+        images, labels = rng.integers(0, 256, (count, height, width), np.uint8), rng.integers(1, 27, count, np.uint8)
+        written[part] = images, labels
+        (folder / f"{prefix}{part}-images-idx3-ubyte").write_bytes(idx(images))
+        (folder / f"{prefix}{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+    return written
+
+
+def test_data_of_the_same_format_are_split_alike(tmp_path):
+    written = write_set(tmp_path)
+    train, valid, test = data.load_idx(tmp_path)
+    assert [len(pair.labels) for pair in (train, valid, test)] == [10, 2, 3]
+    images, labels = written["train"]
+    np.testing.assert_allclose(np.concatenate([train.images, valid.images]), images.reshape(12, 20) / 255, rtol=1e-6)
+    np.testing.assert_array_equal(np.concatenate([train.labels, valid.labels]), labels)
+    assert train.images.dtype == np.float32 and train.labels.dtype == np.int64
+
+
+def test_letters_are_set_upright(tmp_path):
+    written = write_set(tmp_path, "emnist-letters-", test="test", side=(4, 4))
+    write_set(tmp_path, "emnist-digits-", test="test", side=(4, 4))
+    train, _, _ = data.load_idx(tmp_path, "emnist-letters")
+    np.testing.assert_allclose(train.images[0].reshape(4, 4), written["train"][0][0].T / 255, rtol=1e-6)
+    with pytest.raises(FileNotFoundError, match="expected one file kmnist-train-images…, found emnist"):
+        data.load_idx(tmp_path, "kmnist")
+
+
+@pytest.mark.parametrize("what", ["labels", "shape", "sizes", "missing"])
+def test_a_set_that_does_not_fit_together_is_refused(tmp_path, what):
+    write_set(tmp_path)
+    images, labels = tmp_path / "t10k-images-idx3-ubyte", tmp_path / "t10k-labels-idx1-ubyte.gz"
+    if what == "labels":
+        labels.write_bytes(idx(np.zeros(7, np.uint8)))
+    elif what == "shape":
+        images.write_bytes(idx(np.zeros((3, 20), np.uint8)))
+    elif what == "sizes":
+        images.write_bytes(idx(np.zeros((3, 5, 5), np.uint8)))
+    else:
+        images.unlink()
+    with pytest.raises(FileNotFoundError if what == "missing" else ValueError, match="expected"):
+        data.load_idx(tmp_path)

@@ -2,11 +2,15 @@
 
 import io
 import json
+import os
 import pickle
+import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from companion.backend import to_device, to_numpy
 from companion.logistic import LogisticRegression
@@ -247,3 +251,138 @@ def test_an_unfitted_model_is_refused(path):
     with pytest.raises(ValueError, match="LogisticRegression instance is not fitted yet"):
         save_model(path, LogisticRegression())
     assert not path.exists()
+
+
+# ------------------------------------------------------------------------------------------------- what files promise
+
+
+def rewritten(path, change, compression=zipfile.ZIP_STORED):
+    """Write the archive at `path` anew, its dict of members (bytes by name) changed by `change`."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def test_a_file_that_unpacks_to_gigabytes_costs_nothing(path):
+    save(path, {"W": np.zeros((4000, 4000), np.float32)})
+    rewritten(path, lambda members: None, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 100_000
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="members that are larger than the file"):
+        load(path)
+    assert tracemalloc.get_traced_memory()[1] < 4e6
+    tracemalloc.stop()
+
+
+def test_a_header_that_promises_gigabytes_costs_nothing(path):
+    save(path, {"W": np.zeros(10)})
+    rewritten(path, lambda members: members.update({"W.npy": members["W.npy"].replace(b"(10,), } ", b"(10**9,)}"[:9])}))
+    with pytest.raises(ValueError, match="expected an .npz"):
+        load(path)
+    save(path, {"W": np.zeros(10)})
+    wide = b"(9999999,), }"
+    rewritten(path, lambda members: members.update({"W.npy": members["W.npy"].replace(b"(10,), }     ", wide)}))
+    with pytest.raises(ValueError, match=r"W, which is said to have shape \(9999999,\)"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"version": "1", "facts": {}}', '{"version": null, "facts": {}}', '{"version": true, "facts": {}}',
+        '{"version": 0, "facts": {}}', '{"version": 1, "facts": [1]}', '{"version": 1}', '{"facts": {}}', "[1, 2]",
+        "3", "", '{"version": 1, "facts": ' + "[" * 100_000, '{"version": 99, "facts": {}}',
+    ],
+)  # fmt: skip
+def test_a_header_that_is_none_is_refused(path, text):
+    save(path, {"W": np.zeros(3)})
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(text))
+    rewritten(path, lambda members: members.update({"__companion__.npy": buffer.getvalue()}))
+    with pytest.raises(ValueError, match=r"file\.npz: (expected an \.npz|written in format 99)"):
+        load(path)
+
+
+def as_member(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=True)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"notes.txt": b"hello"},
+        {"W.npy": b"hello"},
+        {"W.npy": as_member(np.array([None, "x"], object))},
+        {"W.npy": as_member(np.zeros(3, "M8[s]"))},
+        {"W.npy": as_member(np.zeros(3, [("a", "f4")]))},
+        {"W.npy": as_member(np.zeros(3))[:-1]},
+        {"W.npy": as_member(np.zeros(3)) + b"x"},
+    ],
+)
+def test_a_member_that_is_no_array_is_refused(path, members):
+    save(path, {"b": np.zeros(3)})
+    rewritten(path, lambda found: found.update(members))
+    with pytest.raises(ValueError, match="expected an .npz"):
+        load(path)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_happens_to_a_file_it_is_refused_or_whole(tmp_path, data):
+    """Truncated, bytes changed, members left out, renamed or exchanged: a ValueError, or arrays that are arrays."""
+    path = tmp_path / "file.npz"
+    arrays = {"W": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.arange(3), "words": np.array(["a", "née"])}
+    save(path, arrays, {"rate": 0.1})
+    what = data.draw(st.sampled_from(["truncated", "changed", "members"]))
+    if what == "members":
+        names = data.draw(st.permutations(["W.npy", "b.npy", "words.npy", "__companion__.npy"]))
+        with zipfile.ZipFile(path) as archive:
+            contents = [archive.read(name) for name in names]
+        kept = data.draw(st.lists(st.sampled_from([*names, "x", "../x.npy"]), min_size=0, max_size=4, unique=True))
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in zip(kept, contents):
+                archive.writestr(name, content)
+    else:
+        content = bytearray(path.read_bytes())
+        at = data.draw(st.integers(0, len(content) - 1))
+        if what == "truncated":
+            content = content[:at]
+        else:
+            content[at] ^= data.draw(st.integers(1, 255))
+        path.write_bytes(content)
+    try:
+        found, facts = load(path)
+    except ValueError as error:
+        assert str(path) in str(error)
+    else:
+        assert isinstance(facts, dict) and all(isinstance(array, np.ndarray) for array in found.values())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_stays_a_link(tmp_path):
+    target, link = tmp_path / "far" / "file.npz", tmp_path / "link.npz"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for value in (1.0, 2.0):
+        save(link, {"a": np.array(value)})
+        assert link.is_symlink() and load(target)[0]["a"] == value
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(path, monkeypatch):
+    save(path, {"a": np.array(1.0)})
+
+    def full(file, **arrays):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(path, {"a": np.array(2.0)})
+    monkeypatch.undo()
+    assert load(path)[0]["a"] == 1.0 and list(path.parent.iterdir()) == [path]

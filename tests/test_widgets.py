@@ -11,7 +11,8 @@ from companion.backend import generator, to_numpy
 from companion.data import load_mnist, plane_points
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
-from companion.widgets import Contributions, Playground
+from companion.rbm import RBM
+from companion.widgets import Annealing, Contributions, FilterSlider, GibbsLab, Playground, Tempering
 from companion.widgets.canvas import Canvas
 
 
@@ -192,3 +193,20 @@ def test_running_steps_by_itself_and_leaves_nothing_behind():
         return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
     assert asyncio.run(play()) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda images, rbm: GibbsLab(rbm, images), "rbm: expected a model of 784 pixels, 28 × 28, found one of 64"),
+        (lambda images, rbm: Tempering(rbm), "rbm: expected a model of 784 pixels"),
+        (lambda images, rbm: Annealing(rbm), "rbm: expected a model of 784 pixels"),
+        (lambda images, rbm: FilterSlider(images[:, :64]), r"images: expected shape \(n, 784\).*found \(5, 64\)"),
+        (lambda images, rbm: FilterSlider(255 * images), "images: expected 0 to 1, found 0 to 255"),
+    ],
+)
+def test_models_and_images_of_another_size_are_refused(make, says):
+    """Before there is a panel that breaks at its first step."""
+    rbm = RBM.from_parameters(np.zeros((64, 5), np.float32), np.zeros(64), np.zeros(5))
+    with pytest.raises(ValueError, match=says):
+        make(np.eye(784, dtype=np.float32)[:5], rbm)

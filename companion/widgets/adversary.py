@@ -39,6 +39,7 @@ class Adversary(Panel):
     )
 
     def __init__(self, networks, images, labels, seed=0):
+        self.check_digits(images, **networks)
         self.networks, self.images, self.labels = networks, images, labels
         common = {"layout": widgets.Layout(width="270px"), "style": {"description_width": "90px"}}
         self.number = widgets.BoundedIntText(0, 0, len(images) - 1, description="digit no.", **common)

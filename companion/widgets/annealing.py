@@ -42,6 +42,7 @@ class Annealing(Panel):
     )
 
     def __init__(self, rbm, base_bias=None, seed=0):
+        self.check_digits(rbm=rbm)
         self.rbm, self.base_bias = rbm, base_bias
         layout, style = widgets.Layout(width="270px"), {"description_width": "100px"}
         common = {"layout": layout, "style": style}

@@ -39,6 +39,7 @@ class Contributions(Panel):
     )
 
     def __init__(self, model, images, labels, seed=0):
+        self.check_digits(images, model=model)
         self.model, self.images, self.labels = model, images, labels
         self.rng = generator(seed)
         self.x = np.zeros(784, np.float32)

@@ -39,6 +39,7 @@ class Denoising(Panel):
     )
 
     def __init__(self, model, images, seed=0):
+        self.check_digits(images, model=model)
         self.model, self.images = model, images
         layout, style = widgets.Layout(width="290px"), {"description_width": "70px"}
         common = {"layout": layout, "style": style}

@@ -38,6 +38,7 @@ class Dreams(Panel):
     )
 
     def __init__(self, dbn, classifier=None, seed=0):
+        self.check_digits(dbn=dbn, classifier=classifier)
         self.dbn, self.top, self.classifier = dbn, dbn.top_, classifier
         self.n_codes = len(dbn.layers_[-1].visible_bias_)
         layout, style = widgets.Layout(width="250px"), {"description_width": "90px"}

@@ -47,6 +47,7 @@ class FilterSlider(Panel):
     )
 
     def __init__(self, images, filters=None, seed=0):
+        self.check_digits(images)
         self.images = images
         self.filters = {name: np.float32(values) for name, values in BY_HAND.items()} | {"random": None}
         learned = () if filters is None else to_numpy(filters)

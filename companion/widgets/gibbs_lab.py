@@ -41,6 +41,7 @@ class GibbsLab(Panel):
     )
 
     def __init__(self, rbm, images, classifier=None, seed=0):
+        self.check_digits(images, rbm=rbm, classifier=classifier)
         self.rbm, self.images, self.classifier = rbm, images, classifier
         self.held, self.painted = np.zeros(784, bool), np.zeros(784, np.float32)
         layout, style = widgets.Layout(width="250px"), {"description_width": "90px"}

@@ -40,6 +40,19 @@ class Panel(widgets.VBox):
         """Return the panel as it stands, a PIL image."""
         raise NotImplementedError
 
+    @staticmethod
+    def check_digits(images=None, **models):
+        """Raise ValueError unless images are (n, 784), from 0 to 1, and all models are of 28 × 28 pixels."""
+        if images is not None:
+            shape = np.shape(images)
+            if len(shape) != 2 or shape[1] != 784 or not shape[0]:
+                raise ValueError(f"images: expected shape (n, 784), digits of 28 × 28 pixels, found {shape}")
+            if not (images.min() >= 0 and images.max() <= 1):
+                raise ValueError(f"images: expected 0 to 1, found {images.min():.3g} to {images.max():.3g}")
+        for name, model in models.items():
+            if (found := getattr(model, "n_features_in_", 784)) != 784:
+                raise ValueError(f"{name}: expected a model of 784 pixels, 28 × 28, found one of {found}")
+
     @property
     def running(self):
         """Whether the panel is stepping by itself."""

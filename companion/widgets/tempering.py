@@ -48,6 +48,7 @@ class Tempering(Panel):
     )
 
     def __init__(self, rbm, classifier=None, base_bias=None, seed=0):
+        self.check_digits(rbm=rbm, classifier=classifier)
         self.rbm, self.classifier, self.base_bias = rbm, classifier, base_bias
         layout, style = widgets.Layout(width="300px"), {"description_width": "100px"}
         common = {"layout": layout, "style": style}
