@@ -127,7 +127,10 @@ class Classifier(ClassifierMixin, Estimator):
         """
         rng = generator(self.random_state)
         noise = Noise(rng)
-        first = self._initial_parameters(X.shape[1], len(self.classes_), rng) if first is None else first
+        if first is None:
+            first = self._initial_parameters(X.shape[1], len(self.classes_), rng)
+        else:
+            self._check_first(first, X.shape[1], len(self.classes_))
         parameters = {name: own_copy(array) for name, array in first.items()}
         network = self._network(parameters, noise)
         descent = Descent(self._optimizer(self._n_updates(X)), parameters, network.parameters, self.averaging)

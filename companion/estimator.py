@@ -173,7 +173,14 @@ class Estimator(BaseEstimator):
         return Adam(rate) if options.get("optimizer") == "adam" else SGD(rate, options.get("momentum", 0.0))
 
     def _n_updates(self, X):
-        return self.n_epochs * -(-len(X) // self.batch_size)
+        return max(1, self.n_epochs) * -(-len(X) // self.batch_size)
+
+    def _check_first(self, first, n_features, n_classes=0):
+        """Raise ValueError if the parameters that training is to begin with are those of another network."""
+        found = {name: array.shape for name, array in first.items()}
+        if found != (expected := self._shapes(n_features, n_classes, found)):
+            raise ValueError(f"expected parameters of the shapes {expected} to go on with, found {found}; the settings "
+                             "are no longer those they were learned with")  # fmt: skip
 
     def _train(self, step, data, at, *, state=None, validate=None, watch=None, checkpoint=None):
         """Run the training loop on `data`, a list of arrays that begins with X; set `parameters_` and `history_`.
@@ -256,7 +263,7 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         Raises
         ------
         ValueError
-            If the shapes do not fit each other, a number is not finite, or a hyper-parameter is none.
+            If the shapes do not fit each other, or a hyper-parameter is not what it may be.
         """
         arrays = [array if hasattr(array, "dtype") else np.asarray(array) for array in (W, visible_bias, hidden_bias)]
         dtype = xp.float64 if arrays[0].dtype == np.float64 else xp.float32
@@ -323,6 +330,8 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         self._check_settings()
         goes_on = self._goes_on()
         X = self._check_data(X, reset=not goes_on)
+        if goes_on:
+            self._check_first(self.parameters_, X.shape[1])
         at = self._prepare(X, self.parameters_ if goes_on else None)
         return self._train(
             lambda indices: self._update(at, X[indices]), [X], at, state=at.state, watch=watch, checkpoint=checkpoint
@@ -338,6 +347,8 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         self._check_settings()
         first = getattr(self, "parameters_", None)
         X = self._check_data(X, reset=first is None)
+        if first:
+            self._check_first(first, X.shape[1])
         return self._pass_over(
             lambda: self._prepare(X, first), lambda at, indices: self._update(at, X[indices]), len(X)
         )

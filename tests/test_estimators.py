@@ -596,6 +596,12 @@ def test_a_warm_start_begins_where_the_last_fit_ended(data, name):
     assert any(not np.array_equal(host(again.parameters_)[key], end[key]) for key in end)
     with pytest.raises(ValueError, match="features"):
         model.fit(X[:, 1:], y)
+    size = next(key for key in ("hidden_sizes", "n_hidden", "") if key in model.get_params() or not key)
+    if size:
+        model.set_params(**{size: (7, 5) if size == "hidden_sizes" else 7})
+        for learn in (model.fit, model.partial_fit):
+            with pytest.raises(ValueError, match="expected parameters of the shapes"):
+                learn(X, y)
 
 
 @every_classifier
