@@ -185,13 +185,13 @@ def load_idx(folder, name=""):
     ValueError
         If a file is damaged, or images and labels do not fit each other.
     """
-    folder, halves = Path(folder).expanduser(), []
+    folder, halves = Path(os.path.expanduser(folder)), []
     for half in (("train",), ("t10k", "test")):
         found = []
         for kind in ("images", "labels"):
             names = [f"{name}-{part}-{kind}" if name else f"{part}-{kind}" for part in half]
             paths = sorted(p for p in folder.glob("*") if p.is_file() and p.name.startswith(tuple(names)))
-            if len(paths) != 1:
+            if len({path.name.removesuffix(".gz") for path in paths}) != 1:  # of a file and its .gz, the file is read
                 there = ", ".join(path.name for path in paths or sorted(folder.glob("*"))) or "nothing"
                 raise FileNotFoundError(f"{folder}: expected one file {' or '.join(names)}…, found {there}")
             found.append(read_idx(paths[0]))
@@ -204,13 +204,18 @@ def load_idx(folder, name=""):
                              f"{labels.shape} of {labels.dtype}")  # fmt: skip
         if name.startswith("emnist"):
             images = images.swapaxes(1, 2)
-        halves.append((images.reshape(len(images), -1), labels))
+        halves.append((images, labels))
     (images, labels), test = halves
-    if images.shape[1] != test[0].shape[1]:
-        raise ValueError(f"expected images of one size, found {images.shape[1]} and {test[0].shape[1]} pixels")
+    if images.shape[1:] != test[0].shape[1:]:
+        raise ValueError(f"{folder}: expected images of one size, found {images.shape[1:]} and {test[0].shape[1:]}")
     cut = len(images) - len(images) // 6
+    if cut == len(images):
+        raise ValueError(f"{folder}: expected at least 6 images to train and to validate, found {len(images)}")
     splits = (images[:cut], labels[:cut]), (images[cut:], labels[cut:]), test
-    return MNIST(*(Pair(_to_unit(images), labels.astype(np.int64)) for images, labels in splits))
+    if unknown := {*labels[cut:].tolist(), *test[1].tolist()} - set(labels[:cut].tolist()):
+        # files that are sorted by class, for instance, cannot be cut
+        raise ValueError(f"{folder}: expected every class among the first {cut:,} images, found none of {unknown}")
+    return MNIST(*(Pair(_to_unit(x.reshape(len(x), -1)), y.astype(np.int64)) for x, y in splits))
 
 
 # ------------------------------------------------------------------------------------------------------- the sources
@@ -241,7 +246,7 @@ def find_mnist():
     if wanted == "sample":
         return Source("sample", None, "COMPANION_DATASET=sample asks for it")
     if named:
-        folder = ROOT / Path(named).expanduser()  # an absolute path stays as it is
+        folder = ROOT / os.path.expanduser(named)  # an absolute path stays as it is
         if missing := _missing(folder):
             raise FileNotFoundError(f"COMPANION_DATA={named}: expected the four files of MNIST in {folder}, "
                                     f"missing {', '.join(missing)} (.gz or not)")  # fmt: skip

@@ -98,21 +98,22 @@ def reproduce(name):
             if any(history.stopped == "interrupt" for history in _histories(model)):
                 raise KeyboardInterrupt
             models.append(model)
-        trials.append((float(np.mean([judge.validate(model) for model in models])), candidate, models))
-    validated, parameters, chosen = min(trials, key=lambda trial: trial[0] * judge.sign)
+        values = [judge.validate(model) for model in models]
+        trials.append((float(np.mean(values)), candidate, models, values))
+    validated, parameters, chosen, values = min(trials, key=lambda trial: trial[0] * judge.sign)
     result = {
         "name": name,
         "chapter": recipe["chapter"],
         "model": recipe["model"],
         "parameters": parameters,
-        **judge.test(chosen),
+        **judge.test(chosen, values),
         judge.criterion: validated,
         "seeds": recipe["seeds"],
         "selection": f"best mean {judge.criterion} over the seeds; this run used the test set once, for the chosen one",
-        "candidates": [{"parameters": candidate, judge.criterion: value} for value, candidate, _ in trials],
+        "candidates": [{"parameters": candidate, judge.criterion: value} for value, candidate, *_ in trials],
         "cpu_minutes": float(np.mean([_seconds(model, "cpu") for model in chosen])) / 60,
         "wall_minutes": float(np.mean([_seconds(model, "wall") for model in chosen])) / 60,
-        "cpu_minutes_all_candidates": sum(_seconds(model, "cpu") for *_, models in trials for model in models) / 60,
+        "cpu_minutes_all_candidates": sum(_seconds(model, "cpu") for *_, models, _ in trials for model in models) / 60,
         "tutorial": recipe["tutorial"],
         "recorded": datetime.date.today().isoformat(),
         **environment(),
@@ -153,8 +154,8 @@ class Classification:
         """Return the validation error, a fraction."""
         return model.history_.best_error
 
-    def test(self, models):
-        """Return the test errors, fractions."""
+    def test(self, models, values):
+        """Return the test errors, fractions; `values` are what `validate` said of the models."""
         errors = [model.errors(*self.digits.test) for model in models]
         return {"test_error": float(np.mean(errors)), "test_error_std": float(np.std(errors)), "test_errors": errors}
 
@@ -176,7 +177,6 @@ class Density:
     def __init__(self, digits):
         self.train, self.valid, self.test_images = (pair.images for pair in digits)
         self.base_bias = log_odds(self.train)
-        self.validated = {}
 
     def fit(self, model, checkpoint):
         """Train `model`."""
@@ -185,13 +185,11 @@ class Density:
     def validate(self, model):
         """Return the validation log-likelihood, in nats per image."""
         partition = ais(model, self.base_bias, **self.VALIDATION, random_state=self.SEED)
-        likelihood = log_likelihood(model, binarize(self.valid, self.DRAW), partition)
-        self.validated[id(model)] = likelihood.mean
-        return likelihood.mean
+        return log_likelihood(model, binarize(self.valid, self.DRAW), partition).mean
 
-    def test(self, models):
-        """Measure the best of `models` with care; the test set is used here only."""
-        self.best = best = max(models, key=lambda model: self.validated[id(model)])
+    def test(self, models, values):
+        """Measure the best of `models`, by the validated `values`, with care; the test set is used here only."""
+        self.best = best = models[int(np.argmax(values))]
         forward = ais(best, self.base_bias, **self.FORWARD, random_state=self.SEED)
         # The backward chains start at ends of forward ones, drawn by their weights, that have walked on for long.
         rng = generator(self.SEED)
@@ -214,7 +212,7 @@ class Density:
             "test_pseudo_log_likelihood": float(to_numpy(best.pseudo_log_likelihood(images)).mean()),
             "test_pseudo_log_likelihood_thresholded": float(to_numpy(best.pseudo_log_likelihood(rounded)).mean()),
             "seed": best.random_state,
-            "valid_log_likelihoods": [self.validated[id(model)] for model in models],
+            "valid_log_likelihoods": values,
             "half_precision_cost": self._half_precision_cost(samples, images),
         }
 
@@ -251,7 +249,7 @@ class Dreams:
     }  # fmt: skip
 
     def __init__(self, digits):
-        self.digits, self.validated = digits, {}
+        self.digits = digits
 
     def fit(self, model, checkpoint):
         """Pretrain `model`, with labels."""
@@ -264,12 +262,11 @@ class Dreams:
     def validate(self, model):
         """Return the bound on the validation set, in nats per image."""
         partition = ais(model.top_, **Density.VALIDATION, random_state=self.SEED)
-        self.validated[id(model)] = self._bound(model, self.digits.valid, partition).mean
-        return self.validated[id(model)]
+        return self._bound(model, self.digits.valid, partition).mean
 
-    def test(self, models):
-        """Measure the best of `models` with care; the test set is used here only."""
-        best = max(models, key=lambda model: self.validated[id(model)])
+    def test(self, models, values):
+        """Measure the best of `models`, by the validated `values`, with care; the test set is used here only."""
+        best = models[int(np.argmax(values))]
         partition = ais(best.top_, **Density.FORWARD, random_state=self.SEED)
         bound = self._bound(best, self.digits.test, partition)
         self.half = {name: to_numpy(array).astype(np.float16) for name, array in best.parameters_.items()}

@@ -21,6 +21,7 @@ __all__ = ["VERSION", "load", "load_model", "replacing", "save", "save_model"]
 
 VERSION = 1
 _FACTS = "__companion__"
+_KINDS = "biufcUS"  # of arrays: booleans, integers, real and complex numbers, strings; none needs a pickle
 
 
 @contextlib.contextmanager
@@ -32,6 +33,11 @@ def replacing(path):
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as reason:
+        if reason.errno is None or str(reason.filename) not in ("None", str(temporary)):
+            raise
+        # The number decides on the class. A name that nobody has given, and that is gone, would explain nothing.
+        raise OSError(reason.errno, f"could not be written ({reason.strerror}); it is as it was", str(path)) from reason
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -51,12 +57,17 @@ def save(path, arrays, facts=None):
     Raises
     ------
     TypeError
-        If an array holds Python objects, or a fact is not JSON serializable.
+        If an array holds Python objects, dates or records, if the facts are no dict, or one not JSON serializable.
+    OSError
+        If the disk is full or the folder may not be written to; a file that was there is as it was.
     """
     arrays = {name: to_numpy(array) for name, array in arrays.items()}
     for name, array in arrays.items():
-        if array.dtype.hasobject:
-            raise TypeError(f"{name!r} holds Python objects ({array.dtype}); only numbers and strings are saved")
+        if array.dtype.kind not in _KINDS:
+            what = "Python objects" if array.dtype.hasobject else "something else"
+            raise TypeError(f"{name!r} holds {what} ({array.dtype}); only numbers and strings are saved")
+    if not isinstance(facts or {}, dict):
+        raise TypeError(f"expected facts as a dict, found {facts!r}")
     text = json.dumps({"version": VERSION, "facts": facts or {}}, default=_plain)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **{_FACTS: np.array(text)}, **arrays)
@@ -113,11 +124,17 @@ def _read_arrays(archive, n_bytes):
             raise ValueError(f"the member {member.filename!r}, which is compressed, no array, or there twice")
         with archive.open(member) as file:
             version = np.lib.format.read_magic(file)
-            read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-            if version not in read_header:
+            if version != (1, 0):  # the others are for records and for headers of more than 64 kB
                 raise ValueError(f"an array in version {version} of its format")
-            shape, _, dtype = read_header[version](file)
-            if dtype.kind not in "biufcUS" or math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+            try:
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            except Exception as reason:  # the text is parsed as Python's, and fails in as many ways
+                raise ValueError(f"{name} with a header that is none ({reason or type(reason).__name__})") from reason
+            n_promised = math.prod(shape) * dtype.itemsize
+            right = (
+                dtype.kind in _KINDS and dtype.itemsize > 0 and all(type(size) is int and size >= 0 for size in shape)
+            )
+            if not right or n_promised != member.file_size - file.tell():
                 raise ValueError(f"{name}, which is said to have shape {shape} and type {dtype}")
         with archive.open(member) as file:
             arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
