@@ -130,11 +130,8 @@ def _read_arrays(archive, n_bytes):
                 shape, _, dtype = np.lib.format.read_array_header_1_0(file)
             except Exception as reason:  # the text is parsed as Python's, and fails in as many ways
                 raise ValueError(f"{name} with a header that is none ({reason or type(reason).__name__})") from reason
-            n_promised = math.prod(shape) * dtype.itemsize
-            right = (
-                dtype.kind in _KINDS and dtype.itemsize > 0 and all(type(size) is int and size >= 0 for size in shape)
-            )
-            if not right or n_promised != member.file_size - file.tell():
+            possible = dtype.kind in _KINDS and dtype.itemsize and all(type(n) is int and n >= 0 for n in shape)
+            if not possible or math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
                 raise ValueError(f"{name}, which is said to have shape {shape} and type {dtype}")
         with archive.open(member) as file:
             arrays[name] = np.lib.format.read_array(file, allow_pickle=False)

@@ -75,9 +75,9 @@ def read_or_refuse(folder, content, name="digits"):
         assert name in str(error)
     else:
         raw = gzip.decompress(content) if name.endswith(".gz") else content
-        assert raw[:3] == b"\0\0\x08" and found.ndim == raw[3]
+        assert raw[:2] == b"\0\0" and found.ndim == raw[3]
         assert found.shape == struct.unpack_from(f">{raw[3]}I", raw, 4)
-        assert found.tobytes() == raw[4 + 4 * raw[3] :]
+        assert found.astype(data.IDX_TYPES[raw[2]]).tobytes() == raw[4 + 4 * raw[3] :]
 
 
 @property_based
@@ -107,7 +107,7 @@ sizes = st.lists(st.sampled_from([0, 1, 2, 255, 2**16, 2**31, 2**32 - 1]), max_s
 def test_random_bytes(tmp_path, content):
     for start in (b"", b"\0\0\x08"):
         read_or_refuse(tmp_path, start + content)
-    refused(tmp_path, content, "digits.gz")
+    refused(tmp_path, b"\x1f\x8b" + content, "digits.gz")
 
 
 @property_based
@@ -635,13 +635,29 @@ def test_what_a_file_is_its_bytes_say(tmp_path, name, content):
     np.testing.assert_array_equal(read_idx(tmp_path / name), ARRAY)
 
 
-@pytest.mark.parametrize("code", data.IDX_TYPES)
-def test_all_types_of_the_format_are_read(tmp_path, code):
-    stored = np.arange(-6, 6).reshape(3, 4).astype(data.IDX_TYPES[code])
-    (tmp_path / "array").write_bytes(bytes([0, 0, code, 2]) + struct.pack(">2I", 3, 4) + stored.tobytes())
+IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}  # as the format was published
+
+
+@pytest.mark.parametrize("code", IDX_TYPES)
+@pytest.mark.parametrize("n", [0, 3])
+def test_all_types_of_the_format_are_read(tmp_path, code, n):
+    stored = (np.arange(4 * n).reshape(n, 4) - 5).astype(IDX_TYPES[code])
+    (tmp_path / "array").write_bytes(bytes([0, 0, code, 2]) + struct.pack(">2I", n, 4) + stored.tobytes())
     found = read_idx(tmp_path / "array")
     np.testing.assert_array_equal(found, stored)
-    assert found.dtype.isnative and found.dtype.itemsize == stored.dtype.itemsize
+    assert found.dtype == stored.dtype.newbyteorder("=") and found.dtype.isnative
+
+
+def test_the_limit_counts_bytes_and_not_numbers(tmp_path):
+    content = b"\0\0\x0e\x01" + struct.pack(">I", data.LARGEST // 8 + 1)
+    assert "expected at most 1,073,741,824 bytes" in refused(tmp_path, content)
+
+
+def test_nobody_is_told_to_delete_a_file(tmp_path):
+    (tmp_path / "digits").write_bytes(WHOLE)
+    with pytest.raises(ValueError, match="load_idx") as error:
+        read_idx(tmp_path / "digits", hashlib.sha256(b"other").hexdigest())
+    assert "delete" not in str(error.value)
 
 
 def test_names_as_some_archives_have_them(project, monkeypatch, tmp_path):
@@ -685,7 +701,14 @@ def test_letters_are_set_upright(tmp_path):
         data.load_idx(tmp_path, "kmnist")
 
 
-@pytest.mark.parametrize("what", ["labels", "shape", "sizes", "missing"])
+def test_of_a_file_and_its_compressed_copy_one_is_read(tmp_path):
+    written = write_set(tmp_path)
+    plain = tmp_path / "t10k-images-idx3-ubyte"
+    plain.with_name(f"{plain.name}.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    np.testing.assert_array_equal(data.load_idx(tmp_path).test.labels, written["t10k"][1])
+
+
+@pytest.mark.parametrize("what", ["labels", "shape", "sizes", "sides", "few", "negative", "missing"])
 def test_a_set_that_does_not_fit_together_is_refused(tmp_path, what):
     write_set(tmp_path)
     images, labels = tmp_path / "t10k-images-idx3-ubyte", tmp_path / "t10k-labels-idx1-ubyte.gz"
@@ -695,6 +718,12 @@ def test_a_set_that_does_not_fit_together_is_refused(tmp_path, what):
         images.write_bytes(idx(np.zeros((3, 20), np.uint8)))
     elif what == "sizes":
         images.write_bytes(idx(np.zeros((3, 5, 5), np.uint8)))
+    elif what == "sides":  # as many pixels, but others
+        images.write_bytes(idx(np.zeros((3, 4, 5), np.uint8)))
+    elif what == "few":
+        write_set(tmp_path, n=5)
+    elif what == "negative":
+        labels.write_bytes(b"\0\0\x09\x01\0\0\0\x03\x01\xff\x02")
     else:
         images.unlink()
     with pytest.raises(FileNotFoundError if what == "missing" else ValueError, match="expected"):

@@ -1,5 +1,6 @@
 """Files: what goes in comes out, what is damaged or foreign is refused, and no half file is ever left."""
 
+import errno
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from companion import storage
 from companion.backend import to_device, to_numpy
 from companion.logistic import LogisticRegression
 from companion.storage import VERSION, load, load_model, replacing, save, save_model
@@ -312,6 +314,29 @@ def as_member(array):
     return buffer.getvalue()
 
 
+def with_header(text, content=b""):
+    """A member whose header is any text."""
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + content
+
+
+def test_a_member_that_is_there_twice_is_refused(path):
+    save(path, {"b": np.zeros(3)})
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("b.npy", as_member(np.ones(3)))
+    with pytest.raises(ValueError, match="expected an .npz"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "facts"),
+    [({"a": np.zeros(3, "M8[s]")}, None), ({"a": np.zeros(3, [("x", "f4")])}, None), ({"a": np.zeros(3)}, [1])],
+)
+def test_what_could_not_be_loaded_is_not_saved(path, arrays, facts):
+    with pytest.raises(TypeError):
+        save(path, arrays, facts)
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     "members",
     [
@@ -322,6 +347,14 @@ def as_member(array):
         {"W.npy": as_member(np.zeros(3, [("a", "f4")]))},
         {"W.npy": as_member(np.zeros(3))[:-1]},
         {"W.npy": as_member(np.zeros(3)) + b"x"},
+        {"W.npy": with_header("{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000000,), }")},  # 0 bytes each
+        {"W.npy": with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 0), }")},
+        {"W.npy": with_header("{'descr': '|b1', 'fortran_order': False, 'shape': (True,), }", b"x")},
+        {"W.npy": with_header("{'descr': (), 'fortran_order': False, 'shape': (1,), }", b"x")},
+        {"W.npy": with_header("{'descr': '''")},
+        {"W.npy": with_header("{[]: 1}")},
+        {"W.npy": with_header("(" * 9000)},
+        {"W.npy": with_header("-" * 9000 + "1")},
     ],
 )
 def test_a_member_that_is_no_array_is_refused(path, members):
@@ -334,33 +367,38 @@ def test_a_member_that_is_no_array_is_refused(path, members):
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_happens_to_a_file_it_is_refused_or_whole(tmp_path, data):
-    """Truncated, bytes changed, members left out, renamed or exchanged: a ValueError, or arrays that are arrays."""
+    """Truncated, bytes changed, members left out, renamed, exchanged or compressed: a ValueError, or the arrays."""
     path = tmp_path / "file.npz"
     arrays = {"W": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.arange(3), "words": np.array(["a", "née"])}
     save(path, arrays, {"rate": 0.1})
-    what = data.draw(st.sampled_from(["truncated", "changed", "members"]))
+    content, what = bytearray(path.read_bytes()), data.draw(st.sampled_from(["truncated", "changed", "members"]))
     if what == "members":
-        names = data.draw(st.permutations(["W.npy", "b.npy", "words.npy", "__companion__.npy"]))
         with zipfile.ZipFile(path) as archive:
-            contents = [archive.read(name) for name in names]
-        kept = data.draw(st.lists(st.sampled_from([*names, "x", "../x.npy"]), min_size=0, max_size=4, unique=True))
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, content in zip(kept, contents):
-                archive.writestr(name, content)
+            contents = {name: archive.read(name) for name in archive.namelist()}
+        new = data.draw(st.dictionaries(st.sampled_from([*contents, "x", "../x.npy"]), st.sampled_from([*contents])))
+        new |= data.draw(st.sampled_from([{}, {"__companion__.npy": "__companion__.npy"}]))
+        with zipfile.ZipFile(path, "w", data.draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_LZMA]))) as archive:
+            for name, origin in new.items():
+                archive.writestr(name, contents[origin])
+    elif what == "truncated":
+        path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
     else:
-        content = bytearray(path.read_bytes())
-        at = data.draw(st.integers(0, len(content) - 1))
-        if what == "truncated":
-            content = content[:at]
-        else:
-            content[at] ^= data.draw(st.integers(1, 255))
+        for _ in range(data.draw(st.integers(1, 3))):
+            content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
         path.write_bytes(content)
     try:
         found, facts = load(path)
     except ValueError as error:
         assert str(path) in str(error)
-    else:
-        assert isinstance(facts, dict) and all(isinstance(array, np.ndarray) for array in found.values())
+        return
+    assert facts == {"rate": 0.1}
+    for name, array in found.items():
+        if what == "members" and new[f"{name}.npy"] == "__companion__.npy":
+            assert "rate" in str(array)
+        elif what == "members":
+            np.testing.assert_array_equal(array, arrays[new[f"{name}.npy"].removesuffix(".npy")])
+        else:  # the name of a member has no checksum; its content has
+            assert any(np.array_equal(array, one) and array.dtype == one.dtype for one in arrays.values())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
@@ -385,4 +423,35 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         save(path, {"a": np.array(2.0)})
     monkeypatch.undo()
+    assert load(path)[0]["a"] == 1.0 and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_the_error_names_the_file_and_not_the_temporary_one(path, monkeypatch, number):
+    """A folder or a disk that may not be written to, or is full: as `open` puts it."""
+    save(path, {"a": np.array(1.0)})
+
+    def refuses(name, mode):
+        raise OSError(number, os.strerror(number), str(name))
+
+    monkeypatch.setattr(storage, "open", refuses, raising=False)
+    with pytest.raises(OSError, match="could not be written.*it is as it was") as error:
+        save(path, {"a": np.array(2.0)})
+    monkeypatch.undo()
+    assert error.value.errno == number and error.value.filename == str(path)
+    assert load(path)[0]["a"] == 1.0 and list(path.parent.iterdir()) == [path]
+
+
+def test_a_disk_that_takes_no_more_leaves_the_old_file(path):
+    """A limit of the system on the size of files stands for the disk: the writing really fails, half way."""
+    resource = pytest.importorskip("resource")
+    save(path, {"a": np.array(1.0)})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="could not be written") as error:
+            save(path, {"a": np.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.value.filename == str(path)
     assert load(path)[0]["a"] == 1.0 and list(path.parent.iterdir()) == [path]
