@@ -364,7 +364,9 @@ def test_a_member_that_is_no_array_is_refused(path, members):
         load(path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
 @given(data=st.data())
 def test_whatever_happens_to_a_file_it_is_refused_or_whole(tmp_path, data):
     """Truncated, bytes changed, members left out, renamed, exchanged or compressed: a ValueError, or the arrays."""
