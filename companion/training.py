@@ -292,7 +292,7 @@ def check_loss(loss, updates):
 def digest(*values):
     """Return a checksum of arrays and of anything that JSON can hold: equal for equal values, and for no others.
 
-    150 MB, the images of MNIST, take about a fifth of a second.
+    150 MB, the training images of MNIST, take less than a second.
     """
     total = hashlib.blake2b(digest_size=16)
     for value in values:

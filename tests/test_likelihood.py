@@ -563,7 +563,7 @@ def test_the_truth_lies_within_the_error_or_there_is_a_warning(rng, kind, within
             rbm = RBM.from_parameters(W, b, c)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            found = ais(rbm, n_temperatures=200, random_state=seed)
+            found = ais(rbm, n_temperatures=300, random_state=seed)
         warned += bool(caught)
         if not caught:
             errors.append(abs(found.log_z - exact_log_partition(rbm).log_z) / found.std_error)
