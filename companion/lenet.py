@@ -96,7 +96,8 @@ class LeNet(Classifier):
     image_shape : tuple (height, width), optional
         How a row of pixels is read, line by line; then the pixels must be as many, and the filters must fit. By default
         the image is the smallest square that holds the row, its last pixels 0 if they are missing, and filters are no
-        larger than what they are moved over: thus any row will do, down to a single number.
+        larger than what they are moved over: thus any row will do, down to a single number. Only rows that are three
+        squares, as colours are, are refused.
     activation : {"tanh", "logistic", "relu", "identity"}
         After each pooling, and of the dense layer.
     learning_rate, n_epochs, batch_size
@@ -169,6 +170,12 @@ class LeNet(Classifier):
         """Return height and width of the image that a row of `n_features_in_` pixels is read as."""
         n_pixels = self.n_features_in_
         if self.image_shape is None:
+            channel = isqrt(n_pixels // 3)
+            if channel >= 8 and 3 * channel**2 == n_pixels:
+                raise ValueError(
+                    f"expected images of one channel, found rows of {n_pixels} pixels, three times "
+                    f"{channel} × {channel}: of colours take the mean; other images need an image_shape"
+                )
             side = isqrt(n_pixels - 1) + 1
             return side, side
         height, width = self.image_shape

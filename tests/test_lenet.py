@@ -342,3 +342,10 @@ def test_a_model_comes_back_from_its_file(tmp_path, problem, settings):
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     assert again.get_params() == model.get_params()
     assert_same_arrays(arrays(clone(again).fit(X, y)), arrays(clone(model).fit(X, y)))
+
+
+def test_colours_are_not_read_as_one_large_image():
+    X, y = np.random.default_rng(0).random((6, 3 * 32 * 32)), np.arange(6) % 2
+    with pytest.raises(ValueError, match="found rows of 3072 pixels, three times 32 × 32"):
+        LeNet(**SMALL, n_epochs=1).fit(X, y)
+    assert LeNet(**SMALL, n_epochs=0, image_shape=(96, 32)).fit(X, y).predict(X).shape == (6,)
