@@ -137,9 +137,11 @@ def log_likelihood(rbm, v, partition):
     Raises
     ------
     ValueError
-        If v has other values than from 0 to 1: what comes out would be no log-likelihood.
+        If v has other values than from 0 to 1, so that what comes out would be no log-likelihood, or another width; or
+        if log Z or a parameter of the machine is not finite.
     """
-    v = to_device(v, rbm.W_.dtype)
+    _check_finite_machine(rbm)
+    v = _states_of(rbm, v, "v")
     rbm.check_pixels(v)
     if not isinstance(partition, LogPartition):
         partition = LogPartition(float(partition))
@@ -156,8 +158,7 @@ def temperature_ladder(n):
     5 % of the steps lie in [0, .5), 27 % in [.5, .9) and 68 % in [.9, 1]: about the proportions 500 : 4,000 : 10,000 of
     Salakhutdinov and Murray (2008), section 5.
     """
-    if not isinstance(n, Integral) or n < 1:
-        raise ValueError(f"temperatures: expected a whole number, at least 1, found {n!r}")
+    _check_count("n", n)
     return np.interp(np.linspace(0, 1, n + 1), [0, 0.05, 0.32, 1], [0, 0.5, 0.9, 1])
 
 
@@ -177,7 +178,8 @@ class Anneal:
     ----------
     rbm : companion.rbm.RBM
     v : array (n_chains, n_visible) or int
-        Samples at the first temperature; or how many of them to draw, where that is 0.
+        Samples at the first temperature; or their number, for chains that are drawn here: on a ladder that rises, from
+        the independent pixels.
     betas : array_like (n_steps + 1,)
         Rising from 0 to 1, or falling from 1 to 0.
     base_bias : array_like (n_visible,), optional
@@ -195,25 +197,28 @@ class Anneal:
     Raises
     ------
     ValueError
-        If the ladder, the states, the biases or the machine are not such.
+        If the ladder does not run from 0 up to 1 or from 1 down to 0; if states or biases are not finite, or not as
+        many as there are visible units; if the machine has a parameter that is not finite, or units that are not
+        binary.
     """
 
     def __init__(self, rbm, v, betas, base_bias=None, rng=None):
         self.path = _Path(rbm, np.zeros(len(rbm.visible_bias_)) if base_bias is None else base_bias)
         self.betas = [float(beta) for beta in betas]  # Python numbers, which leave float32 as it is
-        steps = np.diff(self.betas)
-        inside = len(self.betas) > 1 and all(0 <= beta <= 1 for beta in self.betas)
-        if not (inside and ((steps >= 0).all() or (steps <= 0).all())):
-            raise ValueError(f"betas: expected a ladder from 0 up to 1, or from 1 down to 0, found {_in_short(betas)}")
+        ends, steps = (self.betas[:1], self.betas[-1:]), np.diff(self.betas)
+        up, down = ends == ([0], [1]) and (steps >= 0).all(), ends == ([1], [0]) and (steps <= 0).all()
+        if not (up or down):
+            raise ValueError(
+                f"betas: expected a ladder from 0 up to 1, or from 1 down to 0, found {_in_short(self.betas)}"
+            )
         self.beta, self._next = self.betas[0], 1
         self.noise = Noise.of(rng)
         if isinstance(v, Integral):
-            if v < 1 or self.beta != 0:
-                raise ValueError(
-                    f"expected at least 1 chain, from the inverse temperature 0, found {v} from {self.beta}"
-                )
+            _check_count("v", v)
+            if down:
+                raise ValueError(f"v: expected samples of the machine for a ladder that falls from 1, found {v!r}")
             v = self.path.start(v, self.noise)
-        self.v = self.path.states(v)
+        self.v = _states_of(rbm, v, "v")
         self.log_weights = np.zeros(len(self.v))
 
     def __len__(self):
@@ -235,9 +240,17 @@ class Anneal:
         return self
 
     def estimate(self):
-        """Return what the weights say: a `LogPartition` of the distribution at the present temperature.
+        """Estimate log Z by the weights so far.
 
-        On the way down, from 1 to 0, it is of the machine, and means something at the end only.
+        Returns
+        -------
+        LogPartition
+            Of the distribution at the present temperature on a ladder that rises; of the machine on one that falls.
+
+        Raises
+        ------
+        ValueError
+            If the ladder falls and is not yet at 0: only there it is known what the weights are to be compared with.
         """
         log_weights, base_log_z = self.log_weights, self.path.base_log_z
         rising = self.betas[0] == 0
@@ -258,12 +271,12 @@ class _Path:
     def __init__(self, rbm, base_bias):
         _check_binary(rbm)
         self.W, self.b, self.c = rbm.W_, rbm.visible_bias_, rbm.hidden_bias_
-        if not all(bool(xp.isfinite(array).all()) for array in (self.W, self.b, self.c)):
-            raise ValueError("expected a machine of finite parameters, found NaN or infinity among them")
+        _check_finite_machine(rbm)
         self.base_bias = self.b if base_bias is None else to_device(base_bias, self.W.dtype)
-        if self.base_bias.shape != self.b.shape or not bool(xp.isfinite(self.base_bias).all()):
+        if self.base_bias.shape != self.b.shape:
             raise ValueError(f"base_bias: expected {len(self.b)} finite numbers, one for each visible unit, found "
                              f"an array of shape {self.base_bias.shape}")  # fmt: skip
+        _check_finite("base_bias", self.base_bias)
         self.difference = self.b - self.base_bias
 
     @property
@@ -274,13 +287,6 @@ class _Path:
     def start(self, n, noise):
         """Draw n states at the inverse temperature 0."""
         return bernoulli(xp.broadcast_to(sigmoid(self.base_bias), (n, len(self.b))).copy(), noise)
-
-    def states(self, v):
-        """Return the states v (n, n_visible) on the device, if that is what they are."""
-        v = to_device(v, self.W.dtype)
-        if v.ndim != 2 or v.shape[1] != len(self.b) or not len(v) or not bool(xp.isfinite(v).all()):
-            raise ValueError(f"expected states of shape (n, {len(self.b)}), finite, found an array of shape {v.shape}")
-        return v
 
     def inputs(self, v):
         """What log p depends on: the inputs (..., n_hidden) of the hidden units, and the tilt (..., 1) of biases."""
@@ -306,18 +312,19 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, random_state=
     mean of their weights estimates Z without bias, so that log Z is underestimated, the less so the slower the
     cooling: E[estimate] ≤ log Z.
 
-    Error and effective sample size are made of the chains that there are. Where none of them has come to a mode of the
-    machine, both know nothing of it: all weights may agree, and all be too low. That is likely where the start
-    is far from the mode and the way there narrow. From coin tosses, the default, no state is far; the biases of the
-    data, which are nearer to a machine that has learned them, need fewer temperatures; those of the machine itself can
-    point at one mode of two, and to start there is to miss the other. Compare two starts, or `reverse_ais`.
+    **What it cannot know.** Error and effective sample size are made of the chains that there are. If none of them has
+    come to a mode of the machine, neither tells: all weights may agree, and log Z is too low by that mode's share,
+    without a warning. The biases of the machine itself can point at one mode of two: who starts there may miss the
+    other. Coin tosses, the default, are no nearer to one image than to another, and find modes that grow as the machine
+    cools; but a narrow mode among very many images is missed from there too. No number of the run says so: compare
+    another start, for instance the means of the data, and `reverse_ais` from samples of the machine.
 
     Parameters
     ----------
     rbm : companion.rbm.RBM
     base_bias : array_like (n_visible,), optional
-        Biases of the independent pixels: zeros if not given. For a machine that has learned images, those with their
-        means, `companion.rbm.log_odds`, have a fifth of the standard error.
+        Biases of the independent pixels: zeros, that is coin tosses, if not given. For a machine that has learned
+        images those with their means, `companion.rbm.log_odds`, need fewer temperatures.
     n_temperatures, n_chains : int
         A figure to be printed takes at least 5,000 × 100 (about a quarter of a minute for 784–500).
     random_state : None, int or generator
@@ -331,13 +338,16 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, random_state=
     Raises
     ------
     ValueError
-        If a number, the biases or the machine are not such.
+        If a number is not whole or below 1, if the biases are not finite or not as many as there are visible units, or
+        if the machine has a parameter that is not finite, or units that are not binary.
 
     Warns
     -----
     UserWarning
-        If the effective sample size is too low to trust the standard error.
+        If the effective sample size is too low to trust the standard error. That there is none is no proof: see above.
     """
+    _check_count("n_temperatures", n_temperatures)
+    _check_count("n_chains", n_chains)
     anneal = Anneal(rbm, n_chains, temperature_ladder(n_temperatures), base_bias, random_state)
     return _run(anneal, verbose)
 
@@ -359,7 +369,14 @@ def reverse_ais(rbm, samples, base_bias=None, *, n_temperatures=5000, random_sta
     Returns
     -------
     LogPartition
+
+    Raises
+    ------
+    ValueError
+        As `ais`, and if the samples are not finite or of another width.
     """
+    _check_count("n_temperatures", n_temperatures)
+    samples = _states_of(rbm, samples, "samples")
     anneal = Anneal(rbm, samples, temperature_ladder(n_temperatures)[::-1], base_bias, random_state)
     return _run(anneal, verbose)
 
@@ -379,11 +396,6 @@ def _run(anneal, verbose):
     return found
 
 
-def _in_short(betas):
-    values = [f"{float(beta):.3g}" for beta in betas]
-    return ", ".join(values if len(values) < 8 else [*values[:3], "…", *values[-3:]])
-
-
 class ParallelTempering:
     r"""Chains at several inverse temperatures that trade places: the hot ones roam, the cold ones are the samples.
 
@@ -398,7 +410,7 @@ class ParallelTempering:
     v : array_like (n_chains, n_visible)
         Where the chains begin, at every temperature.
     betas : array_like (n_temperatures,)
-        Falling from 1: the first is the machine itself.
+        Falling from 1, not below 0: the first is the machine itself.
     base_bias : array_like (n_visible,), optional
         Biases of the hottest chains; best the log-odds of the data, or these may be stuck too. Those of the machine if
         not given.
@@ -412,14 +424,19 @@ class ParallelTempering:
         Where each state began: its row at the start.
     swap_rates : numpy.ndarray (n_temperatures - 1,)
         Fraction of the proposals accepted so far, between every two neighbours.
+
+    Raises
+    ------
+    ValueError
+        If the ladder does not fall from 1, or ends below 0; otherwise as `Anneal`.
     """
 
     def __init__(self, rbm, v, betas, base_bias=None, rng=None):
         self.path = _Path(rbm, base_bias)
-        ladder = np.array([float(beta) for beta in betas])
-        if not (len(ladder) and ladder[0] == 1 and (np.diff(ladder) < 0).all() and ladder[-1] >= 0):
-            raise ValueError(f"betas: expected a ladder that falls from 1, found {_in_short(betas)}")
-        v = self.path.states(v)
+        betas = [float(beta) for beta in betas]
+        if not (betas and betas[0] == 1 and (np.diff(betas) < 0).all() and betas[-1] >= 0):
+            raise ValueError(f"betas: expected a ladder that falls from 1, not below 0, found {_in_short(betas)}")
+        v = _states_of(rbm, v, "v")
         self.v = xp.repeat(v[None], len(betas), axis=0)
         self.betas = to_device(betas, rbm.W_.dtype)[:, None, None]
         self.replica = xp.repeat(xp.arange(len(betas))[:, None], len(v), axis=1)
@@ -479,7 +496,14 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, random_
     samples : array (n, n_visible)
     swap_rates : numpy.ndarray (n_temperatures - 1,)
         Between every two neighbours; much below .1 anywhere, the ladder has too few rungs there.
+
+    Raises
+    ------
+    ValueError
+        As `ParallelTempering`; or if n is not whole or below 1, or steps not whole or below 0.
     """
+    _check_count("n", n)
+    _check_count("steps", steps, least=0)
     noise = Noise.of(random_state)
     tempering = ParallelTempering(rbm, _Path(rbm, base_bias).start(n, noise), betas, base_bias, noise)
     for _ in islice(tempering, steps):
@@ -538,3 +562,32 @@ def effective_sample_size(series):
 def _check_binary(rbm):
     if rbm.visible != "binary":
         raise ValueError(f"expected binary visible units, found {rbm.visible!r} ones")
+
+
+def _check_count(name, value, least=1):
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name}: expected a whole number, at least {least}, found {value!r}")
+
+
+def _check_finite(name, array):
+    if not bool(xp.isfinite(array).all()):
+        raise ValueError(f"{name}: expected finite numbers, found NaN or infinity among them")
+
+
+def _check_finite_machine(rbm):
+    for name, array in (("W_", rbm.W_), ("visible_bias_", rbm.visible_bias_), ("hidden_bias_", rbm.hidden_bias_)):
+        _check_finite(f"rbm.{name}", array)
+
+
+def _states_of(rbm, v, name):
+    """Return v (n, n_visible) on the device, in the machine's precision, if its rows can be states of the machine."""
+    v, width = to_device(v, rbm.W_.dtype), len(rbm.visible_bias_)
+    if v.ndim != 2 or v.shape[1] != width or not len(v):
+        raise ValueError(f"{name}: expected an array of shape (n, {width}), one row a state, found {v.shape}")
+    _check_finite(name, v)
+    return v
+
+
+def _in_short(betas):
+    values = [f"{beta:.3g}" for beta in betas]
+    return ", ".join(values if len(values) < 8 else [*values[:3], "…", *values[-3:]]) or "none"

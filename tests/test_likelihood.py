@@ -163,7 +163,8 @@ def test_annealed_chains_at_one_temperature_stay_there(rng, beta, based):
     rbm = machine(rng)
     base_bias = rng.normal(size=5) if based else parameters(rbm)[1]
     p = annealed(rbm, base_bias, beta)
-    anneal = Anneal(rbm, draw(p, N, rng)[0], [beta] * 17, base_bias, 1)
+    anneal = Anneal(rbm, draw(p, N, rng)[0], temperature_ladder(16), base_bias, 1)
+    anneal.beta, anneal.betas = beta, [beta] * 17  # no ladder that a caller could give
     for step, state in enumerate(anneal, start=1):
         if step in (1, 4, 16):
             assert_distributed(index(state.v), p)
@@ -543,32 +544,42 @@ def test_a_series_that_never_changes_is_refused():
 # -------------------------------------------------------------------------------------- what an estimate cannot know
 
 
+def one_of_a_kind(kind, rng):
+    """A small random machine: nearly independent units, strong weights, or two modes of unlike probability."""
+    shape = n_visible, n_hidden = rng.integers(6, 11), rng.integers(4, 9)
+    if kind == "bimodal":
+        return two_modes(*shape, strength=rng.uniform(2, 5), tilt=rng.uniform(-0.5, 0.5))
+    weights, biases = (0.5, 0.5) if kind == "easy" else (2, 1)
+    W, b, c = rng.normal(size=shape), rng.normal(size=n_visible), rng.normal(size=n_hidden)
+    return RBM.from_parameters(weights * W, biases * b, biases * c)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "within_two", "within_three"), [("easy", 0.9, 0.97), ("cold", 0.9, 0.97), ("bimodal", 0.8, 0.93)]
+    ("kind", "n_temperatures", "within_two", "within_three", "warned"),
+    [("easy", 100, 0.88, 0.95, 1), ("cold", 200, 0.83, 0.95, 3), ("bimodal", 400, 0.8, 0.93, 22)],
 )
-def test_the_truth_lies_within_the_error_or_there_is_a_warning(rng, kind, within_two, within_three):
-    """Sixty-seven machines of each kind, exact by enumeration; a normal error has .95 and .997."""
-    errors, warned, n = [], 0, 67
-    for seed in range(n):
-        n_visible, n_hidden = rng.integers(6, 11), rng.integers(4, 9)
-        if kind == "bimodal":
-            rbm = two_modes(n_visible, n_hidden, rng.uniform(2, 5), rng.uniform(-0.5, 0.5))
-        else:
-            scales = (0.5, 0.5) if kind == "easy" else (2.0, 1.0)
-            W, b, c = (
-                s * rng.normal(size=size)
-                for s, size in zip((*scales, scales[1]), ((n_visible, n_hidden), n_visible, n_hidden))
-            )
-            rbm = RBM.from_parameters(W, b, c)
+def test_the_truth_lies_within_the_error_or_there_is_a_warning(
+    rng, kind, n_temperatures, within_two, within_three, warned
+):
+    """Of 67 machines of each kind, those without a warning; and how few of the others there are.
+
+    A normal error is below two of itself in .954 of all cases, below three in .997. Of 600 machines of each kind it was
+    .960 and .998 (easy), .932 and .995 (cold, 1 warning), .927 and .990 (bimodal, 106 warnings): a little too small, as
+    weights have long tails. The floors are about three standard deviations of 67 machines below that. Chains from the
+    biases of the machine instead have 0 and 0 where there are two modes, and not a warning.
+    """
+    errors = []
+    for seed in range(67):
+        rbm = one_of_a_kind(kind, rng)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            found = ais(rbm, n_temperatures=300, random_state=seed)
-        warned += bool(caught)
+            found = ais(rbm, n_temperatures=n_temperatures, random_state=seed)
         if not caught:
             errors.append(abs(found.log_z - exact_log_partition(rbm).log_z) / found.std_error)
-    assert np.mean(np.array(errors) < 2) >= within_two and np.mean(np.array(errors) < 3) >= within_three
-    assert warned < n * (0.6 if kind == "bimodal" else 0.02)
+    errors = np.array(errors)
+    assert (errors < 2).mean() >= within_two and (errors < 3).mean() >= within_three
+    assert 67 - len(errors) <= warned
 
 
 def test_two_modes_are_both_found_from_coin_tosses(rng):
@@ -577,10 +588,27 @@ def test_two_modes_are_both_found_from_coin_tosses(rng):
     exact = exact_log_partition(rbm).log_z
     own = ais(rbm, rbm.visible_bias_, n_temperatures=2000, random_state=0)
     assert own.std_error < 0.01 and own.log_z < exact - 3, "which no number of its own betrays"
-    with warnings.catch_warnings(action="ignore"):
-        found = [ais(rbm, n_temperatures=2000, random_state=seed) for seed in range(5)]
-    assert all(abs(one.log_z - exact) < 3 * one.std_error or one.ess < 20 for one in found)
-    assert np.median([abs(one.log_z - exact) for one in found]) < 0.6
+    for seed in range(5):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = ais(rbm, n_temperatures=2000, random_state=seed)
+        assert abs(found.log_z - exact) < 3 * found.std_error or caught
+        assert abs(found.log_z - exact) < 1.5
+
+
+def test_a_narrow_mode_is_missed_from_coin_tosses_without_a_warning():
+    """One image of 2 ** 40 has nineteen twentieths of all probability: what the docstring of `ais` tells of.
+
+    A start near that image finds it, so that two starts disagree.
+    """
+    n = 40
+    rbm = RBM.from_parameters(np.full((n, 1), 8.0), np.zeros(n), [n * np.log(2) + 3 - 8.0 * n])
+    exact = exact_log_partition(rbm).log_z
+    with warnings.catch_warnings(action="error"):
+        found = ais(rbm, n_temperatures=300, random_state=0)
+        near = ais(rbm, np.full(n, 3.0), n_temperatures=300, random_state=0)
+    assert found.log_z == pytest.approx(exact - np.log1p(np.exp(3)), abs=0.05) and found.std_error < 0.01
+    assert abs(near.log_z - exact) < 3 * near.std_error < 0.5
 
 
 @pytest.mark.parametrize(
@@ -588,22 +616,49 @@ def test_two_modes_are_both_found_from_coin_tosses(rng):
     [
         (lambda rbm: ais(rbm, np.zeros(1)), "base_bias: expected 5 finite numbers"),
         (lambda rbm: ais(rbm, 0.0), "base_bias: expected 5 finite numbers"),
-        (lambda rbm: ais(rbm, np.full(5, np.nan)), "base_bias: expected 5 finite numbers"),
-        (lambda rbm: reverse_ais(rbm, bits(9, 5, np.random.default_rng(0)), np.zeros(4)), "base_bias: expected 5"),
-        (lambda rbm: ais(rbm, n_temperatures=0), "temperatures: expected a whole number, at least 1, found 0"),
-        (lambda rbm: ais(rbm, n_temperatures=10.5), "temperatures: expected a whole number"),
-        (lambda rbm: ais(rbm, n_chains=0), "expected at least 1 chain"),
-        (lambda rbm: reverse_ais(rbm, np.zeros((9, 4))), r"expected states of shape \(n, 5\)"),
-        (lambda rbm: reverse_ais(rbm, np.full((9, 5), np.nan)), r"expected states of shape \(n, 5\), finite"),
-        (lambda rbm: Anneal(rbm, 9, [0, 0.7, 0.4, 1]), "betas: expected a ladder from 0 up to 1"),
+        (lambda rbm: ais(rbm, np.zeros((1, 5))), "base_bias: expected 5 finite numbers"),
+        (lambda rbm: ais(rbm, np.full(5, np.nan)), "base_bias: expected finite numbers, found NaN or infinity"),
+        (lambda rbm: ais(rbm, [0, 0, 0, 0, np.inf]), "base_bias: expected finite numbers, found NaN or infinity"),
+        (lambda rbm: reverse_ais(rbm, np.zeros((9, 5)), np.zeros(4)), "base_bias: expected 5"),
+        (lambda rbm: ais(rbm, n_temperatures=0), "n_temperatures: expected a whole number, at least 1, found 0"),
+        (lambda rbm: ais(rbm, n_temperatures=10.5), "n_temperatures: expected a whole number, at least 1, found 10.5"),
+        (lambda rbm: reverse_ais(rbm, np.zeros((9, 5)), n_temperatures=0), "n_temperatures: expected a whole number"),
+        (lambda rbm: temperature_ladder(0), "n: expected a whole number, at least 1, found 0"),
+        (lambda rbm: ais(rbm, n_chains=0), "n_chains: expected a whole number, at least 1, found 0"),
+        (lambda rbm: ais(rbm, n_chains=9.0), "n_chains: expected a whole number, at least 1, found 9.0"),
+        (lambda rbm: ais(rbm, n_chains=True), "n_chains: expected a whole number, at least 1, found True"),
+        (lambda rbm: reverse_ais(rbm, np.zeros((9, 4))), r"samples: expected .* \(n, 5\), .* found \(9, 4\)"),
+        (lambda rbm: reverse_ais(rbm, np.zeros((0, 5))), r"samples: expected .* \(n, 5\), .* found \(0, 5\)"),
+        (lambda rbm: reverse_ais(rbm, 9), r"samples: expected an array of shape \(n, 5\)"),
+        (lambda rbm: reverse_ais(rbm, np.full((9, 5), np.nan)), "samples: expected finite numbers"),
+        (lambda rbm: Anneal(rbm, np.zeros(5), [0, 1]), r"v: expected an array of shape \(n, 5\)"),
+        (lambda rbm: Anneal(rbm, 0, [0, 1]), "v: expected a whole number, at least 1, found 0"),
+        (lambda rbm: Anneal(rbm, 9, [1, 0]), "v: expected samples of the machine for a ladder that falls"),
+        (lambda rbm: Anneal(rbm, 9, [0, 0.7, 0.4, 1]), "betas: expected a ladder from 0 up to 1.*found 0, 0.7, 0.4, 1"),
         (lambda rbm: Anneal(rbm, 9, [0, 0.5, 1.5]), "betas: expected a ladder from 0 up to 1"),
-        (lambda rbm: Anneal(rbm, 9, [0.5, 1]), "from the inverse temperature 0"),
-        (lambda rbm: Anneal(rbm, np.zeros((3, 5)), [1, 0.5]).estimate(), "has ended at 0"),
+        (lambda rbm: Anneal(rbm, 9, [0, np.nan, 1]), "betas: expected a ladder from 0 up to 1"),
+        (lambda rbm: Anneal(rbm, 9, [0.5, 1]), "betas: expected a ladder from 0 up to 1"),
+        (lambda rbm: Anneal(rbm, 9, [0, 0.5]), "betas: expected a ladder from 0 up to 1"),
+        (lambda rbm: Anneal(rbm, np.zeros((3, 5)), [0.5, 0]), "betas: expected a ladder .* from 1 down to 0"),
+        (lambda rbm: Anneal(rbm, np.zeros((3, 5)), [0.5, 0.5]), "betas: expected a ladder from 0 up to 1"),
+        (lambda rbm: Anneal(rbm, 9, []), "betas: expected a ladder .* found none"),
+        (lambda rbm: Anneal(rbm, 9, iter([0, 0.3])), "betas: expected a ladder .* found 0, 0.3"),
+        (lambda rbm: Anneal(rbm, np.zeros((3, 5)), [1, 0.5, 0]).estimate(), "has ended at 0"),
         (lambda rbm: parallel_tempering(rbm, 9, 3, betas=[0.2, 0.6, 1]), "betas: expected a ladder that falls from 1"),
+        (lambda rbm: parallel_tempering(rbm, 9, 3, betas=[1, 0.3, 0.6]), "betas: expected a ladder that falls from 1"),
         (lambda rbm: parallel_tempering(rbm, 9, 3, betas=[0.9, 0.5]), "betas: expected a ladder that falls from 1"),
         (lambda rbm: parallel_tempering(rbm, 9, 3, betas=[1, 1, 0.5]), "betas: expected a ladder that falls from 1"),
         (lambda rbm: parallel_tempering(rbm, 9, 3, betas=[1, np.nan]), "betas: expected a ladder that falls from 1"),
+        (lambda rbm: parallel_tempering(rbm, 9, 3, betas=[1, -0.1]), "betas: expected .* not below 0, found 1, -0.1"),
+        (lambda rbm: parallel_tempering(rbm, 9, 3, betas=[]), "betas: expected a ladder .* found none"),
         (lambda rbm: parallel_tempering(rbm, 9, 3, betas=[1, 0.5], base_bias=[0.0]), "base_bias: expected 5"),
+        (lambda rbm: parallel_tempering(rbm, 0, 3, betas=[1, 0.5]), "n: expected a whole number, at least 1"),
+        (lambda rbm: parallel_tempering(rbm, 9, -1, betas=[1, 0.5]), "steps: expected a whole number, at least 0"),
+        (lambda rbm: ParallelTempering(rbm, np.zeros((3, 1)), [1, 0.5]), r"v: expected .* \(n, 5\)"),
+        (lambda rbm: ParallelTempering(rbm, np.full((3, 5), np.inf), [1, 0.5]), "v: expected finite numbers"),
+        (lambda rbm: log_likelihood(rbm, np.zeros((2, 4)), 3.0), r"v: expected .* \(n, 5\), .* found \(2, 4\)"),
+        (lambda rbm: log_likelihood(rbm, np.zeros((0, 5)), 3.0), r"v: expected .* \(n, 5\), .* found \(0, 5\)"),
+        (lambda rbm: log_likelihood(rbm, np.full((2, 5), np.nan), 3.0), "v: expected finite numbers"),
         (lambda rbm: log_likelihood(rbm, 255 * np.ones((2, 5)), 3.0), "expect values from 0 to 1"),
         (lambda rbm: log_likelihood(rbm, np.ones((2, 5)), np.nan), "expected a finite log Z"),
     ],
@@ -613,10 +668,39 @@ def test_what_would_give_a_wrong_number_is_refused(rng, ask, says):
         ask(machine(rng))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("name", ["W", "visible_bias", "hidden_bias"])
-def test_a_machine_with_nan_is_refused(rng, name):
+def test_a_machine_that_is_not_finite_is_refused(rng, name, value):
     rbm = machine(rng)
-    rbm.parameters_[name][0] = np.nan
-    for ask in (ais, lambda rbm: parallel_tempering(rbm, 5, 2, betas=[1, 0.5])):
-        with pytest.raises(ValueError, match="expected a machine of finite parameters"):
+    rbm.parameters_[name][0] = value
+    for ask in (
+        ais,
+        lambda rbm: reverse_ais(rbm, states(5)),
+        lambda rbm: parallel_tempering(rbm, 5, 2, betas=[1, 0.5]),
+        lambda rbm: log_likelihood(rbm, states(5), 3.0),
+    ):
+        with pytest.raises(ValueError, match=f"rbm.{name}_: expected finite numbers, found NaN or infinity"):
             ask(rbm)
+
+
+def test_chains_that_are_drawn_for_a_number_are_independent_pixels_and_those_of_ais(rng):
+    rbm, base_bias = machine(rng), rng.normal(size=5)
+    anneal = Anneal(rbm, N, temperature_ladder(3), base_bias, 7)
+    assert_distributed(index(anneal.v), annealed(rbm, base_bias, 0))
+    assert_distributed(index(Anneal(rbm, N, [0, 1], rng=7).v), np.full(32, 1 / 32))  # coin tosses unless told
+    for _ in anneal:
+        pass
+    found, expected = anneal.estimate(), ais(rbm, base_bias, n_temperatures=3, n_chains=N, random_state=7)
+    assert (found.log_z, found.std_error, found.ess) == (expected.log_z, expected.std_error, expected.ess)
+    np.testing.assert_array_equal(found.log_weights, expected.log_weights)
+    np.testing.assert_array_equal(to_numpy(found.samples), to_numpy(expected.samples))
+
+
+def test_the_estimate_on_the_way_up_is_that_of_the_present_temperature(rng):
+    rbm, base_bias = machine(rng), rng.normal(size=5)
+    W, b, c = parameters(rbm)
+    for state in Anneal(rbm, N, [0, 0.3, 0.6, 1], base_bias, 0):
+        v, beta = states(5), state.beta
+        exact = logsumexp(v @ ((1 - beta) * base_bias + beta * b) + np.logaddexp(0, beta * (v @ W + c)).sum(axis=1))
+        found = state.estimate()
+        assert abs(found.log_z - exact) < 4 * found.std_error < 0.2
