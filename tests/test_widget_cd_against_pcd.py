@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from companion.backend import Noise, generator, to_device, to_numpy, xp
+from companion.data import bars_and_stripes
 from companion.optimize import SGD
 from companion.rbm import RBM, ContrastiveDivergence
-from companion.widgets.cd_against_pcd import CDAgainstPCD, bars_and_stripes
+from companion.widgets.cd_against_pcd import CDAgainstPCD
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from companion.backend import to_device, to_numpy
-from companion.layers import Conv2D
+from companion.image_layers import Conv2D
 from companion.widgets import FilterSlider
 from companion.widgets.filter_slider import BY_HAND
 from companion.widgets.panel import blue_red

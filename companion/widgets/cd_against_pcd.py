@@ -1,12 +1,13 @@
 """Chapter 6: contrastive divergence and persistent chains side by side, on images that can all be listed."""
 
-from itertools import islice, product
+from itertools import islice
 
 import ipywidgets as widgets
 import numpy as np
 from PIL import Image, ImageDraw
 
 from ..backend import Noise, generator, one_thread, to_device, to_numpy
+from ..data import bars_and_stripes
 from ..likelihood import exact_log_partition, log_likelihood
 from ..optimize import SGD
 from ..plots import COLORS, tile_images
@@ -248,13 +249,6 @@ class CDAgainstPCD(Panel):
         )
         text(image, (BOARD[0] + 30, 400), words, 15, INK)
         return image
-
-
-def bars_and_stripes(side):
-    """Return all images of bars or of stripes (2 ** (side + 1) - 2, side * side), the bars first; white is 1."""
-    lines = np.array(list(product((0.0, 1.0), repeat=side)))
-    # All black counts as bars, all white as stripes, so that each of the two is there once.
-    return np.concatenate([np.tile(lines[:-1], side), np.repeat(lines[1:], side, axis=1)])
 
 
 def _number(images):

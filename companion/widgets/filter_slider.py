@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..backend import generator, one_thread, to_device, to_numpy, xp
-from ..layers import Conv2D, Images
+from ..image_layers import Conv2D, Images
 from .canvas import Canvas
 from .panel import Panel, blue_red, text
 
@@ -28,7 +28,7 @@ BY_HAND = {
 class FilterSlider(Panel):
     """A window of 5 × 5 pixels that goes over a digit of 28 × 28: what is under it, times a filter, summed.
 
-    The sums are those of `companion.layers.Conv2D`. The feature map shows them at the places where the window has
+    The sums are those of `companion.image_layers.Conv2D`. The feature map shows them at the places where the window has
     been; painting on the digit, and another filter, alter them there.
 
     Parameters
