@@ -30,8 +30,8 @@ from .backend import to_device, to_numpy
 from .storage import load, save
 
 __all__ = [
-    "MNIST", "Pair", "bars_and_stripes", "binarize", "fetch_mnist", "find_mnist", "load_idx", "load_mnist", "load_weights", "minibatches",
-    "plane_points", "read_idx",
+    "MNIST", "Pair", "bars_and_stripes", "binarize", "fetch_mnist", "find_mnist", "load_idx", "load_mnist",
+    "load_weights", "minibatches", "plane_points", "read_idx",
 ]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,6 +1,6 @@
 """Chapter 6: contrastive divergence and persistent chains side by side, on images that can all be listed."""
 
-from itertools import islice
+from itertools import islice, product
 
 import ipywidgets as widgets
 import numpy as np
