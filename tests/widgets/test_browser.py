@@ -13,7 +13,7 @@ from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'")
 # All chapters run as notebooks; in the browser one stands for all, and every panel has a small notebook of its own.
-CHAPTER = Path(__file__).parents[1] / "chapters" / "01_logistic_regression.ipynb"
+CHAPTER = Path(__file__).parents[2] / "chapters" / "01_logistic_regression.ipynb"
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="NO BROWSER: install Chromium, or nobody has seen that the panels work"
