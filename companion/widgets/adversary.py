@@ -65,7 +65,7 @@ class Adversary(Panel):
         buttons = self.buttons(self.empty, pause=0.2, anew="back to the digit")
         controls = [self.number, self.label, self.goal, self.aim, self.seed, buttons]
         pictures = [(SIDE, [canvas]) for canvas in (self.pad, self.change, self.result)]
-        super().__init__([(262, controls), *pictures], [(BAR, [canvas]) for canvas in self.bars.values()])
+        super().__init__([(280, controls), *pictures], [(BAR, [canvas]) for canvas in self.bars.values()])
         self.take(images[0], labels[0])
 
     def take(self, image, label):

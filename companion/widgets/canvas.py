@@ -59,6 +59,12 @@ function render({ model, el }) {
     canvas.style.width = picture.width * model.get("scale") + "px";
     canvas.style.imageRendering = model.get("scale") > 1 ? "pixelated" : "auto";  // zooming in spares the text
     context.putImageData(picture, 0, 0);
+    if (getComputedStyle(canvas).filter !== "none") {  // a dark page: images keep their black and white
+      context.globalCompositeOperation = "difference";
+      context.fillStyle = "white";
+      for (const [x, y, w, h] of model.get("images")) context.fillRect(x, y, w, h);
+      context.globalCompositeOperation = "source-over";
+    }
     if (cursor && document.activeElement === canvas) {
       context.fillStyle = "rgba(213, 94, 0, 0.7)";
       context.fillRect(cursor[1], cursor[0], 1, 1);
@@ -164,7 +170,8 @@ STYLE = """
 .companion-panel .companion-line > * { flex: 1 1 auto; }
 .companion-panel button { min-height: 36px; height: auto; line-height: normal; padding: 0 8px; }
 .companion-panel .widget-readout { min-width: 44px; max-width: 60px; color: inherit; }
-.companion-panel .widget-toggle-buttons { flex-flow: row wrap; }
+.companion-panel .widget-toggle-buttons { height: auto; }
+.companion-panel .widget-toggle-buttons > div { display: flex; flex-flow: row wrap; }
 """
 
 
@@ -198,6 +205,7 @@ class Canvas(anywidget.AnyWidget):
     label = traitlets.Unicode("").tag(sync=True)
     caption = traitlets.Unicode("").tag(sync=True)
     on_paper = traitlets.Bool(False).tag(sync=True)
+    images = traitlets.List().tag(sync=True)
 
     def __init__(self, scale=10.0, paintable=False, label="", caption="", on_paper=None):
         on_paper = scale == 1 if on_paper is None else on_paper
@@ -206,8 +214,11 @@ class Canvas(anywidget.AnyWidget):
         self._painters = []
         self.on_msg(self._receive)
 
-    def draw(self, pixels):
-        """Show pixels, uint8 of shape (height, width) in grey or (height, width, 3) in RGB."""
+    def draw(self, pixels, images=()):
+        """Show pixels, uint8 of shape (height, width) in grey or (height, width, 3) in RGB.
+
+        Rectangles (x, y, width, height) on paper that are `images` keep their black and white on a dark page.
+        """
         pixels = np.asarray(pixels, np.uint8)
         rgb = np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else np.ascontiguousarray(pixels)
         if np.array_equal(rgb, self.pixels):
@@ -215,6 +226,7 @@ class Canvas(anywidget.AnyWidget):
         self.pixels = rgb
         with self.hold_sync():  # one message carries the pixels and their number
             self.height, self.width = pixels.shape[:2]
+            self.images = [list(map(int, place)) for place in images]
             self.frame = zlib.compress(pixels.tobytes(), 6)
             self.number += 1
 

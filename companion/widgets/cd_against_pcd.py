@@ -136,7 +136,8 @@ class CDAgainstPCD(Panel):
 
     def refresh(self):
         """Draw everything anew."""
-        self.board.draw(self._draw_board())
+        board = self._draw_board()
+        self.board.draw(np.asarray(board), board.info["images"])
         self.curves.draw(self._draw_curves())
 
     def _draw_board(self):
@@ -162,7 +163,7 @@ class CDAgainstPCD(Panel):
             text(image, (left, 308), words, 13, INK)
             _paste(image, v[:n], (left, 325), other[:n])
             self._draw_beliefs(image, left, p[kind])
-        return np.asarray(image)
+        return image
 
     def _draw_beliefs(self, image, left, p):
         """How much probability lies on the data, and which other image has most."""
@@ -246,15 +247,17 @@ def _height(value, low, high, ends):
 
 
 def _paste(image, images, corner, framed=()):
-    """Paste images (n, 16) as grey levels, ten in a row; put a thick frame around those that are `framed`."""
+    """Paste images (n, 16) as grey levels, ten in a row, frame those that are `framed`, and note where they are."""
     large = np.kron(images.reshape(-1, SIDE, SIDE), np.ones((TILE // SIDE, TILE // SIDE)))
     large = np.pad(large, ((0, 0), (1, 1), (1, 1)), constant_values=0.6)  # a line around white pixels
     tiles = tile_images(large, min(10, len(images)), large.shape[1:], GAP - 2)
     image.paste(Image.fromarray(np.uint8(255 * tiles)), (corner[0] - 1, corner[1] - 1))
     draw = ImageDraw.Draw(image)
-    for i in np.flatnonzero(framed):
+    for i in range(len(images)):
         x, y = corner[0] + (TILE + GAP) * (i % 10), corner[1] + (TILE + GAP) * (i // 10)
-        draw.rectangle((x - 3, y - 3, x + TILE + 2, y + TILE + 2), outline=OTHER, width=3)
+        image.info.setdefault("images", []).append((x, y, TILE, TILE))
+        if len(framed) and framed[i]:
+            draw.rectangle((x - 3, y - 3, x + TILE + 2, y + TILE + 2), outline=OTHER, width=3)
 
 
 def _mark(image, kind, x, y):

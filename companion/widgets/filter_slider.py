@@ -196,8 +196,9 @@ class FilterSlider(Panel):
         window[...] = 0.6 * window + 0.4 * np.array(ORANGE)
         self.pad.draw(digit)
         self.map.draw(self._map(values, limit))
-        self.board.draw(self._sum(values[here], blue_red(values, limit)[here]))
-        self.pad.caption = f"digit · window at row {self.row.value}, column {self.column.value}"
+        side = FILTER * CELL
+        self.board.draw(self._sum(values[here], blue_red(values, limit)[here]), [(0, 22, side, side)])
+        self.pad.caption = f"window at row {self.row.value}, column {self.column.value}"
         self.map.caption = f"feature map · {self.seen.sum()} of {MAP**2} places"
         self.pooled.draw(self._pool(limit))
         self.pooled.caption = "max-pooled, 2 × 2"

@@ -12,6 +12,7 @@ from .panel import INK, Panel, control, seed_control, speed_control, text, touch
 __all__ = ["GibbsLab"]
 
 TRACE = (262, 96)
+TRACED = "free energy of each chain, the first one orange"
 REMEMBERED = 300  # steps in the trace of the free energy
 ON, OFF = (255, 176, 59), (20, 70, 140)  # clamped pixels: on, off
 FIRST, OTHERS = "#D55E00", "#b8c4cc"
@@ -64,7 +65,7 @@ class GibbsLab(Panel):
         self.pad = Canvas(scale=9, paintable=True, label="The first chain, 28 by 28 pixels: paint to clamp pixels")
         self.tiles = Canvas(scale=2.2, label="All chains")
         self.hidden = Canvas(scale=7, label="Hidden units of the first chain: white is on")
-        self.trace = Canvas(scale=1, label="Free energy of the chains over the steps")
+        self.trace = Canvas(scale=1, label="Free energy of the chains over the steps", caption=TRACED)
         self.pad.on_paint(self.paint)
         for each in (self.start, self.number, self.n_chains, self.seed):
             each.observe(lambda _: self.reset(), "value")

@@ -113,7 +113,8 @@ class Tempering(Panel):
 
     def refresh(self):
         """Draw everything anew."""
-        self.ladder.draw(self._draw_ladder())
+        tiles = [(x, int(_row(k)) - TILE // 2, TILE, TILE) for k in range(self.n.value) for x in (TILES, PLAIN)]
+        self.ladder.draw(self._draw_ladder(), tiles)
         self.trace.draw(self._draw_trace())
         self.ladder.caption = f"step {self.steps:,} · {len(self.swaps)} trades in the last"
 
