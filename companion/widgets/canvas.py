@@ -146,6 +146,8 @@ function render({ model, el }) {
   write();
   receive();
   el.append(canvas, caption);
+  const themes = { attributes: true, attributeFilter: ["data-jp-theme-light", "data-theme", "class"] };
+  for (const root of [document.documentElement, document.body]) new MutationObserver(draw).observe(root, themes);
   const settle = () => el.isConnected ? dress(el.closest(".companion-panel")) : requestAnimationFrame(settle);
   settle();
 }
