@@ -1,6 +1,7 @@
 """The command line: ``python -m companion info | fetch | run | lab | reproduce NAME``."""
 
 import argparse
+import logging
 import os
 import sys
 
@@ -8,7 +9,7 @@ import sys
 def info():
     """Print versions, the backend, and which data a chapter would see and why."""
     from . import __version__
-    from .data import find_mnist
+    from .data import NO_NETWORK, find_mnist, network_answers
     from .reproduce import environment
 
     facts = environment()
@@ -16,9 +17,11 @@ def info():
     print("versions: " + ", ".join(f"{name} {number}" for name, number in facts["versions"].items()))
     print(f"backend:  {facts['backend']}")
     source = find_mnist()
-    name = {"full": "all of MNIST", "sample": "the packaged sample of 5,000 digits"}.get(source and source.kind)
-    reason = source.reason if source else "will be downloaded; where there is no network, the packaged sample is used"
-    print(f"data:     {name or 'MNIST'} ({reason})")
+    if source is None and network_answers():
+        print("data:     all of MNIST (when a chapter asks for it, it will be downloaded, once)")
+        return
+    name = "all of MNIST" if source and source.kind == "full" else "the packaged sample of 5,000 digits"
+    print(f"data:     {name} ({source.reason if source else NO_NETWORK})")
 
 
 def fetch():
@@ -33,6 +36,22 @@ def _offer(variable, folder):
     os.environ[variable] = os.pathsep.join(filter(None, [str(folder), os.environ.get(variable)]))
 
 
+class _Address(logging.Filter):
+    """Of what a server logs, let through its errors and the line that says where it is."""
+
+    def filter(self, record):
+        return record.levelno >= logging.ERROR or "http://" in record.getMessage()
+
+
+def _encrypted():
+    """Settings for encrypted messages between server and kernel, where that is known; else the kernel warns."""
+    import zmq
+    from jupyter_client.manager import KernelManager
+
+    known = hasattr(KernelManager, "transport_encryption") and zmq.has("curve")
+    return ["--KernelManager.transport_encryption=auto"] if known else []
+
+
 def lab(arguments):
     """Open the Gibbs lab alone in a browser, for a projector; further `arguments` are passed on to Voilà."""
     from .data import ROOT
@@ -41,8 +60,11 @@ def lab(arguments):
     _offer("JUPYTER_PATH", own)  # our template
     from voila.app import Voila
 
+    for name in ("Voila", "tornado.general"):
+        logging.getLogger(name).addFilter(_Address())
+    print("Opening the Gibbs lab in a browser; Ctrl-C here ends it.", flush=True)
     settings = ["--Voila.ip=127.0.0.1", "--template=projector", "--VoilaConfiguration.attempt_fix_notebook=False"]
-    Voila.launch_instance([str(own / "gibbs_lab.ipynb"), *settings, *arguments])
+    Voila.launch_instance([str(own / "gibbs_lab.ipynb"), *settings, *_encrypted(), *arguments])
 
 
 def run(arguments):
@@ -50,13 +72,16 @@ def run(arguments):
     from .data import ROOT
 
     # Nothing leaves the machine, and nobody is asked whether it may: no look for news or for a newer JupyterLab.
+    # Its log holds errors, and its address where that needs a token; `--log-level=INFO` brings the rest back.
     _offer("JUPYTER_CONFIG_PATH", ROOT / "companion" / "jupyter")
     from jupyterlab.labapp import LabApp
 
+    print("Opening the book in JupyterLab; Ctrl-C here ends it.", flush=True)
     settings = [
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.root_dir={ROOT}",
         "--LabApp.default_url=/lab/tree/chapters/00_getting_started.ipynb",
+        *_encrypted(),
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         settings.append("--allow-root")  # in a container there is no one else
@@ -64,8 +89,28 @@ def run(arguments):
     LabApp.launch_instance([s for s in settings if s.partition("=")[0] not in given] + arguments)
 
 
+def headlines():
+    """Return what `reproduce` can repeat, one line each: name, model, what it is judged by, and what it takes."""
+    from .reproduce import read_result, recipes
+
+    lines = []
+    for name, recipe in recipes().items():
+        runs, model = len(recipe["seeds"]) * len(recipe["candidates"]), recipe["model"].rpartition(".")[2]
+        try:
+            takes = f"{read_result(name)['cpu_minutes_all_candidates']:.0f} CPU minutes"
+        except FileNotFoundError:
+            takes = "never recorded"
+        runs = "1 run" if runs == 1 else f"{runs} runs"
+        lines.append(f"  {name:<13} chapter {int(recipe['chapter'][:2]):<3} {model:<28} {runs:>7}  {takes:>15}")
+    head = "NAME is one of these; the minutes are those of the recorded runs, on two cores of 2026:\n\n"
+    return head + "\n".join(lines) + "\n\nEach needs all of MNIST, and goes on where it was if it is interrupted."
+
+
 def reproduce(name):
-    """Run a headline recipe and record its result."""
+    """Run a headline recipe and record its result; without a name, say which there are."""
+    if name is None:
+        print("python -m companion reproduce NAME\n\n" + headlines())
+        return
     from .reproduce import reproduce
 
     result = reproduce(name)
@@ -81,15 +126,45 @@ def reproduce(name):
     )
 
 
+PASSED_ON = {
+    "run": """\
+Every further option is passed on to JupyterLab. The most useful:
+
+  --no-browser       print the address instead of opening a browser
+  --port=9000        another port than 8888
+  --log-level=INFO   log all that the server does, not only errors
+
+`jupyter lab --help` names them all.""",
+    "lab": """\
+Every further option is passed on to Voilà. The most useful:
+
+  --no-browser         print the address instead of opening a browser
+  --Voila.port=9000    another port than 8866
+  --theme=dark         white on black
+
+`voila --help` names them all.""",
+}
+
+
 def main(arguments=None):
     """Parse the command line and do what it says; errors that a reader can mend are one line, not a traceback."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m companion", description="The companion of Deep Beliefs.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("info", help="versions, backend, which data and why")
-    commands.add_parser("fetch", help="download MNIST and verify it")
-    commands.add_parser("run", help="open the book in JupyterLab; its own options may follow")
-    commands.add_parser("lab", help="open the Gibbs lab alone, for a projector; options of Voilà may follow")
-    commands.add_parser("reproduce", help="run a headline recipe at full scale").add_argument("name")
+
+    def command(word, does, more=None):
+        verbatim = argparse.RawDescriptionHelpFormatter
+        said = does[0].upper() + does[1:] + "."
+        return commands.add_parser(
+            word, help=does, description=said, epilog=more, formatter_class=verbatim, allow_abbrev=False
+        )
+
+    command("info", "say which versions, which backend, which data and why")
+    command("fetch", "download MNIST and verify it")
+    command("run", "open the book in JupyterLab; its own options may follow", PASSED_ON["run"])
+    command("lab", "open the Gibbs lab alone, for a projector; options of Voilà may follow", PASSED_ON["lab"])
+    more = headlines() if "reproduce" in arguments else None  # read only where it is shown
+    command("reproduce", "repeat a headline result at full scale", more).add_argument("name", nargs="?")
     chosen, rest = parser.parse_known_args(arguments)
     openers = {"run": run, "lab": lab}
     if rest and chosen.command not in openers:

@@ -30,7 +30,7 @@ from .storage import load, save
 
 __all__ = [
     "MNIST", "Pair", "binarize", "fetch_mnist", "find_mnist", "load_idx", "load_mnist", "load_weights", "minibatches",
-    "plane_points", "read_idx",
+    "network_answers", "plane_points", "read_idx",
 ]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +48,8 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+NO_NETWORK = "there is no network to download MNIST"
+REMEDY = "Put its four files into data/mnist, or name their folder in the environment variable COMPANION_DATA."
 LARGEST = 2**30  # bytes: no data set of MNIST's family is larger, but a decompression bomb is
 
 
@@ -259,14 +261,17 @@ def fetch_mnist():
     Raises
     ------
     OSError
-        If no mirror gives a file with the right checksum; says what each one answered.
+        If there is no network, or no mirror gives a file with the right checksum; says what each one answered.
     """
     import pooch
 
     folder = DATA / "mnist"
     folder.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel("WARNING")  # it would print addresses and checksums that we check ourselves
-    for name in _missing(folder):
+    missing = _missing(folder)
+    if missing and not network_answers():
+        raise OSError(f"{NO_NETWORK}. {REMEDY}")
+    for name in missing:
         answers = []
         for mirror in MIRRORS:
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -285,15 +290,17 @@ def fetch_mnist():
 
 
 @cache  # asked once in a process: where there is no network, every chapter would wait again
-def _network_answers():
-    """Say within four seconds whether the first mirror can be reached, through a proxy if one is configured."""
+def network_answers():
+    """Say within four seconds whether a mirror of MNIST can be reached, through a proxy if one is configured."""
     import requests
 
     answers = []
 
     def ask():
-        with contextlib.suppress(requests.RequestException):
-            answers.append(requests.head(MIRRORS[0], timeout=3))
+        for mirror in MIRRORS:
+            with contextlib.suppress(requests.RequestException):
+                answers.append(requests.head(mirror, timeout=3))
+                return
 
     # In a thread, because looking up a name in a closed network can outlast any timeout of the request.
     thread = threading.Thread(target=ask, daemon=True)
@@ -306,15 +313,14 @@ def _find_or_fetch():
     """Return the `Source` to read, downloading MNIST if that is what it takes."""
     if source := find_mnist():
         return source
-    reason = "there is no network to download MNIST"
-    if _network_answers():
+    reason = NO_NETWORK
+    if network_answers():
         try:
             return Source("full", fetch_mnist(), "downloaded to data/mnist")
         except OSError as problem:
             reason = str(problem)
     if os.environ.get("COMPANION_DATASET") == "full":
-        raise FileNotFoundError(f"COMPANION_DATASET=full asks for all of MNIST, but {reason}. Put its four files into "
-                                "data/mnist, or name their folder in COMPANION_DATA.")  # fmt: skip
+        raise FileNotFoundError(f"COMPANION_DATASET=full asks for all of MNIST, but {reason}. {REMEDY}")
     return Source("sample", None, reason)
 
 

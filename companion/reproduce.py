@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .backend import generator, to_device, to_numpy, xp_name
-from .data import DATA, binarize, find_mnist, load_mnist
+from .data import DATA, binarize, fetch_mnist, find_mnist, load_mnist
 from .dbn import DBN
 from .likelihood import ais, log_likelihood, reverse_ais
 from .mlp import MLP
@@ -66,7 +66,7 @@ def reproduce(name):
     ------
     KeyError
         If there is no such recipe.
-    FileNotFoundError
+    OSError
         If MNIST is neither there nor can be downloaded.
     ValueError
         If the environment asks for the sample: headline results are on all of MNIST.
@@ -80,7 +80,8 @@ def reproduce(name):
     cls = getattr(importlib.import_module(module), cls)
     if (source := find_mnist()) and source.kind == "sample":
         raise ValueError(f"a headline result needs all of MNIST, not the sample ({source.reason})")
-    os.environ["COMPANION_DATASET"] = "full"
+    if source is None:
+        fetch_mnist()
     digits = load_mnist()
     judge = {"classification": Classification, "density": Density, "dreams": Dreams}[recipe["judge"]](digits)
 

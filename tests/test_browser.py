@@ -353,3 +353,6 @@ def test_the_lab_opens_alone_for_a_projector(chromium, tmp_path):
         assert clamped[5:7, 8:22].all() and clamped.sum() == 28
         page.close()
     assert lab.hosts <= {"127.0.0.1", "local"} and not lab.complaints
+    log = (tmp_path / "server.log").read_text(encoding="utf8").splitlines()
+    opening = "Opening the Gibbs lab in a browser; Ctrl-C here ends it."
+    assert log == [opening, "[Voila] Voilà is running at:", f"{address}/"], "and nothing that frightens"

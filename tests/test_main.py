@@ -1,5 +1,6 @@
 """The command line, and what `reproduce` records."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -41,6 +42,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(reproduce, "recipes", lambda: {"small": recipe})
     monkeypatch.setattr(reproduce, "load_mnist", lambda: digits)
     monkeypatch.setattr(reproduce, "find_mnist", lambda: None)
+    monkeypatch.setattr(reproduce, "fetch_mnist", lambda: None)
     monkeypatch.setattr(reproduce, "DATA", tmp_path)
     monkeypatch.setenv("COMPANION_DATASET", "")
     return tmp_path
@@ -183,11 +185,52 @@ def test_errors_are_one_line_that_says_what_was_expected(monkeypatch, setting, a
 def test_info_says_which_data_and_why(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(data, "DATA", tmp_path)
     monkeypatch.delenv("COMPANION_DATA", raising=False)
-    for dataset, said in (("sample", "COMPANION_DATASET=sample asks for it"), ("", "will be downloaded")):
+    sample = "data:     the packaged sample of 5,000 digits"
+    for dataset, network, said in (
+        ("sample", True, f"{sample} (COMPANION_DATASET=sample asks for it)"),
+        ("", True, "data:     all of MNIST (when a chapter asks for it, it will be downloaded, once)"),
+        ("", False, f"{sample} (there is no network to download MNIST)"),
+    ):
         monkeypatch.setenv("COMPANION_DATASET", dataset)
+        monkeypatch.setattr(data, "network_answers", lambda network=network: network)
         command_line.main(["info"])
         printed = capsys.readouterr().out
-        assert said in printed and "numpy 2" in printed and "backend:" in printed
+        assert printed.splitlines()[-1] == said and "numpy 2" in printed and "backend:" in printed
+
+
+@pytest.mark.parametrize("arguments", [["fetch"], ["reproduce", "logistic"]])
+def test_offline_one_line_says_what_to_do(monkeypatch, tmp_path, arguments):
+    """The message names what the reader did; the reader has set no variable, so it blames none."""
+    for name in ("COMPANION_DATA", "COMPANION_DATASET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(data, "DATA", tmp_path)
+    monkeypatch.setattr(data, "network_answers", lambda: False)
+    with pytest.raises(SystemExit) as problem:
+        command_line.main(arguments)
+    assert str(problem.value) == (
+        f"{arguments[0]}: there is no network to download MNIST. Put its four files into data/mnist, or name their "
+        "folder in the environment variable COMPANION_DATA."
+    )
+
+
+@pytest.mark.parametrize("arguments", [["reproduce"], ["reproduce", "--help"]])
+def test_reproduce_lists_its_names_with_what_they_take(capsys, arguments):
+    with contextlib.suppress(SystemExit):
+        command_line.main(arguments)
+    printed = capsys.readouterr().out
+    for name, recipe in reproduce.recipes().items():
+        line = next(line for line in printed.splitlines() if line.startswith(f"  {name} "))
+        minutes = reproduce.read_result(name)["cpu_minutes_all_candidates"]
+        assert recipe["model"].rpartition(".")[2] in line and line.endswith(f" {minutes:.0f} CPU minutes")
+        assert len(line) <= 100
+
+
+@pytest.mark.parametrize(("word", "whose"), [("run", "JupyterLab"), ("lab", "Voilà")])
+def test_help_says_what_is_passed_on(capsys, word, whose):
+    with pytest.raises(SystemExit):
+        command_line.main([word, "--help"])
+    printed = capsys.readouterr().out
+    assert f"passed on to {whose}" in printed and "--no-browser" in printed and "=9000" in printed
 
 
 def test_fetch_says_where_mnist_is(monkeypatch, capsys, tmp_path):
