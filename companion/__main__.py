@@ -1,4 +1,4 @@
-"""The command line: ``python -m companion info | fetch | run | lab | reproduce NAME``."""
+"""The command line: ``python -m companion info | fetch | run | lab | restore NAME | reproduce NAME``."""
 
 import argparse
 import logging
@@ -26,9 +26,10 @@ def info():
 
 def fetch():
     """Download MNIST and verify it; say where it is if it is there already."""
-    from .data import DATA, fetch_mnist
+    from .data import fetch_mnist
+    from .places import shown
 
-    print(f"MNIST, verified, is in {os.path.relpath(fetch_mnist(), DATA.parent)}")
+    print(f"MNIST, verified, is in {shown(fetch_mnist())}")
 
 
 def _offer(variable, folder):
@@ -54,26 +55,25 @@ def _encrypted():
 
 def lab(arguments):
     """Open the Gibbs lab alone in a browser, for a projector; further `arguments` are passed on to Voilà."""
-    from .data import ROOT
+    from .places import JUPYTER
 
-    own = ROOT / "companion" / "jupyter"
-    _offer("JUPYTER_PATH", own)  # our template
+    _offer("JUPYTER_PATH", JUPYTER)  # our template
     from voila.app import Voila
 
     for name in ("Voila", "tornado.general"):
         logging.getLogger(name).addFilter(_Address())
     print("Opening the Gibbs lab in a browser; Ctrl-C here ends it.", flush=True)
     settings = ["--Voila.ip=127.0.0.1", "--template=projector", "--VoilaConfiguration.attempt_fix_notebook=False"]
-    Voila.launch_instance([str(own / "gibbs_lab.ipynb"), *settings, *_encrypted(), *arguments])
+    Voila.launch_instance([str(JUPYTER / "gibbs_lab.ipynb"), *settings, *_encrypted(), *arguments])
 
 
 def run(arguments):
     """Open the book in JupyterLab on this machine; further `arguments` are passed on to it."""
-    from .data import ROOT
+    from .places import JUPYTER, ROOT
 
     # Nothing leaves the machine, and nobody is asked whether it may: no look for news or for a newer JupyterLab.
     # Its log holds errors, and its address where that needs a token; `--log-level=INFO` brings the rest back.
-    _offer("JUPYTER_CONFIG_PATH", ROOT / "companion" / "jupyter")
+    _offer("JUPYTER_CONFIG_PATH", JUPYTER)
     from jupyterlab.labapp import LabApp
 
     print("Opening the book in JupyterLab; Ctrl-C here ends it.", flush=True)
@@ -87,6 +87,15 @@ def run(arguments):
         settings.append("--allow-root")  # in a container there is no one else
     given = {argument.partition("=")[0] for argument in arguments}
     LabApp.launch_instance([s for s in settings if s.partition("=")[0] not in given] + arguments)
+
+
+def restore(name):
+    """Give a chapter back as it was published; the reader's own is kept."""
+    from .places import shown
+    from .published import restore
+
+    path, kept = restore(name)
+    print(f"{shown(path)} is as it was published." + (f" Yours is now {shown(kept)}." if kept else ""))
 
 
 def headlines():
@@ -163,6 +172,9 @@ def main(arguments=None):
     command("fetch", "download MNIST and verify it")
     command("run", "open the book in JupyterLab; its own options may follow", PASSED_ON["run"])
     command("lab", "open the Gibbs lab alone, for a projector; options of Voilà may follow", PASSED_ON["lab"])
+    more = "Your own, if you have changed it, is kept beside it under a name that begins with my_."
+    restoring = command("restore", "give a chapter back as it was published", more)
+    restoring.add_argument("name", help="the beginning of its name, such as 06")
     more = headlines() if "reproduce" in arguments else None  # read only where it is shown
     command("reproduce", "repeat a headline result at full scale", more).add_argument("name", nargs="?")
     chosen, rest = parser.parse_known_args(arguments)
@@ -172,8 +184,8 @@ def main(arguments=None):
     try:
         if chosen.command in openers:
             openers[chosen.command](rest)
-        elif chosen.command == "reproduce":
-            reproduce(chosen.name)
+        elif chosen.command in ("reproduce", "restore"):
+            {"reproduce": reproduce, "restore": restore}[chosen.command](chosen.name)
         else:
             {"info": info, "fetch": fetch}[chosen.command]()
     except KeyboardInterrupt:

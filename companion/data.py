@@ -26,15 +26,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import to_device, to_numpy
+from .places import DATA, ROOT, shown
 from .storage import load, save
 
 __all__ = [
     "MNIST", "Pair", "binarize", "fetch_mnist", "find_mnist", "load_idx", "load_mnist", "load_weights", "minibatches",
     "network_answers", "plane_points", "read_idx",
 ]  # fmt: skip
-
-ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT / "data"
 
 # name of the file: SHA-256 of its uncompressed bytes (mirrors compress them differently)
 FILES = {
@@ -49,7 +47,9 @@ MIRRORS = (
 )
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 NO_NETWORK = "there is no network to download MNIST"
-REMEDY = "Put its four files into data/mnist, or name their folder in the environment variable COMPANION_DATA."
+REMEDY = (
+    f"Put its four files into {shown(DATA / 'mnist')}, or name their folder in the environment variable COMPANION_DATA."
+)
 LARGEST = 2**30  # bytes: no data set of MNIST's family is larger, but a decompression bomb is
 
 
@@ -251,7 +251,7 @@ def find_mnist():
                                     f"missing {', '.join(missing)} (.gz or not)")  # fmt: skip
         return Source("full", folder, "in the folder that COMPANION_DATA names")
     if not _missing(DATA / "mnist"):
-        return Source("full", DATA / "mnist", "in data/mnist")
+        return Source("full", DATA / "mnist", f"in {shown(DATA / 'mnist', ROOT)}")
     return None
 
 
@@ -316,7 +316,7 @@ def _find_or_fetch():
     reason = NO_NETWORK
     if network_answers():
         try:
-            return Source("full", fetch_mnist(), "downloaded to data/mnist")
+            return Source("full", folder := fetch_mnist(), f"downloaded to {shown(folder, ROOT)}")
         except OSError as problem:
             reason = str(problem)
     if os.environ.get("COMPANION_DATASET") == "full":

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import json
+import platform
 import shutil
 from pathlib import Path
 
@@ -105,15 +107,24 @@ SECOND = ("epoch_scrubber", "denoising", "adversary")  # panels in which it is t
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
-    """The address of a JupyterLab that serves a copy of the chapter and the notebooks with the panels."""
+    """A JupyterLab that serves a copy of the chapter and the notebooks with the panels: its address and its folder.
+
+    What it saves by itself it would save every second.
+    """
     folder, settings = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("jupyter")
+    own = settings / "lab" / "@jupyterlab" / "docmanager-extension" / "plugin.jupyterlab-settings"
+    own.parent.mkdir(parents=True)
+    own.write_text('{"autosaveInterval": 1}', encoding="utf8")
     shutil.copy(CHAPTER, folder)
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     for notebook, names in ({name: [name] for name in OWN} | {"panels": OTHERS}).items():
         cells = [nbformat.v4.new_code_cell(PANELS[name]) for name in names]
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / f"{notebook}.ipynb")
     with jupyterlab(folder, settings) as address:
-        yield address
+        yield address, folder
+    log = (settings / "server.log").read_text(encoding="utf8").splitlines()
+    assert log[0] == "Opening the book in JupyterLab; Ctrl-C here ends it."
+    assert not [line for line in log[1:] if "received signal 15" not in line], "nothing in the log that frightens"
 
 
 @pytest.fixture(scope="module")
@@ -127,13 +138,29 @@ def chromium():
 
 @pytest.fixture
 def page(book, chromium):
-    page = Page(chromium, book)
+    page = Page(chromium, book[0])
     yield page
     asked = page.page.get_by_text("Jupyter news").count()
     page.page.close()
     assert not asked, "nobody is asked about news"
     assert page.hosts <= {"127.0.0.1", "local"}, "no request leaves the machine"
     assert not page.complaints
+
+
+def test_opening_a_chapter_changes_nothing_and_it_is_saved_when_the_reader_says_so(page, book):
+    path = book[1] / CHAPTER.name
+    published = path.read_bytes()
+    page.open(CHAPTER.name)
+    page.page.wait_for_timeout(3000)
+    assert path.read_bytes() == published
+    model = "window.jupyterapp.shell.currentWidget.model"
+    version = json.loads(published)["metadata"]["language_info"]["version"]
+    assert page.page.evaluate(f"() => {model}.dirty") == (version != platform.python_version())
+    page.page.evaluate(f"() => {model}.sharedModel.insertCell(0, {{cell_type: 'code', source: '1 + 1'}})")
+    page.page.wait_for_timeout(3000)
+    assert page.page.evaluate(f"() => {model}.dirty") and path.read_bytes() == published
+    page.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    assert b"1 + 1" in path.read_bytes()
 
 
 def test_chapter_runs_in_jupyterlab(page):
@@ -304,7 +331,7 @@ def test_gibbs_lab_chains_step_run_pause_and_keep_what_is_clamped(page):
 @pytest.fixture(scope="module")
 def panels(book, chromium):
     """The page of the notebook with the other panels, which all run in one kernel."""
-    page = Page(chromium, book)
+    page = Page(chromium, book[0])
     page.run("panels.ipynb")
     yield page
     page.page.close()

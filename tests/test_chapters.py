@@ -7,8 +7,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from execute_chapters import LANGUAGE
 
-CHAPTERS = sorted((Path(__file__).parents[1] / "chapters").glob("*.ipynb"))
+CHAPTERS = sorted((Path(__file__).parents[1] / "chapters").glob("[0-9]*.ipynb"))
 MACHINE_PATH = re.compile(r"/(home|root|Users|tmp|work|mnt)/\w|[A-Z]:\\\\")
 
 pytestmark = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -31,6 +32,9 @@ def outputs(notebook):
 
 def test_metadata_is_that_of_any_machine(notebook):
     assert notebook.metadata.kernelspec.name == "python3"
+    told = notebook.metadata.language_info
+    assert told | {"version": ""} == LANGUAGE | {"version": ""}, "else opening the chapter would change it"
+    assert re.fullmatch(r"3\.\d+\.\d+", told.version)
     assert "widgets" not in notebook.metadata, "pages that render notebooks refuse stored widget states"
 
 

@@ -1,0 +1,114 @@
+"""The chapters as files: their names, fresh copies of them, and the reader's own, never overwritten."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from .places import BOOK, CHECKOUT
+from .storage import replacing
+
+__all__ = ["copy_chapters", "find_chapter", "restore"]
+
+PATTERN = "[0-9]*.ipynb"  # a name that begins otherwise is the reader's
+FOLDER = BOOK / "chapters"
+
+
+def _git(*arguments):
+    """Return what git says in the checkout, bytes; None where there is no git, no repository or no such file."""
+    try:
+        return subprocess.run(["git", "-C", str(CHECKOUT), *arguments], capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _names():
+    """Return the file names of all chapters, in reading order; of the committed ones too, should one be deleted."""
+    committed = (_git("ls-tree", "--name-only", "HEAD", "./chapters/") or b"").decode() if CHECKOUT else ""
+    names = {Path(line).name for line in committed.splitlines() if Path(line).match(PATTERN)}
+    return sorted(names | {path.name for path in FOLDER.glob(PATTERN)})
+
+
+def find_chapter(name):
+    """Return the file name of the one chapter whose name begins with `name`, such as ``06`` or ``06_restricted``.
+
+    Raises
+    ------
+    ValueError
+        If none does, or several do.
+    """
+    names = _names()
+    found = [chapter for chapter in names if chapter.startswith(Path(name).name)]
+    if len(found) != 1:
+        raise ValueError(f"expected the beginning of one chapter's name, found {name!r}; there are: {', '.join(names)}")
+    return found[0]
+
+
+def _published(name):
+    """Return the bytes of a chapter as it was published: out of the wheel, or as it was last committed."""
+    if not CHECKOUT:
+        return (FOLDER / name).read_bytes()
+    content = _git("show", f"HEAD:./chapters/{name}")
+    if content is None:
+        raise ValueError(
+            f"expected a git checkout that holds {name} as it was published, found none: take the file out of a new "
+            "download of the book"
+        )
+    return content
+
+
+def restore(name, folder=FOLDER):
+    """Put a fresh copy of a chapter into `folder`, and keep the reader's own beside it, under a name with ``my_``.
+
+    Parameters
+    ----------
+    name : str
+        The beginning of its file name, such as ``06``.
+    folder : path-like
+
+    Returns
+    -------
+    path, kept : Path, Path or None
+        The fresh copy; and the reader's own under its new name, None if it was not there or had no changes.
+
+    Raises
+    ------
+    ValueError
+        If `name` is not that of one chapter, or nothing is known of its published version.
+    """
+    path = Path(folder) / find_chapter(name)
+    content, kept = _published(path.name), None
+    if path.exists() and path.read_bytes().replace(b"\r\n", b"\n") == content.replace(b"\r\n", b"\n"):
+        return path, None
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        if path.exists():
+            kept = _unused(path.with_name(f"my_{path.name}"))
+            os.rename(path, kept)
+    return path, kept
+
+
+def _unused(path):
+    """Return `path`, or the first of ``…_2``, ``…_3``, … beside it that is not there yet."""
+    stem, number = path.stem, 1
+    while path.exists():
+        number += 1
+        path = path.with_name(f"{stem}_{number}{path.suffix}")
+    return path
+
+
+def copy_chapters(folder):
+    """Copy all chapters into `folder`, made if missing; a file that is there already is the reader's, and stays.
+
+    Returns
+    -------
+    list of Path
+        Those that were written.
+    """
+    written = []
+    for source in [*sorted(FOLDER.glob(PATTERN)), FOLDER / "LICENSE.md"]:
+        path = Path(folder) / source.name
+        if not path.exists():
+            with replacing(path) as temporary:
+                temporary.write_bytes(source.read_bytes())
+            written.append(path)
+    return written

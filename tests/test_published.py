@@ -1,0 +1,92 @@
+"""The chapters as files: fresh copies, and the reader's own, which nothing overwrites."""
+
+import subprocess
+
+import pytest
+
+from companion import __main__ as command_line
+from companion import published
+from companion.published import copy_chapters, find_chapter, restore
+
+PUBLISHED = b'{"cells": []}\n'
+
+
+@pytest.fixture(params=["checkout", "wheel"])
+def readers(request, tmp_path, monkeypatch):
+    """A small book of two chapters, as a checkout with git or as it lies in a wheel; give the reader's folder."""
+    folder = tmp_path / "book" / "chapters"
+    folder.mkdir(parents=True)
+    for name in ("06_machine.ipynb", "07_likelihood.ipynb", "LICENSE.md"):
+        (folder / name).write_bytes(PUBLISHED)
+    monkeypatch.setattr(published, "FOLDER", folder)
+    monkeypatch.setattr(published, "CHECKOUT", folder.parent if request.param == "checkout" else None)
+    if request.param == "wheel":
+        copy_chapters(tmp_path / "mine")
+        return tmp_path / "mine"
+    identity = ["-c", "user.name=A reader", "-c", "user.email=reader@example.org"]
+    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "The book"]):
+        subprocess.run(["git", *command], cwd=folder.parent, check=True)
+    return folder
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_has_not_changed_is_left_alone(readers):
+    path = readers / "06_machine.ipynb"
+    before = path.stat().st_mtime_ns
+    assert restore("06", readers) == (path, None)
+    path.write_bytes(PUBLISHED.replace(b"\n", b"\r\n"))
+    assert restore("06_mach", readers) == (path, None), "as git writes it on Windows"
+    assert before and files(readers) == ["06_machine.ipynb", "07_likelihood.ipynb", "LICENSE.md"]
+
+
+def test_the_readers_own_is_kept_beside_the_fresh_copy_however_often(readers):
+    path = readers / "06_machine.ipynb"
+    for number, name in enumerate(("my_06_machine.ipynb", "my_06_machine_2.ipynb", "my_06_machine_3.ipynb")):
+        path.write_bytes(own := b"%d" % number)
+        assert restore("06_machine.ipynb", readers) == (path, readers / name)
+        assert path.read_bytes() == PUBLISHED and (readers / name).read_bytes() == own
+    assert (readers / "my_06_machine.ipynb").read_bytes() == b"0" and len(files(readers)) == 6
+
+
+def test_a_deleted_chapter_comes_back(readers):
+    (readers / "07_likelihood.ipynb").unlink()
+    assert restore("07", readers) == (readers / "07_likelihood.ipynb", None)
+    assert (readers / "07_likelihood.ipynb").read_bytes() == PUBLISHED
+
+
+@pytest.mark.parametrize("name", ["0", "", "12", "LICENSE", "my_06"])
+def test_a_name_is_that_of_one_chapter(readers, name):
+    with pytest.raises(ValueError, match="06_machine.ipynb, 07_likelihood.ipynb"):
+        find_chapter(name)
+
+
+def test_without_git_the_reader_is_told_where_a_fresh_copy_is(readers, monkeypatch):
+    monkeypatch.setattr(published, "_git", lambda *arguments: None)
+    if published.CHECKOUT:
+        (readers / "06_machine.ipynb").write_bytes(b"mine")
+        with pytest.raises(ValueError, match="new download"):
+            restore("06", readers)
+    assert files(readers) == ["06_machine.ipynb", "07_likelihood.ipynb", "LICENSE.md"], "nothing was moved"
+
+
+def test_copies_never_overwrite(readers, tmp_path):
+    folder = tmp_path / "class" / "copies"
+    assert [path.name for path in copy_chapters(folder)] == ["06_machine.ipynb", "07_likelihood.ipynb", "LICENSE.md"]
+    (folder / "06_machine.ipynb").write_bytes(b"mine")
+    (folder / "07_likelihood.ipynb").unlink()
+    assert copy_chapters(folder) == [folder / "07_likelihood.ipynb"]
+    assert (folder / "06_machine.ipynb").read_bytes() == b"mine"
+
+
+def test_the_command_says_where_both_are(readers, monkeypatch, capsys):
+    path = readers / "06_machine.ipynb"
+    path.write_bytes(b"mine")
+    monkeypatch.setattr(restore, "__defaults__", (readers,))
+    command_line.main(["restore", "06"])
+    said = f"{path.as_posix()} is as it was published. Yours is now {path.with_name('my_06_machine.ipynb').as_posix()}."
+    assert capsys.readouterr().out.strip() == said
+    with pytest.raises(SystemExit, match="restore: expected the beginning of one chapter's name, found '9'"):
+        command_line.main(["restore", "9"])
