@@ -4,13 +4,14 @@ import argparse
 import logging
 import os
 import sys
+from pathlib import Path
 
 
 def info():
     """Print versions, the backend, and which data a chapter would see and why."""
     from . import __version__
     from .data import NO_NETWORK, find_mnist, network_answers
-    from .reproduce import environment
+    from .results import environment
 
     facts = environment()
     print(f"Deep Beliefs {__version__} on {facts['machine']}")
@@ -67,9 +68,31 @@ def lab(arguments):
     Voila.launch_instance([str(JUPYTER / "gibbs_lab.ipynb"), *settings, *_encrypted(), *arguments])
 
 
-def run(arguments):
-    """Open the book in JupyterLab on this machine; further `arguments` are passed on to it."""
-    from .places import JUPYTER, ROOT
+def _folder(named):
+    """Return where the reader's chapters are: in the folder `named`, in this checkout, or in a folder made for them."""
+    from .places import CHECKOUT
+    from .published import FOLDER, PATTERN
+
+    if named or not CHECKOUT:
+        here = Path.cwd()
+        return Path(named or (here if any(here.glob(PATTERN)) else here / "deep-beliefs")).resolve()
+    return FOLDER
+
+
+def run(arguments, folder=None):
+    """Open the book in JupyterLab on this machine; further `arguments` are passed on to it.
+
+    In a checkout these are its own chapters. Elsewhere, or if a `folder` is named, they are copies in it.
+    """
+    from .places import CHECKOUT, JUPYTER, ROOT, shown
+    from .published import copy_chapters, find_chapter
+
+    folder = _folder(folder)
+    root = CHECKOUT if CHECKOUT and folder.is_relative_to(CHECKOUT) else folder
+    if written := copy_chapters(folder):
+        print(f"{len(written)} files of the book are now in {shown(folder)}; they are yours to change.")
+    if named := os.environ.get("COMPANION_DATA"):  # relative to where the reader is, not to where a notebook is
+        os.environ["COMPANION_DATA"] = str((ROOT / Path(named).expanduser()).resolve())
 
     # Nothing leaves the machine, and nobody is asked whether it may: no look for news or for a newer JupyterLab.
     # Its log holds errors, and its address where that needs a token; `--log-level=INFO` brings the rest back.
@@ -79,8 +102,8 @@ def run(arguments):
     print("Opening the book in JupyterLab; Ctrl-C here ends it.", flush=True)
     settings = [
         "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.root_dir={ROOT}",
-        "--LabApp.default_url=/lab/tree/chapters/00_getting_started.ipynb",
+        f"--ServerApp.root_dir={root}",
+        f"--LabApp.default_url=/lab/tree/{(folder / find_chapter('00')).relative_to(root).as_posix()}",
         *_encrypted(),
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -89,18 +112,18 @@ def run(arguments):
     LabApp.launch_instance([s for s in settings if s.partition("=")[0] not in given] + arguments)
 
 
-def restore(name):
+def restore(name, folder=None):
     """Give a chapter back as it was published; the reader's own is kept."""
     from .places import shown
     from .published import restore
 
-    path, kept = restore(name)
+    path, kept = restore(name, _folder(folder))
     print(f"{shown(path)} is as it was published." + (f" Yours is now {shown(kept)}." if kept else ""))
 
 
 def headlines():
     """Return what `reproduce` can repeat, one line each: name, model, what it is judged by, and what it takes."""
-    from .reproduce import read_result, recipes
+    from .results import read_result, recipes
 
     lines = []
     for name, recipe in recipes().items():
@@ -118,8 +141,9 @@ def headlines():
 def reproduce(name):
     """Run a headline recipe and record its result; without a name, say which there are."""
     if name is None:
-        print("python -m companion reproduce NAME\n\n" + headlines())
+        print(f"{_called()} reproduce NAME\n\n{headlines()}")
         return
+    from .places import DATA, shown
     from .reproduce import reproduce
 
     result = reproduce(name)
@@ -131,8 +155,13 @@ def reproduce(name):
         reached = f"test log-likelihood {result['test_log_likelihood']:.2f} nats"
     print(
         f"{name}: {reached}, seeds {result['seeds']}, {result['cpu_minutes']:.2f} CPU minutes each; written to "
-        f"data/results/{name}.json"
+        f"{shown(DATA / 'results' / name)}.json"
     )
+
+
+def _called():
+    """Return what the reader typed to get here."""
+    return "deep-beliefs" if Path(sys.argv[0]).stem == "deep-beliefs" else "python -m companion"
 
 
 PASSED_ON = {
@@ -158,7 +187,7 @@ Every further option is passed on to Voilà. The most useful:
 def main(arguments=None):
     """Parse the command line and do what it says; errors that a reader can mend are one line, not a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(prog="python -m companion", description="The companion of Deep Beliefs.")
+    parser = argparse.ArgumentParser(prog=_called(), description="The companion of Deep Beliefs.")
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(word, does, more=None):
@@ -170,24 +199,21 @@ def main(arguments=None):
 
     command("info", "say which versions, which backend, which data and why")
     command("fetch", "download MNIST and verify it")
-    command("run", "open the book in JupyterLab; its own options may follow", PASSED_ON["run"])
+    running = command("run", "open the book in JupyterLab; its own options may follow", PASSED_ON["run"])
     command("lab", "open the Gibbs lab alone, for a projector; options of Voilà may follow", PASSED_ON["lab"])
     more = "Your own, if you have changed it, is kept beside it under a name that begins with my_."
     restoring = command("restore", "give a chapter back as it was published", more)
     restoring.add_argument("name", help="the beginning of its name, such as 06")
+    for reading in (running, restoring):
+        reading.add_argument("--folder", help="where your copies of the chapters are, or shall be")
     more = headlines() if "reproduce" in arguments else None  # read only where it is shown
     command("reproduce", "repeat a headline result at full scale", more).add_argument("name", nargs="?")
     chosen, rest = parser.parse_known_args(arguments)
-    openers = {"run": run, "lab": lab}
-    if rest and chosen.command not in openers:
+    if rest and chosen.command not in PASSED_ON:
         parser.error(f"unrecognised arguments: {' '.join(rest)}")
     try:
-        if chosen.command in openers:
-            openers[chosen.command](rest)
-        elif chosen.command in ("reproduce", "restore"):
-            {"reproduce": reproduce, "restore": restore}[chosen.command](chosen.name)
-        else:
-            {"info": info, "fetch": fetch}[chosen.command]()
+        given = {name: value for name, value in vars(chosen).items() if name != "command"}
+        globals()[chosen.command](*[rest] * (chosen.command in PASSED_ON), **given)
     except KeyboardInterrupt:
         sys.exit("Interrupted. What was done is kept; the same command goes on from there.")
     except (OSError, ValueError, RuntimeError) as problem:

@@ -3,8 +3,8 @@
 `load_mnist` looks in this order and takes the first that is there:
 
 1. the folder that the environment variable ``COMPANION_DATA`` names (relative to the project's root);
-2. ``data/mnist/``;
-3. a verified download into ``data/mnist/``;
+2. ``data/mnist/`` (where the companion was installed without the book, ``mnist/`` in the user's cache folder);
+3. a verified download into that folder;
 4. where there is no network, the packaged sample of 5,000 digits.
 
 ``COMPANION_DATASET`` overrides: ``sample`` takes the sample at once, ``full`` refuses to fall back on it.
@@ -27,6 +27,7 @@ import numpy as np
 
 from .backend import to_device, to_numpy
 from .places import DATA, ROOT, shown
+from .results import load_weights
 from .storage import load, save
 
 __all__ = [
@@ -304,8 +305,12 @@ def network_answers():
 
     # In a thread, because looking up a name in a closed network can outlast any timeout of the request.
     thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(4)
+    try:
+        thread.start()
+    except RuntimeError:  # Python in a browser has no threads
+        ask()
+    else:
+        thread.join(4)
     return bool(answers)
 
 
@@ -405,23 +410,6 @@ def binarize(images, seed=0):
     """
     images = to_numpy(images)
     return (np.random.default_rng(seed).random(images.shape, dtype=np.float32) < images).astype(np.float32)
-
-
-def load_weights(name):
-    """Load the trained parameters in ``data/weights/NAME.npz``: a dict of str to float32 array (of the host).
-
-    They were made by ``python -m companion reproduce NAME``, and are at hand without training or network.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there are none of this name.
-    """
-    path = DATA / "weights" / f"{name}.npz"
-    if not path.exists():
-        names = ", ".join(sorted(path.stem for path in path.parent.glob("*.npz"))) or "none"
-        raise FileNotFoundError(f"no trained weights {name!r}; there are: {names}")
-    return {name: array.astype(np.float32) for name, array in load(path)[0].items()}
 
 
 def minibatches(n, batch_size, rng):

@@ -7,7 +7,7 @@ from pathlib import Path
 from .places import BOOK, CHECKOUT
 from .storage import replacing
 
-__all__ = ["copy_chapters", "find_chapter", "restore"]
+__all__ = ["FOLDER", "PATTERN", "copy_chapters", "find_chapter", "restore"]
 
 PATTERN = "[0-9]*.ipynb"  # a name that begins otherwise is the reader's
 FOLDER = BOOK / "chapters"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from companion import __main__ as command_line
-from companion import data, reproduce
+from companion import data, reproduce, results
 from companion.data import MNIST, Pair
 from companion.dbn import DBN
 from companion.likelihood import exact_log_partition, log_likelihood
@@ -117,8 +117,8 @@ def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
 
     kept = np.load(small / "weights" / "density.npz")
     assert kept["W"].dtype == np.float16 and kept["W"].shape == (12, 4)
-    monkeypatch.setattr(data, "DATA", small)
-    machine = RBM.from_parameters(**data.load_weights("density"))
+    monkeypatch.setattr(results, "DATA", small)
+    machine = RBM.from_parameters(**results.load_weights("density"))
     exact = log_likelihood(machine, data.binarize(digits.test.images), exact_log_partition(machine)).mean
     for key in ("test_log_likelihood", "test_log_likelihood_reverse"):
         assert result[key] == pytest.approx(exact, abs=0.05)
@@ -157,8 +157,8 @@ def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
     assert abs(result["half_precision_cost"]) < 0.02 and result["cpu_minutes"] > 0
     assert not list((small / "checkpoints").iterdir())
 
-    monkeypatch.setattr(data, "DATA", small)
-    dbn = DBN.from_parameters(data.load_weights("dreams"))
+    monkeypatch.setattr(results, "DATA", small)
+    dbn = DBN.from_parameters(results.load_weights("dreams"))
     bound = dbn.bound(
         data.binarize(digits.test.images), exact_log_partition(dbn.top_), digits.test.labels, n_samples=50
     )

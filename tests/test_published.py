@@ -81,11 +81,10 @@ def test_copies_never_overwrite(readers, tmp_path):
     assert (folder / "06_machine.ipynb").read_bytes() == b"mine"
 
 
-def test_the_command_says_where_both_are(readers, monkeypatch, capsys):
+def test_the_command_says_where_both_are(readers, capsys):
     path = readers / "06_machine.ipynb"
     path.write_bytes(b"mine")
-    monkeypatch.setattr(restore, "__defaults__", (readers,))
-    command_line.main(["restore", "06"])
+    command_line.main(["restore", "06", "--folder", str(readers)])
     said = f"{path.as_posix()} is as it was published. Yours is now {path.with_name('my_06_machine.ipynb').as_posix()}."
     assert capsys.readouterr().out.strip() == said
     with pytest.raises(SystemExit, match="restore: expected the beginning of one chapter's name, found '9'"):
