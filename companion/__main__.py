@@ -10,7 +10,8 @@ from pathlib import Path
 def info():
     """Print versions, the backend, and which data a chapter would see and why."""
     from . import __version__
-    from .data import NO_NETWORK, find_mnist, network_answers
+    from .data import DATA, NO_NETWORK, find_mnist, network_answers
+    from .places import shown
     from .results import environment
 
     facts = environment()
@@ -19,7 +20,7 @@ def info():
     print(f"backend:  {facts['backend']}")
     source = find_mnist()
     if source is None and network_answers():
-        print("data:     all of MNIST (when a chapter asks for it, it will be downloaded, once)")
+        print(f"data:     all of MNIST (will be downloaded to {shown(DATA / 'mnist')}, once)")
         return
     name = "all of MNIST" if source and source.kind == "full" else "the packaged sample of 5,000 digits"
     print(f"data:     {name} ({source.reason if source else NO_NETWORK})")

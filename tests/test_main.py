@@ -5,12 +5,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from companion import __main__ as command_line
-from companion import data, reproduce, results
+from companion import data, places, published, reproduce, results
 from companion.data import MNIST, Pair
 from companion.dbn import DBN
 from companion.likelihood import exact_log_partition, log_likelihood
@@ -188,7 +189,7 @@ def test_info_says_which_data_and_why(monkeypatch, capsys, tmp_path):
     sample = "data:     the packaged sample of 5,000 digits"
     for dataset, network, said in (
         ("sample", True, f"{sample} (COMPANION_DATASET=sample asks for it)"),
-        ("", True, "data:     all of MNIST (when a chapter asks for it, it will be downloaded, once)"),
+        ("", True, f"data:     all of MNIST (will be downloaded to {(tmp_path / 'mnist').as_posix()}, once)"),
         ("", False, f"{sample} (there is no network to download MNIST)"),
     ):
         monkeypatch.setenv("COMPANION_DATASET", dataset)
@@ -231,6 +232,40 @@ def test_help_says_what_is_passed_on(capsys, word, whose):
         command_line.main([word, "--help"])
     printed = capsys.readouterr().out
     assert f"passed on to {whose}" in printed and "--no-browser" in printed and "=9000" in printed
+
+
+@pytest.mark.parametrize("place", ["checkout", "wheel", "wheel, again", "folder"])
+def test_run_opens_the_checkout_or_copies_that_are_the_readers(monkeypatch, tmp_path, capsys, place):
+    """From a wheel they are put into a folder of their own below the current one, or used where they are."""
+    labapp = pytest.importorskip("jupyterlab.labapp")
+    given = []
+    monkeypatch.setattr(labapp.LabApp, "launch_instance", given.extend)
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
+    monkeypatch.setenv("COMPANION_DATA", "digits")
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "deep-beliefs"
+    if place.startswith("wheel"):
+        monkeypatch.setattr(places, "CHECKOUT", None)
+        monkeypatch.setattr(places, "ROOT", Path())
+    if place == "wheel, again":
+        published.copy_chapters(tmp_path)
+        folder = tmp_path
+    if place == "folder":
+        folder = tmp_path / "class"
+    if place == "checkout":
+        folder = places.ROOT
+    named = ["--folder", "class"] if place == "folder" else []
+    command_line.main(["run", *named, "--port", "9000", "--ServerApp.ip=0.0.0.0"])
+    below = "chapters/" if place == "checkout" else ""
+    assert f"--ServerApp.root_dir={folder}" in given
+    assert f"--LabApp.default_url=/lab/tree/{below}00_getting_started.ipynb" in given
+    assert given[-3:] == ["--port", "9000", "--ServerApp.ip=0.0.0.0"] and "--ServerApp.ip=127.0.0.1" not in given
+    assert "--folder" not in given
+    copies = len(list(published.FOLDER.glob("[0-9]*.ipynb")))
+    assert len(list((folder / below).glob("[0-9]*.ipynb"))) == copies
+    told = f"{copies + 1} files of the book are now in {folder.as_posix()}; they are yours to change."
+    assert (told in capsys.readouterr().out) == (place in ("wheel", "folder"))
+    assert os.environ["COMPANION_DATA"] == str((places.ROOT / "digits").resolve()), "wherever a notebook lies"
 
 
 def test_fetch_says_where_mnist_is(monkeypatch, capsys, tmp_path):
