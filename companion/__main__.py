@@ -1,4 +1,4 @@
-"""The command line: ``python -m companion info | fetch | run | lab | restore NAME | reproduce NAME``."""
+"""The command line: ``python -m companion``, then info, fetch, run, lab, restore, student or reproduce."""
 
 import argparse
 import logging
@@ -122,6 +122,16 @@ def restore(name, folder=None):
     print(f"{shown(path)} is as it was published." + (f" Yours is now {shown(kept)}." if kept else ""))
 
 
+def student(folder):
+    """Copy the chapters for a class, without their solutions."""
+    from .places import shown
+    from .published import student_copies
+
+    folder = Path(folder).resolve()
+    written = student_copies(folder)
+    print(f"{len(written)} files are now in {shown(folder)}; those that were there already have been left alone.")
+
+
 def headlines():
     """Return what `reproduce` can repeat, one line each: name, model, what it is judged by, and what it takes."""
     from .results import read_result, recipes
@@ -205,6 +215,8 @@ def main(arguments=None):
     more = "Your own, if you have changed it, is kept beside it under a name that begins with my_."
     restoring = command("restore", "give a chapter back as it was published", more)
     restoring.add_argument("name", help="the beginning of its name, such as 06")
+    more = "Each exercise has a cell for its answer. The published book has the solutions: out of sight, not of reach."
+    command("student", "copy the chapters for a class, without their solutions", more).add_argument("folder")
     for reading in (running, restoring):
         reading.add_argument("--folder", help="where your copies of the chapters are, or shall be")
     more = headlines() if "reproduce" in arguments else None  # read only where it is shown

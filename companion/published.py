@@ -1,13 +1,15 @@
 """The chapters as files: their names, fresh copies of them, and the reader's own, never overwritten."""
 
+import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 from .places import BOOK, CHECKOUT
 from .storage import replacing
 
-__all__ = ["FOLDER", "PATTERN", "copy_chapters", "find_chapter", "restore"]
+__all__ = ["FOLDER", "PATTERN", "copy_chapters", "find_chapter", "restore", "student_copies", "without_solutions"]
 
 PATTERN = "[0-9]*.ipynb"  # a name that begins otherwise is the reader's
 FOLDER = BOOK / "chapters"
@@ -96,8 +98,14 @@ def _unused(path):
     return path
 
 
-def copy_chapters(folder):
+def copy_chapters(folder, change=lambda notebook: notebook):
     """Copy all chapters into `folder`, made if missing; a file that is there already is the reader's, and stays.
+
+    Parameters
+    ----------
+    folder : path-like
+    change : callable
+        From the text of a notebook to that of its copy.
 
     Returns
     -------
@@ -109,6 +117,35 @@ def copy_chapters(folder):
         path = Path(folder) / source.name
         if not path.exists():
             with replacing(path) as temporary:
-                temporary.write_bytes(source.read_bytes())
+                text = source.read_text(encoding="utf8")
+                temporary.write_text(change(text) if source.suffix == ".ipynb" else text, encoding="utf8", newline="\n")
             written.append(path)
     return written
+
+
+ANSWER = """# {0}. Your answer goes here, instead of the next line.
+raise NotImplementedError("exercise {0} waits for your answer")"""
+
+
+def without_solutions(text):
+    """Return the text of a notebook with room for an answer where a solution was; nothing of a solution is left.
+
+    A cell that waits for an answer fails, kindly, and lets those below it run.
+    """
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if "solution" in cell["metadata"].get("tags", []):
+            number = re.match(r"# (\d+)\. ", source)[1]
+            cell |= {"id": f"answer-{number}", "execution_count": None, "outputs": []}
+            cell |= {"metadata": {"tags": ["answer", "raises-exception"]}}
+            cell |= {"source": ANSWER.format(number).splitlines(keepends=True)}
+        elif cell["cell_type"] == "markdown" and "\n## Solutions\n" in source:
+            source = source.partition("\n## Solutions\n")[0] + "\n## Your answers\n\nA cell for each, below."
+            cell["source"] = source.splitlines(keepends=True)
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def student_copies(folder):
+    """Copy all chapters, without their solutions, into `folder`, as `copy_chapters` does."""
+    return copy_chapters(folder, without_solutions)

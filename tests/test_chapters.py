@@ -56,6 +56,16 @@ def test_cells_are_short_and_pure_python(notebook):
         ast.parse(cell.source)  # no `!` and no `%`: they are not Python, and a failing `!` passes unseen
 
 
+def test_solutions_are_hidden_numbered_and_last(notebook):
+    """Student copies leave them out by their tag, and leave room for an answer by their number."""
+    tagged = [cell for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
+    assert tagged == code_cells(notebook)[-len(tagged) :], "a cell between them would be left in, or needs one of them"
+    for cell in tagged:
+        number = re.match(r"# (\d+)\. ", cell.source)
+        assert number and cell.id == f"solution-{number[1]}" and cell.metadata.jupyter.source_hidden
+    assert any("\n## Solutions\n" in cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
 def test_names_no_path_of_a_machine(notebook, path):
     found = MACHINE_PATH.search(path.read_text(encoding="utf8"))
     assert not found, f"{found.group()} in {path.name}"
