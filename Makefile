@@ -7,7 +7,7 @@ BIN = $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
 .PHONY: run test benchmark chapters style clean
 
 run: $(VENV)/.run
-	$(BIN)/python -m companion run $(ARGS)
+	@$(BIN)/python -m companion run $(ARGS)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(ARGS)
@@ -31,11 +31,13 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.run: $(VENV)/.created pyproject.toml
-	$(BIN)/python -m pip install --quiet -e .
+	@echo "Installing the book into $(VENV): some minutes the first time, seconds afterwards."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
 $(VENV)/.test: $(VENV)/.created pyproject.toml
-	$(BIN)/python -m pip install --quiet -e ".[test]"
+	@echo "Installing the book and what its tests need into $(VENV): some minutes the first time."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
 	touch $@
 
 $(VENV)/.benchmark: $(VENV)/.created pyproject.toml

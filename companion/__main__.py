@@ -1,31 +1,37 @@
-"""The command line: ``python -m companion info | fetch | run | lab | reproduce NAME``."""
+"""The command line: ``python -m companion``, then info, fetch, run, lab, restore, student or reproduce."""
 
 import argparse
+import logging
 import os
 import sys
+from pathlib import Path
 
 
 def info():
     """Print versions, the backend, and which data a chapter would see and why."""
     from . import __version__
-    from .data import find_mnist
-    from .reproduce import environment
+    from .data import DATA, NO_NETWORK, find_mnist, network_answers
+    from .places import shown
+    from .results import environment
 
     facts = environment()
     print(f"Deep Beliefs {__version__} on {facts['machine']}")
     print("versions: " + ", ".join(f"{name} {number}" for name, number in facts["versions"].items()))
     print(f"backend:  {facts['backend']}")
     source = find_mnist()
-    name = {"full": "all of MNIST", "sample": "the packaged sample of 5,000 digits"}.get(source and source.kind)
-    reason = source.reason if source else "will be downloaded; where there is no network, the packaged sample is used"
-    print(f"data:     {name or 'MNIST'} ({reason})")
+    if source is None and network_answers():
+        print(f"data:     all of MNIST (will be downloaded to {shown(DATA / 'mnist')}, once)")
+        return
+    name = "all of MNIST" if source and source.kind == "full" else "the packaged sample of 5,000 digits"
+    print(f"data:     {name} ({source.reason if source else NO_NETWORK})")
 
 
 def fetch():
     """Download MNIST and verify it; say where it is if it is there already."""
-    from .data import DATA, fetch_mnist
+    from .data import fetch_mnist
+    from .places import shown
 
-    print(f"MNIST, verified, is in {os.path.relpath(fetch_mnist(), DATA.parent)}")
+    print(f"MNIST, verified, is in {shown(fetch_mnist())}")
 
 
 def _offer(variable, folder):
@@ -33,30 +39,73 @@ def _offer(variable, folder):
     os.environ[variable] = os.pathsep.join(filter(None, [str(folder), os.environ.get(variable)]))
 
 
+class _Address(logging.Filter):
+    """Of what a server logs, let through its errors and the line that says where it is."""
+
+    def filter(self, record):
+        return record.levelno >= logging.ERROR or "http://" in record.getMessage()
+
+
+def _encrypted():
+    """Settings for encrypted messages between server and kernel, where that is known; else the kernel warns."""
+    import zmq
+    from jupyter_client.manager import KernelManager
+
+    known = hasattr(KernelManager, "transport_encryption") and zmq.has("curve")
+    return ["--KernelManager.transport_encryption=auto"] if known else []
+
+
 def lab(arguments):
     """Open the Gibbs lab alone in a browser, for a projector; further `arguments` are passed on to Voilà."""
-    from .data import ROOT
+    from .places import JUPYTER
 
-    own = ROOT / "companion" / "jupyter"
-    _offer("JUPYTER_PATH", own)  # our template
+    _offer("JUPYTER_PATH", JUPYTER)  # our template
     from voila.app import Voila
 
+    for name in ("Voila", "tornado.general"):
+        logging.getLogger(name).addFilter(_Address())
+    print("Opening the Gibbs lab in a browser; Ctrl-C here ends it.", flush=True)
     settings = ["--Voila.ip=127.0.0.1", "--template=projector", "--VoilaConfiguration.attempt_fix_notebook=False"]
-    Voila.launch_instance([str(own / "gibbs_lab.ipynb"), *settings, *arguments])
+    Voila.launch_instance([str(JUPYTER / "gibbs_lab.ipynb"), *settings, *_encrypted(), *arguments])
 
 
-def run(arguments):
-    """Open the book in JupyterLab on this machine; further `arguments` are passed on to it."""
-    from .data import ROOT
+def _folder(named):
+    """Return where the reader's chapters are: in the folder `named`, in this checkout, or in a folder made for them."""
+    from .places import CHECKOUT
+    from .published import FOLDER, PATTERN
+
+    if named or not CHECKOUT:
+        here = Path.cwd()
+        return Path(named or (here if any(here.glob(PATTERN)) else here / "deep-beliefs")).resolve()
+    return FOLDER
+
+
+def run(arguments, folder=None):
+    """Open the book in JupyterLab on this machine; further `arguments` are passed on to it.
+
+    In a checkout these are its own chapters. Elsewhere, or if a `folder` is named, they are copies in it.
+    """
+    from .places import CHECKOUT, JUPYTER, ROOT, shown
+    from .published import copy_chapters, find_chapter
+
+    folder = _folder(folder)
+    root = CHECKOUT if CHECKOUT and folder.is_relative_to(CHECKOUT) else folder
+    if written := copy_chapters(folder):
+        print(f"{len(written)} files of the book are now in {shown(folder)}; they are yours to change.")
+    if named := os.environ.get("COMPANION_DATA"):  # relative to where the reader is, not to where a notebook is
+        os.environ["COMPANION_DATA"] = str((ROOT / Path(named).expanduser()).resolve())
 
     # Nothing leaves the machine, and nobody is asked whether it may: no look for news or for a newer JupyterLab.
-    _offer("JUPYTER_CONFIG_PATH", ROOT / "companion" / "jupyter")
+    # Its log holds errors, and its address where that needs a token; `--log-level=INFO` brings the rest back.
+    _offer("JUPYTER_CONFIG_PATH", JUPYTER)
     from jupyterlab.labapp import LabApp
 
+    print("Opening the book in JupyterLab; Ctrl-C here ends it.", flush=True)
     settings = [
         "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.root_dir={ROOT}",
-        "--LabApp.default_url=/lab/tree/chapters/00_getting_started.ipynb",
+        f"--ServerApp.root_dir={root}",
+        f"--LabApp.default_url=/lab/tree/{(folder / find_chapter('00')).relative_to(root).as_posix()}",
+        *_encrypted(),
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         settings.append("--allow-root")  # in a container there is no one else
@@ -64,8 +113,48 @@ def run(arguments):
     LabApp.launch_instance([s for s in settings if s.partition("=")[0] not in given] + arguments)
 
 
+def restore(name, folder=None):
+    """Give a chapter back as it was published; the reader's own is kept."""
+    from .places import shown
+    from .published import restore
+
+    path, kept = restore(name, _folder(folder))
+    print(f"{shown(path)} is as it was published." + (f" Yours is now {shown(kept)}." if kept else ""))
+
+
+def student(folder):
+    """Copy the chapters for a class, without their solutions."""
+    from .places import shown
+    from .published import student_copies
+
+    folder = Path(folder).resolve()
+    written = student_copies(folder)
+    print(f"{len(written)} files are now in {shown(folder)}; those that were there already have been left alone.")
+
+
+def headlines():
+    """Return what `reproduce` can repeat, one line each: name, model, what it is judged by, and what it takes."""
+    from .results import read_result, recipes
+
+    lines = []
+    for name, recipe in recipes().items():
+        runs, model = len(recipe["seeds"]) * len(recipe["candidates"]), recipe["model"].rpartition(".")[2]
+        try:
+            takes = f"{read_result(name)['cpu_minutes_all_candidates']:.0f} CPU minutes"
+        except FileNotFoundError:
+            takes = "never recorded"
+        runs = "1 run" if runs == 1 else f"{runs} runs"
+        lines.append(f"  {name:<13} chapter {int(recipe['chapter'][:2]):<3} {model:<28} {runs:>7}  {takes:>15}")
+    head = "NAME is one of these; the minutes are those of the recorded runs, on two cores of 2026:\n\n"
+    return head + "\n".join(lines) + "\n\nEach needs all of MNIST, and goes on where it was if it is interrupted."
+
+
 def reproduce(name):
-    """Run a headline recipe and record its result."""
+    """Run a headline recipe and record its result; without a name, say which there are."""
+    if name is None:
+        print(f"{_called()} reproduce NAME\n\n{headlines()}")
+        return
+    from .places import DATA, shown
     from .reproduce import reproduce
 
     result = reproduce(name)
@@ -77,30 +166,67 @@ def reproduce(name):
         reached = f"test log-likelihood {result['test_log_likelihood']:.2f} nats"
     print(
         f"{name}: {reached}, seeds {result['seeds']}, {result['cpu_minutes']:.2f} CPU minutes each; written to "
-        f"data/results/{name}.json"
+        f"{shown(DATA / 'results' / name)}.json"
     )
+
+
+def _called():
+    """Return what the reader typed to get here."""
+    return "deep-beliefs" if Path(sys.argv[0]).stem == "deep-beliefs" else "python -m companion"
+
+
+PASSED_ON = {
+    "run": """\
+Every further option is passed on to JupyterLab. The most useful:
+
+  --no-browser       print the address instead of opening a browser
+  --port=9000        another port than 8888
+  --log-level=INFO   log all that the server does, not only errors
+
+`jupyter lab --help` names them all.""",
+    "lab": """\
+Every further option is passed on to Voilà. The most useful:
+
+  --no-browser         print the address instead of opening a browser
+  --Voila.port=9000    another port than 8866
+  --theme=dark         white on black
+
+`voila --help` names them all.""",
+}
 
 
 def main(arguments=None):
     """Parse the command line and do what it says; errors that a reader can mend are one line, not a traceback."""
-    parser = argparse.ArgumentParser(prog="python -m companion", description="The companion of Deep Beliefs.")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(prog=_called(), description="The companion of Deep Beliefs.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("info", help="versions, backend, which data and why")
-    commands.add_parser("fetch", help="download MNIST and verify it")
-    commands.add_parser("run", help="open the book in JupyterLab; its own options may follow")
-    commands.add_parser("lab", help="open the Gibbs lab alone, for a projector; options of Voilà may follow")
-    commands.add_parser("reproduce", help="run a headline recipe at full scale").add_argument("name")
+
+    def command(word, does, more=None):
+        verbatim = argparse.RawDescriptionHelpFormatter
+        said = does[0].upper() + does[1:] + "."
+        return commands.add_parser(
+            word, help=does, description=said, epilog=more, formatter_class=verbatim, allow_abbrev=False
+        )
+
+    command("info", "say which versions, which backend, which data and why")
+    command("fetch", "download MNIST and verify it")
+    running = command("run", "open the book in JupyterLab; its own options may follow", PASSED_ON["run"])
+    command("lab", "open the Gibbs lab alone, for a projector; options of Voilà may follow", PASSED_ON["lab"])
+    more = "Your own, if you have changed it, is kept beside it under a name that begins with my_."
+    restoring = command("restore", "give a chapter back as it was published", more)
+    restoring.add_argument("name", help="the beginning of its name, such as 06")
+    more = "Each exercise has a cell for its answer. The published book has the solutions: out of sight, not of reach."
+    command("student", "copy the chapters for a class, without their solutions", more).add_argument("folder")
+    for reading in (running, restoring):
+        reading.add_argument("--folder", help="where your copies of the chapters are, or shall be")
+    more = headlines() if "reproduce" in arguments else None  # read only where it is shown
+    command("reproduce", "repeat a headline result at full scale", more).add_argument("name", nargs="?")
     chosen, rest = parser.parse_known_args(arguments)
-    openers = {"run": run, "lab": lab}
-    if rest and chosen.command not in openers:
+    if rest and chosen.command not in PASSED_ON:
         parser.error(f"unrecognised arguments: {' '.join(rest)}")
     try:
-        if chosen.command in openers:
-            openers[chosen.command](rest)
-        elif chosen.command == "reproduce":
-            reproduce(chosen.name)
-        else:
-            {"info": info, "fetch": fetch}[chosen.command]()
+        given = {name: value for name, value in vars(chosen).items() if name != "command"}
+        globals()[chosen.command](*[rest] * (chosen.command in PASSED_ON), **given)
     except KeyboardInterrupt:
         sys.exit("Interrupted. What was done is kept; the same command goes on from there.")
     except (OSError, ValueError, RuntimeError) as problem:

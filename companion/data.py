@@ -3,8 +3,8 @@
 `load_mnist` looks in this order and takes the first that is there:
 
 1. the folder that the environment variable ``COMPANION_DATA`` names (relative to the project's root);
-2. ``data/mnist/``;
-3. a verified download into ``data/mnist/``;
+2. ``data/mnist/`` (where the companion was installed without the book, ``mnist/`` in the user's cache folder);
+3. a verified download into that folder;
 4. where there is no network, the packaged sample of 5,000 digits.
 
 ``COMPANION_DATASET`` overrides: ``sample`` takes the sample at once, ``full`` refuses to fall back on it.
@@ -27,15 +27,14 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import to_device, to_numpy
+from .places import DATA, ROOT, shown
+from .results import load_weights
 from .storage import load, save
 
 __all__ = [
     "MNIST", "Pair", "bars_and_stripes", "binarize", "fetch_mnist", "find_mnist", "load_idx", "load_mnist",
-    "load_weights", "minibatches", "plane_points", "read_idx",
+    "load_weights", "minibatches", "network_answers", "plane_points", "read_idx",
 ]  # fmt: skip
-
-ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT / "data"
 
 # name of the file: SHA-256 of its uncompressed bytes (mirrors compress them differently)
 FILES = {
@@ -49,6 +48,10 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+NO_NETWORK = "there is no network to download MNIST"
+REMEDY = (
+    f"Put its four files into {shown(DATA / 'mnist')}, or name their folder in the environment variable COMPANION_DATA."
+)
 LARGEST = 2**30  # bytes: no data set of MNIST's family is larger, but a decompression bomb is
 
 
@@ -250,7 +253,7 @@ def find_mnist():
                                     f"missing {', '.join(missing)} (.gz or not)")  # fmt: skip
         return Source("full", folder, "in the folder that COMPANION_DATA names")
     if not _missing(DATA / "mnist"):
-        return Source("full", DATA / "mnist", "in data/mnist")
+        return Source("full", DATA / "mnist", f"in {shown(DATA / 'mnist', ROOT)}")
     return None
 
 
@@ -260,14 +263,17 @@ def fetch_mnist():
     Raises
     ------
     OSError
-        If no mirror gives a file with the right checksum; says what each one answered.
+        If there is no network, or no mirror gives a file with the right checksum; says what each one answered.
     """
     import pooch
 
     folder = DATA / "mnist"
     folder.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel("WARNING")  # it would print addresses and checksums that we check ourselves
-    for name in _missing(folder):
+    missing = _missing(folder)
+    if missing and not network_answers():
+        raise OSError(f"{NO_NETWORK}. {REMEDY}")
+    for name in missing:
         answers = []
         for mirror in MIRRORS:
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -286,20 +292,26 @@ def fetch_mnist():
 
 
 @cache  # asked once in a process: where there is no network, every chapter would wait again
-def _network_answers():
-    """Say within four seconds whether the first mirror can be reached, through a proxy if one is configured."""
+def network_answers():
+    """Say within four seconds whether a mirror of MNIST can be reached, through a proxy if one is configured."""
     import requests
 
     answers = []
 
     def ask():
-        with contextlib.suppress(requests.RequestException):
-            answers.append(requests.head(MIRRORS[0], timeout=3))
+        for mirror in MIRRORS:
+            with contextlib.suppress(requests.RequestException):
+                answers.append(requests.head(mirror, timeout=3))
+                return
 
     # In a thread, because looking up a name in a closed network can outlast any timeout of the request.
     thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(4)
+    try:
+        thread.start()
+    except RuntimeError:  # Python in a browser has no threads
+        ask()
+    else:
+        thread.join(4)
     return bool(answers)
 
 
@@ -307,15 +319,14 @@ def _find_or_fetch():
     """Return the `Source` to read, downloading MNIST if that is what it takes."""
     if source := find_mnist():
         return source
-    reason = "there is no network to download MNIST"
-    if _network_answers():
+    reason = NO_NETWORK
+    if network_answers():
         try:
-            return Source("full", fetch_mnist(), "downloaded to data/mnist")
+            return Source("full", folder := fetch_mnist(), f"downloaded to {shown(folder, ROOT)}")
         except OSError as problem:
             reason = str(problem)
     if os.environ.get("COMPANION_DATASET") == "full":
-        raise FileNotFoundError(f"COMPANION_DATASET=full asks for all of MNIST, but {reason}. Put its four files into "
-                                "data/mnist, or name their folder in COMPANION_DATA.")  # fmt: skip
+        raise FileNotFoundError(f"COMPANION_DATASET=full asks for all of MNIST, but {reason}. {REMEDY}")
     return Source("sample", None, reason)
 
 
@@ -400,23 +411,6 @@ def binarize(images, seed=0):
     """
     images = to_numpy(images)
     return (np.random.default_rng(seed).random(images.shape, dtype=np.float32) < images).astype(np.float32)
-
-
-def load_weights(name):
-    """Load the trained parameters in ``data/weights/NAME.npz``: a dict of str to float32 array (of the host).
-
-    They were made by ``python -m companion reproduce NAME``, and are at hand without training or network.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there are none of this name.
-    """
-    path = DATA / "weights" / f"{name}.npz"
-    if not path.exists():
-        names = ", ".join(sorted(path.stem for path in path.parent.glob("*.npz"))) or "none"
-        raise FileNotFoundError(f"no trained weights {name!r}; there are: {names}")
-    return {name: array.astype(np.float32) for name, array in load(path)[0].items()}
 
 
 def minibatches(n, batch_size, rng):

@@ -3,51 +3,21 @@
 import datetime
 import importlib
 import json
-import os
-import platform
-import tomllib
 from dataclasses import replace
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
-from .backend import generator, to_device, to_numpy, xp_name
-from .data import DATA, binarize, find_mnist, load_mnist
+from .backend import generator, to_device, to_numpy
+from .data import binarize, fetch_mnist, find_mnist, load_mnist
 from .dbn import DBN
 from .likelihood import ais, log_likelihood, reverse_ais
 from .mlp import MLP
+from .places import DATA
 from .rbm import RBM, log_odds
+from .results import environment, read_result, recipes
 from .storage import replacing, save
 
 __all__ = ["environment", "read_result", "recipes", "reproduce"]
-
-PACKAGES = ("numpy", "scikit-learn", "matplotlib", "jupyterlab", "ipywidgets", "anywidget")
-
-
-def recipes():
-    """Return the recipes of ``recipes.toml``, a dict by name."""
-    return tomllib.loads((Path(__file__).parent / "recipes.toml").read_text(encoding="utf8"))
-
-
-def read_result(name):
-    """Return what was recorded of the headline run `name`, a dict."""
-    return json.loads((DATA / "results" / f"{name}.json").read_text(encoding="utf8"))
-
-
-def environment():
-    """Return versions, backend and machine, as they are recorded beside every result."""
-    versions = {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
-    return {"versions": versions, "backend": xp_name, "machine": _machine()}
-
-
-def _machine():
-    """Name the processor, the number of its cores and the operating system; nothing that names an owner."""
-    model, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        named = [line for line in cpuinfo.read_text(encoding="utf8").splitlines() if line.startswith("model name")]
-        model = named[0].split(":")[1].strip() if named else model
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}"
 
 
 def reproduce(name):
@@ -66,7 +36,7 @@ def reproduce(name):
     ------
     KeyError
         If there is no such recipe.
-    FileNotFoundError
+    OSError
         If MNIST is neither there nor can be downloaded.
     ValueError
         If the environment asks for the sample: headline results are on all of MNIST.
@@ -80,7 +50,8 @@ def reproduce(name):
     cls = getattr(importlib.import_module(module), cls)
     if (source := find_mnist()) and source.kind == "sample":
         raise ValueError(f"a headline result needs all of MNIST, not the sample ({source.reason})")
-    os.environ["COMPANION_DATASET"] = "full"
+    if source is None:
+        fetch_mnist()
     digits = load_mnist()
     judge = {"classification": Classification, "density": Density, "dreams": Dreams}[recipe["judge"]](digits)
 

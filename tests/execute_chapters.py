@@ -5,6 +5,7 @@ without one. Outputs that mean nothing without a kernel (progress bars, live vie
 """
 
 import os
+import platform
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,16 @@ from nbclient import NotebookClient
 from companion.storage import replacing
 
 CHAPTERS = Path(__file__).resolve().parents[1] / "chapters"
+# All that a kernel says of itself: JupyterLab adds what is missing when a chapter is opened, and counts it as changed.
+LANGUAGE = {
+    "codemirror_mode": {"name": "ipython", "version": 3},
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+    "version": platform.python_version(),
+}
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -34,7 +45,7 @@ def normalise(notebook):
     """Keep of the metadata and the outputs only what a reader of the file can use."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
+        "language_info": LANGUAGE,
     }
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -62,7 +73,7 @@ def joined(outputs):
 if __name__ == "__main__":
     os.environ["COMPANION_DATASET"] = "full"
     os.environ["COMPANION_BACKEND"] = "numpy"
-    for chapter in sorted(CHAPTERS.glob("*.ipynb")):
+    for chapter in sorted(CHAPTERS.glob("[0-9]*.ipynb")):
         if not sys.argv[1:] or chapter.name.startswith(tuple(sys.argv[1:])):
             start = time.perf_counter()
             execute(chapter)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from execute_chapters import LANGUAGE
 
-CHAPTERS = sorted((Path(__file__).parents[1] / "chapters").glob("*.ipynb"))
+CHAPTERS = sorted((Path(__file__).parents[1] / "chapters").glob("[0-9]*.ipynb"))
 MACHINE_PATH = re.compile(r"/(home|root|Users|tmp|work|mnt)/\w|[A-Z]:\\\\")
 
 pytestmark = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -31,6 +32,9 @@ def outputs(notebook):
 
 def test_metadata_is_that_of_any_machine(notebook):
     assert notebook.metadata.kernelspec.name == "python3"
+    told = notebook.metadata.language_info
+    assert told | {"version": ""} == LANGUAGE | {"version": ""}, "else opening the chapter would change it"
+    assert re.fullmatch(r"3\.\d+\.\d+", told.version)
     assert "widgets" not in notebook.metadata, "pages that render notebooks refuse stored widget states"
 
 
@@ -50,6 +54,16 @@ def test_cells_are_short_and_pure_python(notebook):
     for cell in code_cells(notebook):
         assert len(cell.source.splitlines()) <= 25, f"cell {cell.id} is longer than a reader can hold in mind"
         ast.parse(cell.source)  # no `!` and no `%`: they are not Python, and a failing `!` passes unseen
+
+
+def test_solutions_are_hidden_numbered_and_last(notebook):
+    """Student copies leave them out by their tag, and leave room for an answer by their number."""
+    tagged = [cell for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
+    assert tagged == code_cells(notebook)[-len(tagged) :], "a cell between them would be left in, or needs one of them"
+    for cell in tagged:
+        number = re.match(r"# (\d+)\. ", cell.source)
+        assert number and cell.id == f"solution-{number[1]}" and cell.metadata.jupyter.source_hidden
+    assert any("\n## Solutions\n" in cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
 def test_names_no_path_of_a_machine(notebook, path):

@@ -221,9 +221,9 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "DATA", tmp_path / "data")
     monkeypatch.setattr(data, "FILES", {name: hashlib.sha256(content).hexdigest() for name, content in TINY.items()})
     monkeypatch.setattr(data, "MIRRORS", ("http://127.0.0.1:9/mnist/",))  # where nobody listens
-    data._network_answers.cache_clear()
+    data.network_answers.cache_clear()
     yield tmp_path
-    data._network_answers.cache_clear()
+    data.network_answers.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -441,11 +441,11 @@ def test_load_downloads_what_is_missing(project, server, capsys):
 
 
 def test_whether_there_is_a_network_is_asked_once(project, server, monkeypatch):
-    assert data._network_answers()
+    assert data.network_answers()
     monkeypatch.setattr(data, "MIRRORS", ("http://127.0.0.1:9/",))
-    assert data._network_answers()
-    data._network_answers.cache_clear()
-    assert not data._network_answers()
+    assert data.network_answers()
+    data.network_answers.cache_clear()
+    assert not data.network_answers()
 
 
 def tiny_sample():

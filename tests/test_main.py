@@ -1,15 +1,17 @@
 """The command line, and what `reproduce` records."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from companion import __main__ as command_line
-from companion import data, reproduce
+from companion import data, places, published, reproduce, results
 from companion.data import MNIST, Pair
 from companion.dbn import DBN
 from companion.likelihood import exact_log_partition, log_likelihood
@@ -41,6 +43,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(reproduce, "recipes", lambda: {"small": recipe})
     monkeypatch.setattr(reproduce, "load_mnist", lambda: digits)
     monkeypatch.setattr(reproduce, "find_mnist", lambda: None)
+    monkeypatch.setattr(reproduce, "fetch_mnist", lambda: None)
     monkeypatch.setattr(reproduce, "DATA", tmp_path)
     monkeypatch.setenv("COMPANION_DATASET", "")
     return tmp_path
@@ -115,8 +118,8 @@ def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
 
     kept = np.load(small / "weights" / "density.npz")
     assert kept["W"].dtype == np.float16 and kept["W"].shape == (12, 4)
-    monkeypatch.setattr(data, "DATA", small)
-    machine = RBM.from_parameters(**data.load_weights("density"))
+    monkeypatch.setattr(results, "DATA", small)
+    machine = RBM.from_parameters(**results.load_weights("density"))
     exact = log_likelihood(machine, data.binarize(digits.test.images), exact_log_partition(machine)).mean
     for key in ("test_log_likelihood", "test_log_likelihood_reverse"):
         assert result[key] == pytest.approx(exact, abs=0.05)
@@ -155,8 +158,8 @@ def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
     assert abs(result["half_precision_cost"]) < 0.02 and result["cpu_minutes"] > 0
     assert not list((small / "checkpoints").iterdir())
 
-    monkeypatch.setattr(data, "DATA", small)
-    dbn = DBN.from_parameters(data.load_weights("dreams"))
+    monkeypatch.setattr(results, "DATA", small)
+    dbn = DBN.from_parameters(results.load_weights("dreams"))
     bound = dbn.bound(
         data.binarize(digits.test.images), exact_log_partition(dbn.top_), digits.test.labels, n_samples=50
     )
@@ -183,11 +186,86 @@ def test_errors_are_one_line_that_says_what_was_expected(monkeypatch, setting, a
 def test_info_says_which_data_and_why(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(data, "DATA", tmp_path)
     monkeypatch.delenv("COMPANION_DATA", raising=False)
-    for dataset, said in (("sample", "COMPANION_DATASET=sample asks for it"), ("", "will be downloaded")):
+    sample = "data:     the packaged sample of 5,000 digits"
+    for dataset, network, said in (
+        ("sample", True, f"{sample} (COMPANION_DATASET=sample asks for it)"),
+        ("", True, f"data:     all of MNIST (will be downloaded to {(tmp_path / 'mnist').as_posix()}, once)"),
+        ("", False, f"{sample} (there is no network to download MNIST)"),
+    ):
         monkeypatch.setenv("COMPANION_DATASET", dataset)
+        monkeypatch.setattr(data, "network_answers", lambda network=network: network)
         command_line.main(["info"])
         printed = capsys.readouterr().out
-        assert said in printed and "numpy 2" in printed and "backend:" in printed
+        assert printed.splitlines()[-1] == said and "numpy 2" in printed and "backend:" in printed
+
+
+@pytest.mark.parametrize("arguments", [["fetch"], ["reproduce", "logistic"]])
+def test_offline_one_line_says_what_to_do(monkeypatch, tmp_path, arguments):
+    """The message names what the reader did; the reader has set no variable, so it blames none."""
+    for name in ("COMPANION_DATA", "COMPANION_DATASET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(data, "DATA", tmp_path)
+    monkeypatch.setattr(data, "network_answers", lambda: False)
+    with pytest.raises(SystemExit) as problem:
+        command_line.main(arguments)
+    assert str(problem.value) == (
+        f"{arguments[0]}: there is no network to download MNIST. Put its four files into data/mnist, or name their "
+        "folder in the environment variable COMPANION_DATA."
+    )
+
+
+@pytest.mark.parametrize("arguments", [["reproduce"], ["reproduce", "--help"]])
+def test_reproduce_lists_its_names_with_what_they_take(capsys, arguments):
+    with contextlib.suppress(SystemExit):
+        command_line.main(arguments)
+    printed = capsys.readouterr().out
+    for name, recipe in reproduce.recipes().items():
+        line = next(line for line in printed.splitlines() if line.startswith(f"  {name} "))
+        minutes = reproduce.read_result(name)["cpu_minutes_all_candidates"]
+        assert recipe["model"].rpartition(".")[2] in line and line.endswith(f" {minutes:.0f} CPU minutes")
+        assert len(line) <= 100
+
+
+@pytest.mark.parametrize(("word", "whose"), [("run", "JupyterLab"), ("lab", "Voilà")])
+def test_help_says_what_is_passed_on(capsys, word, whose):
+    with pytest.raises(SystemExit):
+        command_line.main([word, "--help"])
+    printed = capsys.readouterr().out
+    assert f"passed on to {whose}" in printed and "--no-browser" in printed and "=9000" in printed
+
+
+@pytest.mark.parametrize("place", ["checkout", "wheel", "wheel, again", "folder"])
+def test_run_opens_the_checkout_or_copies_that_are_the_readers(monkeypatch, tmp_path, capsys, place):
+    """From a wheel they are put into a folder of their own below the current one, or used where they are."""
+    labapp = pytest.importorskip("jupyterlab.labapp")
+    given = []
+    monkeypatch.setattr(labapp.LabApp, "launch_instance", given.extend)
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
+    monkeypatch.setenv("COMPANION_DATA", "digits")
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "deep-beliefs"
+    if place.startswith("wheel"):
+        monkeypatch.setattr(places, "CHECKOUT", None)
+        monkeypatch.setattr(places, "ROOT", Path())
+    if place == "wheel, again":
+        published.copy_chapters(tmp_path)
+        folder = tmp_path
+    if place == "folder":
+        folder = tmp_path / "class"
+    if place == "checkout":
+        folder = places.ROOT
+    named = ["--folder", "class"] if place == "folder" else []
+    command_line.main(["run", *named, "--port", "9000", "--ServerApp.ip=0.0.0.0"])
+    below = "chapters/" if place == "checkout" else ""
+    assert f"--ServerApp.root_dir={folder}" in given
+    assert f"--LabApp.default_url=/lab/tree/{below}00_getting_started.ipynb" in given
+    assert given[-3:] == ["--port", "9000", "--ServerApp.ip=0.0.0.0"] and "--ServerApp.ip=127.0.0.1" not in given
+    assert "--folder" not in given
+    copies = len(list(published.FOLDER.glob("[0-9]*.ipynb")))
+    assert len(list((folder / below).glob("[0-9]*.ipynb"))) == copies
+    told = f"{copies + 1} files of the book are now in {folder.as_posix()}; they are yours to change."
+    assert (told in capsys.readouterr().out) == (place in ("wheel", "folder"))
+    assert os.environ["COMPANION_DATA"] == str((places.ROOT / "digits").resolve()), "wherever a notebook lies"
 
 
 def test_fetch_says_where_mnist_is(monkeypatch, capsys, tmp_path):

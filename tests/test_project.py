@@ -27,7 +27,9 @@ def test_every_dependency_is_a_range_with_its_reason():
     text = read("pyproject.toml")
     extras = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
     for requirement in PROJECT["dependencies"] + extras:
-        assert re.fullmatch(r"[\w-]+>=[\d.]+", requirement), f"{requirement}: a lower bound, not a pin"
+        assert re.fullmatch(r"[\w-]+>=[\d.]+(; sys_platform != 'emscripten')?", requirement), (
+            f"{requirement}: a lower bound, not a pin"
+        )
         for line in (line for line in text.splitlines() if f'"{requirement}"' in line):
             assert len(line.partition("#")[2].strip()) > 5, f"{requirement} lacks its reason"
 
@@ -40,7 +42,7 @@ def test_readme_names_commands_that_exist():
 
 def test_readme_tells_every_chapter_and_its_links_lead_somewhere():
     text = read("README.md")
-    for chapter in (ROOT / "chapters").glob("*.ipynb"):
+    for chapter in (ROOT / "chapters").glob("[0-9]*.ipynb"):
         assert f"(chapters/{chapter.name})" in text
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (ROOT / target).exists(), target

@@ -84,14 +84,18 @@ class Page:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self.hosts.add(urlparse(request.url).hostname or "local"))
 
-    def run(self, name, seconds=240):
-        """Open a notebook and run all its cells, to the end."""
+    def open(self, name):
+        """Open a notebook; give back when its kernel is ready."""
         self.page.goto(f"{self.address}/lab/tree/{name}?token=book&reset", wait_until="domcontentloaded")
         self.page.wait_for_function(
             "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.isReady"
             " && window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
             timeout=60_000,
         )
+
+    def run(self, name, seconds=240):
+        """Open a notebook and run all its cells, to the end."""
+        self.open(name)
         self.page.set_default_timeout(seconds * 1000)
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.page.set_default_timeout(20_000)

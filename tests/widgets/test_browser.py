@@ -2,6 +2,8 @@
 
 import base64
 import io
+import json
+import platform
 import shutil
 from pathlib import Path
 
@@ -105,15 +107,23 @@ SECOND = ("epoch_scrubber", "denoising", "adversary")  # panels in which it is t
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
-    """The address of a JupyterLab that serves a copy of the chapter and the notebooks with the panels."""
+    """A JupyterLab that serves a copy of the chapter and the notebooks with the panels: its address and its folder.
+
+    What it saves by itself it would save every second.
+    """
     folder, settings = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("jupyter")
+    own = settings / "lab" / "@jupyterlab" / "docmanager-extension" / "plugin.jupyterlab-settings"
+    own.parent.mkdir(parents=True)
+    own.write_text('{"autosaveInterval": 1}', encoding="utf8")
     shutil.copy(CHAPTER, folder)
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     for notebook, names in ({name: [name] for name in OWN} | {"panels": OTHERS}).items():
         cells = [nbformat.v4.new_code_cell(PANELS[name]) for name in names]
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / f"{notebook}.ipynb")
     with jupyterlab(folder, settings) as address:
-        yield address
+        yield address, folder
+        log = (settings / "server.log").read_text(encoding="utf8").splitlines()
+    assert log == ["Opening the book in JupyterLab; Ctrl-C here ends it."], "and nothing that frightens"
 
 
 @pytest.fixture(scope="module")
@@ -127,13 +137,29 @@ def chromium():
 
 @pytest.fixture
 def page(book, chromium):
-    page = Page(chromium, book)
+    page = Page(chromium, book[0])
     yield page
     asked = page.page.get_by_text("Jupyter news").count()
     page.page.close()
     assert not asked, "nobody is asked about news"
     assert page.hosts <= {"127.0.0.1", "local"}, "no request leaves the machine"
     assert not page.complaints
+
+
+def test_opening_a_chapter_changes_nothing_and_it_is_saved_when_the_reader_says_so(page, book):
+    path = book[1] / CHAPTER.name
+    published = path.read_bytes()
+    page.open(CHAPTER.name)
+    page.page.wait_for_timeout(3000)
+    assert path.read_bytes() == published
+    model = "window.jupyterapp.shell.currentWidget.model"
+    version = json.loads(published)["metadata"]["language_info"]["version"]
+    assert page.page.evaluate(f"() => {model}.dirty") == (version != platform.python_version())
+    page.page.evaluate(f"() => {model}.sharedModel.insertCell(0, {{cell_type: 'code', source: '1 + 1'}})")
+    page.page.wait_for_timeout(3000)
+    assert page.page.evaluate(f"() => {model}.dirty") and path.read_bytes() == published
+    page.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    assert b"1 + 1" in path.read_bytes()
 
 
 def test_chapter_runs_in_jupyterlab(page):
@@ -304,7 +330,7 @@ def test_gibbs_lab_chains_step_run_pause_and_keep_what_is_clamped(page):
 @pytest.fixture(scope="module")
 def panels(book, chromium):
     """The page of the notebook with the other panels, which all run in one kernel."""
-    page = Page(chromium, book)
+    page = Page(chromium, book[0])
     page.run("panels.ipynb")
     yield page
     page.page.close()
@@ -331,16 +357,30 @@ def test_panels_step_run_and_start_anew(panels, name):
     assert panels.hosts <= {"127.0.0.1", "local"} and not panels.complaints
 
 
+WHOLE = """() => { const box = document.querySelector(".companion-panel").getBoundingClientRect();
+    const first = document.querySelector(".companion-panel canvas").getBoundingClientRect();
+    return [box.x, box.y, box.right, box.bottom, first.width, document.documentElement.scrollWidth]; }"""
+
+
 def test_the_lab_opens_alone_for_a_projector(chromium, tmp_path):
-    """``python -m companion lab``: the same panel as a page, larger, painted on with the mouse."""
+    """``python -m companion lab``: the same panel as a page of its own, filled by it, painted on with the mouse."""
     with gibbs_lab(tmp_path) as address:
         lab = Page(chromium, address)
         page = lab.page
         page.goto(address)
         pad = page.locator("canvas.companion-canvas").first
         pad.wait_for(timeout=60_000)
+        assert page.title() == "The Gibbs lab" == page.get_by_role("heading").inner_text().strip("¶")
+        assert "Run lets the machine dream the rest" in page.locator("p").first.inner_text()
+        for width, height in ((820, 1180), (1920, 1080), (1400, 1000)):
+            page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_timeout(500)
+            left, top, right, bottom, large, needed = page.evaluate(WHOLE)
+            assert 0 <= left < right <= width and 0 < top < bottom <= height and needed <= width, "whole, in the window"
+            assert large > (400 if width > 1000 else 250), "large enough for the last row"
+            assert max((right - left) / width, (bottom - top) / (height - top)) > 0.95, "as large as it can be"
+            assert abs(left + right - width) < 20, "in the middle"
         box = pad.bounding_box()
-        assert box["width"] > 300
         side = box["width"] / 28
         page.mouse.move(box["x"] + 8.5 * side, box["y"] + 5.5 * side)
         page.mouse.down()
@@ -351,5 +391,9 @@ def test_the_lab_opens_alone_for_a_projector(chromium, tmp_path):
         until_changed(page, pad, running)
         clamped = (running[:, :, 0] == 255) & (running[:, :, 2] == 59)  # orange
         assert clamped[5:7, 8:22].all() and clamped.sum() == 28
+        assert page.evaluate(WHOLE)[3] <= 1000, "what is written below the pictures makes room for itself"
         page.close()
+        log = (tmp_path / "server.log").read_text(encoding="utf8").splitlines()
     assert lab.hosts <= {"127.0.0.1", "local"} and not lab.complaints
+    opening = "Opening the Gibbs lab in a browser; Ctrl-C here ends it."
+    assert log == [opening, "[Voila] Voilà is running at:", f"{address}/"], "and nothing that frightens"

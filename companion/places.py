@@ -1,0 +1,37 @@
+"""Where things lie. In a checkout: beside the companion. Installed from a wheel: inside it, and in the user's cache.
+
+Nothing is ever written into the folder that packages are installed in.
+"""
+
+from pathlib import Path
+
+__all__ = ["BOOK", "CHECKOUT", "DATA", "JUPYTER", "ROOT", "shown"]
+
+_HERE = Path(__file__).resolve().parent
+
+#: The folder of the checkout in which this companion lies, or None.
+CHECKOUT = _HERE.parent if (_HERE.parent / "pyproject.toml").is_file() else None
+#: Holds ``chapters``, ``data/results`` and ``data/weights`` as they were published.
+BOOK = CHECKOUT or _HERE / "book"
+#: What a relative path that a reader names is relative to.
+ROOT = CHECKOUT or Path()
+#: The book's own settings and templates for JupyterLab and Voilà.
+JUPYTER = _HERE / "jupyter"
+
+
+def _data():
+    """Return the folder for downloads, caches, checkpoints, and what the reader reproduces."""
+    if CHECKOUT:
+        return CHECKOUT / "data"
+    import platformdirs
+
+    return platformdirs.user_cache_path("deep-beliefs", appauthor=False)
+
+
+DATA = _data()
+
+
+def shown(path, root=ROOT):
+    """Return `path` as it is told to the reader: short inside `root`, whole elsewhere; with slashes."""
+    path = Path(path)
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -1,0 +1,151 @@
+"""The chapters as files: their names, fresh copies of them, and the reader's own, never overwritten."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from .places import BOOK, CHECKOUT
+from .storage import replacing
+
+__all__ = ["FOLDER", "PATTERN", "copy_chapters", "find_chapter", "restore", "student_copies", "without_solutions"]
+
+PATTERN = "[0-9]*.ipynb"  # a name that begins otherwise is the reader's
+FOLDER = BOOK / "chapters"
+
+
+def _git(*arguments):
+    """Return what git says in the checkout, bytes; None where there is no git, no repository or no such file."""
+    try:
+        return subprocess.run(["git", "-C", str(CHECKOUT), *arguments], capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _names():
+    """Return the file names of all chapters, in reading order; of the committed ones too, should one be deleted."""
+    committed = (_git("ls-tree", "--name-only", "HEAD", "./chapters/") or b"").decode() if CHECKOUT else ""
+    names = {Path(line).name for line in committed.splitlines() if Path(line).match(PATTERN)}
+    return sorted(names | {path.name for path in FOLDER.glob(PATTERN)})
+
+
+def find_chapter(name):
+    """Return the file name of the one chapter whose name begins with `name`, such as ``06`` or ``06_restricted``.
+
+    Raises
+    ------
+    ValueError
+        If none does, or several do.
+    """
+    names = _names()
+    found = [chapter for chapter in names if chapter.startswith(Path(name).name)]
+    if len(found) != 1:
+        raise ValueError(f"expected the beginning of one chapter's name, found {name!r}; there are: {', '.join(names)}")
+    return found[0]
+
+
+def _published(name):
+    """Return the bytes of a chapter as it was published: out of the wheel, or as it was last committed."""
+    if not CHECKOUT:
+        return (FOLDER / name).read_bytes()
+    content = _git("show", f"HEAD:./chapters/{name}")
+    if content is None:
+        raise ValueError(
+            f"expected a git checkout that holds {name} as it was published, found none: take the file out of a new "
+            "download of the book"
+        )
+    return content
+
+
+def restore(name, folder=FOLDER):
+    """Put a fresh copy of a chapter into `folder`, and keep the reader's own beside it, under a name with ``my_``.
+
+    Parameters
+    ----------
+    name : str
+        The beginning of its file name, such as ``06``.
+    folder : path-like
+
+    Returns
+    -------
+    path, kept : Path, Path or None
+        The fresh copy; and the reader's own under its new name, None if it was not there or had no changes.
+
+    Raises
+    ------
+    ValueError
+        If `name` is not that of one chapter, or nothing is known of its published version.
+    """
+    path = Path(folder) / find_chapter(name)
+    content, kept = _published(path.name), None
+    if path.exists() and path.read_bytes().replace(b"\r\n", b"\n") == content.replace(b"\r\n", b"\n"):
+        return path, None
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        if path.exists():
+            kept = _unused(path.with_name(f"my_{path.name}"))
+            os.rename(path, kept)
+    return path, kept
+
+
+def _unused(path):
+    """Return `path`, or the first of ``…_2``, ``…_3``, … beside it that is not there yet."""
+    stem, number = path.stem, 1
+    while path.exists():
+        number += 1
+        path = path.with_name(f"{stem}_{number}{path.suffix}")
+    return path
+
+
+def copy_chapters(folder, change=lambda notebook: notebook):
+    """Copy all chapters into `folder`, made if missing; a file that is there already is the reader's, and stays.
+
+    Parameters
+    ----------
+    folder : path-like
+    change : callable
+        From the text of a notebook to that of its copy.
+
+    Returns
+    -------
+    list of Path
+        Those that were written.
+    """
+    written = []
+    for source in [*sorted(FOLDER.glob(PATTERN)), FOLDER / "LICENSE.md"]:
+        path = Path(folder) / source.name
+        if not path.exists():
+            with replacing(path) as temporary:
+                text = source.read_text(encoding="utf8")
+                temporary.write_text(change(text) if source.suffix == ".ipynb" else text, encoding="utf8", newline="\n")
+            written.append(path)
+    return written
+
+
+ANSWER = """# {0}. Your answer goes here, instead of the next line.
+raise NotImplementedError("exercise {0} waits for your answer")"""
+
+
+def without_solutions(text):
+    """Return the text of a notebook with room for an answer where a solution was; nothing of a solution is left.
+
+    A cell that waits for an answer fails, kindly, and lets those below it run.
+    """
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if "solution" in cell["metadata"].get("tags", []):
+            number = re.match(r"# (\d+)\. ", source)[1]
+            cell |= {"id": f"answer-{number}", "execution_count": None, "outputs": []}
+            cell |= {"metadata": {"tags": ["answer", "raises-exception"]}}
+            cell |= {"source": ANSWER.format(number).splitlines(keepends=True)}
+        elif cell["cell_type"] == "markdown" and "\n## Solutions\n" in source:
+            source = source.partition("\n## Solutions\n")[0] + "\n## Your answers\n\nA cell for each, below."
+            cell["source"] = source.splitlines(keepends=True)
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def student_copies(folder):
+    """Copy all chapters, without their solutions, into `folder`, as `copy_chapters` does."""
+    return copy_chapters(folder, without_solutions)
