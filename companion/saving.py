@@ -1,9 +1,9 @@
 """A Jupyter server extension: a notebook is saved with what can be seen of it where no kernel runs.
 
-A panel leaves a live view and a still picture of itself. Whatever opens the file later prefers the view, whose model is
-gone by then, and shows an error in place of the picture; finished progress bars likewise. So views stay on the page, and
-are not written into the file. A file of ``etc/jupyter`` (see ``pyproject.toml``) switches this on for every Jupyter
-server of the environment that the companion is installed in.
+A panel leaves a live view and a still picture of itself. Whatever opens the file later prefers the view, whose model
+is gone by then, and shows an error in place of the picture; finished progress bars likewise. So views stay on the page,
+and are not written into the file. ``jupyter/deep_beliefs.json`` switches this on for every Jupyter server of the
+environment that the companion is installed in.
 """
 
 import re
