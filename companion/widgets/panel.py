@@ -18,7 +18,7 @@ __all__ = [
 
 INK, GREY, PALE, HIGHLIGHT = "#444444", "#6d777e", "#dddddd", "#0072B2"
 IN_LATIN = str.maketrans({"β": "beta", "×": "x", "−": "-"})  # what the font of the stills lacks
-SHRINK = 0.64  # of its width, a column gives up to the others before it goes below them
+SHRINK = 0.62  # of its width, a column gives up to the others before it goes below them
 GAP, EDGE, LINE, LABEL = 18, 10, 34, 110  # of a still, in pixels: between columns, around all, a control, its name
 
 
