@@ -39,11 +39,14 @@ def _offer(variable, folder):
     os.environ[variable] = os.pathsep.join(filter(None, [str(folder), os.environ.get(variable)]))
 
 
-class _Address(logging.Filter):
+def _address(record):
     """Of what a server logs, let through its errors and the line that says where it is."""
+    return record.levelno >= logging.ERROR or "http://" in record.getMessage()
 
-    def filter(self, record):
-        return record.levelno >= logging.ERROR or "http://" in record.getMessage()
+
+def _closed(record):
+    """Keep silent about a browser that is closed while a panel is running."""
+    return "WebSocketClosedError" not in record.getMessage()
 
 
 def _encrypted():
@@ -62,8 +65,8 @@ def lab(arguments):
     _offer("JUPYTER_PATH", JUPYTER)  # our template
     from voila.app import Voila
 
-    for name in ("Voila", "tornado.general"):
-        logging.getLogger(name).addFilter(_Address())
+    for name, filtering in (("Voila", _address), ("tornado.general", _address), ("asyncio", _closed)):
+        logging.getLogger(name).addFilter(filtering)
     print("Opening the Gibbs lab in a browser; Ctrl-C here ends it.", flush=True)
     settings = ["--Voila.ip=127.0.0.1", "--template=projector", "--VoilaConfiguration.attempt_fix_notebook=False"]
     Voila.launch_instance([str(JUPYTER / "gibbs_lab.ipynb"), *settings, *_encrypted(), *arguments])
@@ -100,6 +103,7 @@ def run(arguments, folder=None):
     _offer("JUPYTER_CONFIG_PATH", JUPYTER)
     from jupyterlab.labapp import LabApp
 
+    logging.getLogger("asyncio").addFilter(_closed)
     print("Opening the book in JupyterLab; Ctrl-C here ends it.", flush=True)
     settings = [
         "--ServerApp.ip=127.0.0.1",

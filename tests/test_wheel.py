@@ -73,6 +73,7 @@ def test_from_the_wheel_everything_works_in_an_empty_folder_and_nothing_is_writt
     before = {path: path.stat().st_mtime_ns for path in site.rglob("*") if "__pycache__" not in str(path)}
     own = {"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home), "LOCALAPPDATA": str(home)}
     own |= {"XDG_CACHE_HOME": str(home / ".cache"), "COMPANION_DATASET": "sample", "COMPANION_DATA": ""}
+    own |= {"COMPANION_BACKEND": "numpy"}
     done = subprocess.run(
         [sys.executable, "-c", SEEN], cwd=here, env=os.environ | own, capture_output=True, text=True, encoding="utf8"
     )
