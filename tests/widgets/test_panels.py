@@ -20,11 +20,14 @@ from companion.widgets import (
     CDAgainstPCD,
     Contributions,
     Denoising,
+    Descent,
     Dreams,
     EpochScrubber,
     FilterSlider,
     GibbsLab,
     Playground,
+    Sandwich,
+    Stack,
     Tempering,
     ThreeByTwo,
 )
@@ -45,6 +48,7 @@ def make():
     network = MLP(hidden_sizes=(10,), **quick).fit(X, y)
     autoencoder = DenoisingAutoencoder(n_hidden=20, **quick).fit(X)
     dbn = DBN(hidden_sizes=(20, 30), pretraining={"n_epochs": 1}, random_state=0).pretrain(X, y)
+    small = RBM(n_hidden=8, **quick).fit(X)
     recorded = {}
     RBM(n_hidden=64, n_epochs=2, random_state=0).fit(
         X, watch=lambda model: recorded.update({len(recorded): dict(model.parameters_)})
@@ -57,11 +61,14 @@ def make():
         "CDAgainstPCD": CDAgainstPCD,
         "Contributions": lambda seed: Contributions(classifier, X, y, seed),
         "Denoising": lambda seed: Denoising(autoencoder, X, seed),
+        "Descent": Descent,
         "Dreams": lambda seed: Dreams(dbn, classifier, seed),
         "EpochScrubber": lambda seed: EpochScrubber(recorded, X, seed),
         "FilterSlider": lambda seed: FilterSlider(X, seed=seed),
         "GibbsLab": lambda seed: GibbsLab(rbm, X, classifier, seed),
         "Playground": Playground,
+        "Sandwich": lambda seed: Sandwich(small, small.sample(200, 20, random_state=0), seed=seed),
+        "Stack": lambda seed: Stack(dbn, X, seed),
         "Tempering": lambda seed: Tempering(rbm, classifier, seed=seed),
         "ThreeByTwo": ThreeByTwo,
     }
@@ -135,7 +142,12 @@ def test_one_seed_is_one_course_of_things(make, name):
     first, second, other = frames(3), frames(3), frames(4)
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
-    if name not in ("FilterSlider", "Adversary"):  # there a seed is for what is chosen only on demand
+    if name not in (
+        "FilterSlider",
+        "Adversary",
+        "Descent",
+        "Stack",
+    ):  # by default it draws nothing
         assert any(a.shape != b.shape or (a != b).any() for a, b in zip(first, other, strict=True))
 
 
