@@ -69,6 +69,8 @@ def lab(arguments):
         logging.getLogger(name).addFilter(filtering)
     print("Opening the Gibbs lab in a browser; Ctrl-C here ends it.", flush=True)
     settings = ["--Voila.ip=127.0.0.1", "--template=projector", "--VoilaConfiguration.attempt_fix_notebook=False"]
+    # Where Notebook is installed too, its extension does not fit into this page.
+    settings.append("--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension")
     Voila.launch_instance([str(JUPYTER / "gibbs_lab.ipynb"), *settings, *_encrypted(), *arguments])
 
 
