@@ -68,9 +68,10 @@ def lab(arguments):
     for name, filtering in (("Voila", _address), ("tornado.general", _address), ("asyncio", _closed)):
         logging.getLogger(name).addFilter(filtering)
     print("Opening the Gibbs lab in a browser; Ctrl-C here ends it.", flush=True)
+    # Of what else is installed for JupyterLab nothing is loaded: some of it fails on a page of Voilà.
+    loaded = ("@voila-dashboards/widgets-manager8", "@jupyter-widgets/jupyterlab-manager", "anywidget")
     settings = ["--Voila.ip=127.0.0.1", "--template=projector", "--VoilaConfiguration.attempt_fix_notebook=False"]
-    # Where Notebook is installed too, its extension does not fit into this page.
-    settings.append("--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension")
+    settings += [f"--VoilaConfiguration.extension_allowlist={name}" for name in loaded]
     Voila.launch_instance([str(JUPYTER / "gibbs_lab.ipynb"), *settings, *_encrypted(), *arguments])
 
 

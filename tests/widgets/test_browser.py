@@ -488,6 +488,6 @@ def test_the_lab_opens_alone_for_a_projector(chromium, tmp_path):
         assert max((right - left) / 1400, (bottom - top) / (1000 - top)) > 0.95, "it still fills the page"
         page.close()
         log = (tmp_path / "server.log").read_text(encoding="utf8").splitlines()
-    assert lab.hosts <= {"127.0.0.1", "local"} and not lab.complaints
+    assert lab.hosts <= {"127.0.0.1", "local"} and lab.complaints == []
     opening = "Opening the Gibbs lab in a browser; Ctrl-C here ends it."
     assert log == [opening, "[Voila] Voilà is running at:", f"{address}/"], "and nothing that frightens"
