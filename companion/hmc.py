@@ -44,13 +44,14 @@ def leapfrog(x, p, gradient, step_size, n_steps, *, mass=1.0, start=None, path=N
         At the end.
     """
     x, p, g = x.copy(), p.copy(), gradient(x) if start is None else start
+    kick, drift = step_size, step_size / mass  # of a full step: what force does to p, and p to x
     if path is not None:
         path.append(x.copy())
-    p -= 0.5 * step_size * g
+    p -= 0.5 * kick * g
     for step in range(1, n_steps + 1):
-        x += step_size / mass * p
+        x += drift * p
         g = gradient(x)
-        p -= (step_size if step < n_steps else 0.5 * step_size) * g
+        p -= (kick if step < n_steps else 0.5 * kick) * g
         if path is not None:
             path.append(x.copy())
     return x, p, g

@@ -93,7 +93,7 @@ def test_runs_pauses_and_leaves_nothing_behind(runs_and_rests):
     runs_and_rests(Puck)
 
 
-@pytest.mark.parametrize("landscape", LANDSCAPES)
+@pytest.mark.parametrize("landscape", ["banana", "two hills"])
 def test_the_picture_for_pages_without_a_kernel(landscape):
     panel = Puck(landscape)
     panel.step(20)
