@@ -3,7 +3,7 @@
 import ipywidgets as widgets
 import numpy as np
 from matplotlib import colormaps
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from ..backend import generator, to_device, to_numpy
 from ..hmc import HMC, Metropolis
@@ -18,7 +18,7 @@ __all__ = ["Puck"]
 SIDE, GAP, HEAD = 340, 20, 24  # pixels: a map, between two, and the words above each
 TRACE, CURVE = (440, 150), (240, 150)  # the two plots below: the first variable over time, its autocorrelation
 WINDOW, LAGS = 2000, 400  # evaluations of energy or gradient that they show
-DOTS, REJECTED = 3000, 40  # earlier states on the maps, and ends that were rejected
+KEPT, DOTS, REJECTED = 20_000, 3000, 40  # states remembered, those on the maps, and ends that were rejected
 SLIDING, WALKING = COLORS[0], COLORS[1]
 INK, GREY = "#444444", "#6d777e"
 LANDSCAPES = {"banana": Banana(), "ridge": Ridge(), "two hills": Hills(), "funnel": Funnel()}
@@ -91,7 +91,7 @@ class Puck(Panel):
                 next(self.walk)
                 self.walked.append(to_numpy(self.walk.x)[0])
                 self.accepted[1] += bool(self.walk.accepted[0])
-        del self.rejected[:-REJECTED]
+        del self.slid[:-KEPT], self.walked[:-KEPT], self.rejected[:-REJECTED]
         self.refresh()
 
     def refresh(self):
@@ -101,7 +101,7 @@ class Puck(Panel):
 
     @property
     def worth(self):
-        """Effective numbers of samples of the first variable so far, of the puck and of the walk; nan if it stood."""
+        """Effective samples of the first variable in the states kept, of puck and walk; nan for one that stood."""
         found = []
         for states in (self.slid, self.walked):
             series = np.array(states)[:, 0]
@@ -114,7 +114,7 @@ class Puck(Panel):
         x, y = np.meshgrid(np.linspace(left, right, SIDE), np.linspace(top, bottom, SIDE))
         energies = to_numpy(self.target.energy(to_device(np.stack([x.ravel(), y.ravel()], axis=1))))
         levels = np.floor(np.minimum(energies - energies.min(), 8)).reshape(SIDE, SIDE)
-        return Image.fromarray(colormaps["Greys"](0.5 - levels / 16, bytes=True)[..., :3])
+        return colormaps["Greys"](0.5 - levels / 16, bytes=True)[..., :3]
 
     def _pixels(self, states):
         """Where on a map the states (n, 2) are, in pixels; far ones out of sight."""
@@ -128,13 +128,16 @@ class Puck(Panel):
         path = [to_numpy(x)[0] for x in self.puck.path] if self.steps else self.slid
         parts = (
             (0, "puck", SLIDING, self.slid, path, self.steps),
-            (SIDE + GAP, "random walk", WALKING, self.walked, trail, len(self.walked) - 1),
+            (SIDE + GAP, "random walk", WALKING, self.walked, trail, self.puck.cost * self.steps),
         )
         for k, (left, name, color, states, path, moves) in enumerate(parts):
             part = self._background.copy()
+            x, y = self._pixels(states[-DOTS:]).astype(int).T
+            x, y = np.stack([x, y])[:, (x > 0) & (x < SIDE) & (y > 0) & (y < SIDE)]
+            for right, down in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                part[y - down, x - right] = ImageColor.getrgb(color)
+            part = Image.fromarray(part)
             draw = ImageDraw.Draw(part)
-            for x, y in self._pixels(states[-DOTS:]):
-                draw.rectangle((x - 1, y - 1, x, y), fill=color)
             if k == 0:
                 for x, y in self._pixels(self.rejected):
                     _cross(draw, x, y, "black", 3)
@@ -163,7 +166,7 @@ class Puck(Panel):
         draw.line((right, base, right + CURVE[0], base), fill="#cccccc")
         for k, (states, color, every) in enumerate(((self.slid, SLIDING, length), (self.walked, WALKING, 1))):
             series = np.array(states)[:, 0]
-            times = every * np.arange(len(series))
+            times = now - every * np.arange(len(series))[::-1]
             seen = times >= max(0, now - WINDOW)
             x = (times[seen] - max(0, now - WINDOW)) * TRACE[0] / WINDOW
             y = HEAD + half * k + 4 + (half - 8) * (1 - (series[seen].clip(low, high) - low) / (high - low))
