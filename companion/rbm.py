@@ -147,6 +147,18 @@ class RBM(TiedLayer):
             x = inverse_temperature * (v @ self.W_ + self.hidden_bias_)
             return inverse_temperature * self._visible_energy(v) - softplus(x).sum(axis=1)
 
+    def free_energy_gradient(self, v):
+        r"""Gradients (n, n_visible) of the free energies, for real-valued v: :math:`-b - W \sigma(x)`.
+
+        Gaussian units have :math:`v - b` for :math:`-b`.
+        """
+        v = self._visible(v)
+        with one_thread():
+            gradient = self.propup(v) @ self.W_.T
+        xp.negative(gradient, out=gradient)
+        gradient += v - self.visible_bias_ if self.visible == "gaussian" else -self.visible_bias_
+        return gradient
+
     def _visible_energy(self, v):
         if self.visible == "gaussian":
             return 0.5 * ((v - self.visible_bias_) ** 2).sum(axis=1)

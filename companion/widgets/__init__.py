@@ -11,6 +11,7 @@ from .epoch_scrubber import EpochScrubber
 from .filter_slider import FilterSlider
 from .gibbs_lab import GibbsLab
 from .playground import Playground
+from .puck import Puck
 from .sandwich import Sandwich
 from .stack import Stack
 from .tempering import Tempering
@@ -18,5 +19,5 @@ from .three_by_two import ThreeByTwo
 
 __all__ = [
     "Adversary", "Annealing", "CDAgainstPCD", "Contributions", "Denoising", "Descent", "Dreams", "EpochScrubber",
-    "FilterSlider", "GibbsLab", "Playground", "Sandwich", "Stack", "Tempering", "ThreeByTwo",
+    "FilterSlider", "GibbsLab", "Playground", "Puck", "Sandwich", "Stack", "Tempering", "ThreeByTwo",
 ]  # fmt: skip
