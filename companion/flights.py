@@ -1,8 +1,8 @@
 """Requests for flights, word by word with their slots: a grammar whose posterior is known, and readers for real ones.
 
-Tags are IOB: ``B-from.city`` begins a phrase that fills the slot ``from.city``, ``I-from.city`` goes on with it, ``O`` is
-outside all phrases. The grammar is a hidden Markov model with many states, so that what *can* be known of the tags of a
-sentence is computed, and the errors of a tagger stand beside the fewest that anything can make.
+Tags are IOB: ``B-from.city`` begins a phrase that fills the slot ``from.city``, ``I-from.city`` goes on with it, ``O``
+is outside all phrases. The grammar is a hidden Markov model with many states, so that what *can* be known of the tags
+of a sentence is computed, and the errors of a tagger stand beside the fewest that anything can make.
 """
 
 import re
@@ -126,8 +126,10 @@ class HiddenMarkovModel:
         words = sorted({word for sentence in sentences for word in sentence})
         names = sorted({tag for row in tags for tag in row})
         number, state = {word: i for i, word in enumerate(words)}, {name: i for i, name in enumerate(names)}
-        start, follow = np.full(len(names), smoothing), np.full((len(names), len(names) + 1), smoothing)
-        says = np.full((len(names), len(words) + 1), smoothing)
+        start, follow, says = (
+            np.full(shape, float(smoothing))
+            for shape in (len(names), (len(names), len(names) + 1), (len(names), len(words) + 1))
+        )
         for sentence, row in zip(sentences, tags):
             path = [state[tag] for tag in row]
             start[path[0]] += 1
@@ -266,7 +268,7 @@ NAMES = {
     "date": {ORDINALS: 2, f"{ORDINALS} of {MONTHS}": 2},
     "month": {f"{MONTHS} {ORDINALS}": 1},
     "time": {HOURS: 4, f"{HOURS} am|pm|thirty": 4, "noon|midnight": 1},
-    "airline": {"delta|continental|american|united|lufthansa": 4, "american|united airlines": 2, "air canada|france": 1},
+    "airline": {"delta|lufthansa|american|united": 4, "american|united airlines": 2, "air canada|france": 1},
     "class": {"first|second|business class": 3, "coach": 1},
     "people": {"one|two|three|four|five|six": 1},
     "meal": {"breakfast|lunch|dinner": 3, "a snack": 1},
@@ -277,7 +279,8 @@ OPENINGS = {
         "i may need two seats": 1, "please look for a plane": 2, "may i have a ticket": 1,
     },
     "depart": {
-        "show me departures": 2, "when does the plane leave": 2, "i want to leave by plane": 2, "which planes take off": 1,
+        "show me departures": 2, "when does the plane leave": 2, "i want to leave by plane": 2,
+        "which planes take off": 1,
     },
     "arrive": {
         "show me arrivals": 2, "when does the plane land": 2, "i want to get in by plane": 2, "which planes arrive": 1,
@@ -393,7 +396,10 @@ def flight_grammar():
         flown = writer.maybe(0.4, TIMES[when], flown, when)
         flown = writer.maybe(0.2, ASIDES, flown)
         route = writer.choice(ROUTES, mixture([(0.5, dated), (0.5, flown)]))
-        begin += [(share * 0.5, writer.choice(OPENINGS[""], route)), (share * 0.5, writer.choice(OPENINGS[when], route))]
+        begin += [
+            (share * 0.5, writer.choice(OPENINGS[""], route)),
+            (share * 0.5, writer.choice(OPENINGS[when], route)),
+        ]
     return _compile(writer.states, mixture(begin))
 
 
@@ -462,7 +468,9 @@ def read_iob(path):
         elif line.strip():
             rows.append((line.split()[0], line.split()[-1]))
         if (whole and len(words) > len(row)) or any(not re.fullmatch(r"O|[BI]-\S+", t) for _, t in rows):
-            raise ValueError(f"{path.name}, line {number}: expected a tag, O, B-slot or I-slot, for every word, found {line!r}")
+            raise ValueError(
+                f"{path.name}, line {number}: expected a tag, O, B-slot or I-slot, for every word, found {line!r}"
+            )
         if rows and (whole or not line.strip()):
             sentences.append([word.lower() for word, _ in rows])
             tags.append([tag for _, tag in rows])
