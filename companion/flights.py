@@ -5,6 +5,7 @@ is outside all phrases. The grammar is a hidden Markov model with many states, s
 of a sentence is computed, and the errors of a tagger stand beside the fewest that anything can make.
 """
 
+import os
 import re
 from bisect import bisect
 from functools import cache
@@ -16,7 +17,7 @@ import numpy as np
 __all__ = ["Corpus", "HiddenMarkovModel", "Requests", "f1", "flight_grammar", "load_atis",
            "load_flights", "phrases", "read_iob"]  # fmt: skip
 
-SIZES = 4000, 1000, 2000  # sentences to train, to validate and to test: to learn from about as many as ATIS has
+SIZES = {"full": (10_000, 1000, 2000), "sample": (1500, 300, 500)}  # sentences to train, to validate and to test
 
 
 class Requests(NamedTuple):
@@ -310,12 +311,12 @@ MEALS = {"with {meal}": 3, "and {meal} on board": 1}
 ASIDES = {
     "please": 3,
     "if possible": 2,
-    "and the price does not matter|count": 2,
+    "and money does not matter|count": 2,
     "because my sister|brother gets married there": 1,
     "with my two|three children": 1,
-    "and we would like to sit at the window if there is room": 1,
-    "and i do not want to wait for hours on the way": 1,
-    "but not with more than one stop on the way": 1,
+    "at the window if there is room": 1,
+    "without waiting for hours": 1,
+    "but with no more than one stop": 1,
 }
 RETURNS = {"and come|fly back": 2, "and return": 2, "returning": 1}
 ENDINGS = {
@@ -381,13 +382,13 @@ def flight_grammar():
         end = writer.maybe(0.3, ENDINGS[when], {None: 1.0})
         back = writer.maybe(0.4, TIMES["depart"], end, "return")
         back = writer.maybe(0.7, DATES, back, "return")
-        back = writer.maybe(0.3, ASIDES, back)
+        back = writer.maybe(0.2, ASIDES, back)
         on = mixture([(0.35, writer.choice(RETURNS, back)), (0.65, end)])
-        on = writer.maybe(0.3, ASIDES, on)
+        on = writer.maybe(0.2, ASIDES, on)
         dated = writer.maybe(0.2, MEALS, on)
         dated = writer.maybe(0.5, TIMES[when], dated, when)
         dated = writer.maybe(0.6, DATES, dated, when)
-        dated = writer.maybe(0.3, ASIDES, dated)
+        dated = writer.maybe(0.2, ASIDES, dated)
         dated = writer.maybe(0.4, AIRLINES, dated)
         flown = writer.maybe(0.25, PEOPLE, on)
         flown = writer.maybe(0.3, CLASSES, flown)
@@ -421,21 +422,28 @@ def _compile(states, begin):
 # ---------------------------------------------------------------------------------------------------------- corpora
 
 
-@cache
-def load_flights(sizes=SIZES, seed=0):
-    """Draw requests from the grammar.
+def load_flights(size=None):
+    """Draw requests from the grammar, the same ones at every call; do not change them.
 
     Parameters
     ----------
-    sizes : (int, int, int)
-        Sentences to train, validate and test.
-    seed : int
+    size : {"full", "sample"} or (int, int, int), optional
+        10,000 / 1,000 / 2,000 sentences to train, validate and test; or fewer, or so many. Unless it is given the
+        environment variable ``COMPANION_DATASET`` decides, as for the digits; otherwise it is ``"full"``.
 
     Returns
     -------
     Corpus
     """
-    rngs = np.random.default_rng(seed).spawn(3)  # more sentences to learn from leave the others as they are
+    size = size or os.environ.get("COMPANION_DATASET") or "full"
+    return _draw_corpus(SIZES.get(size) if isinstance(size, str) else tuple(size))
+
+
+@cache
+def _draw_corpus(sizes):
+    if sizes is None:
+        raise ValueError("expected the size 'full', 'sample' or three numbers of sentences, found another word")
+    rngs = np.random.default_rng(0).spawn(3)  # more sentences to learn from leave the others as they are
     return Corpus(*(flight_grammar().sample(n, rng) for n, rng in zip(sizes, rngs)))
 
 

@@ -15,7 +15,7 @@ from .backend import to_device, to_numpy, xp
 from .functions import sigmoid
 from .layers import Layer, initial_weights
 
-__all__ = ["GRU", "LSTM", "Elman", "Packing", "clip_norm"]
+__all__ = ["GRU", "LSTM", "Elman", "Packing", "clip_norm", "orthogonal"]
 
 
 class Packing:
@@ -96,12 +96,10 @@ class Elman(Layer):
     @classmethod
     def initial(cls, n_in, n_hidden, rng, remembers=True):
         """Return W, b and, unless it is to remember nothing, U, as they are before training, in float32."""
-        W, U = (
-            xp.concatenate([initial_weights(n, n_hidden, "tanh", rng) for _ in range(cls.GATES)], axis=1)
-            for n in (n_in, n_hidden)
-        )
+        W = xp.concatenate([initial_weights(n_in, n_hidden, "tanh", rng) for _ in range(cls.GATES)], axis=1)
+        U = np.concatenate([orthogonal(n_hidden, rng) for _ in range(cls.GATES)], axis=1)
         b = xp.zeros(cls.GATES * n_hidden, xp.float32)
-        return (W, b, U) if remembers else (W, b)
+        return (W, b, to_device(U, xp.float32)) if remembers else (W, b)
 
     def __init__(self, W, b, U=None):
         self.W, self.b, self.U = W, b, U
@@ -167,9 +165,9 @@ class LSTM(Elman):
 
     @classmethod
     def initial(cls, n_in, n_hidden, rng):
-        """Return W, b and U as they are before training: at first everything is remembered."""
+        """Return W, b and U as they are before training: at first most is remembered for long."""
         W, b, U = super().initial(n_in, n_hidden, rng)
-        b[n_hidden : 2 * n_hidden] = 1
+        b[n_hidden : 2 * n_hidden] = 2
         return W, b, U
 
     def forward(self, x, packing):
@@ -232,6 +230,13 @@ class GRU(Elman):
 
     GATES = 3
 
+    @classmethod
+    def initial(cls, n_in, n_hidden, rng):
+        """Return W, b and U as they are before training: at first most is remembered for long."""
+        W, b, U = super().initial(n_in, n_hidden, rng)
+        b[:n_hidden] = 1
+        return W, b, U
+
     def forward(self, x, packing):
         """Return the states (N, n_hidden) for packed inputs x (N, n_in)."""
         self._x, self._packing, n = x, packing, len(self.U)
@@ -268,6 +273,15 @@ class GRU(Elman):
             if earlier:
                 delta[earlier] += dh * z[now] + into_u @ self.U.T
         return self._collect(da, h, du)
+
+
+def orthogonal(n, rng):
+    """Return a random rotation (n, n), on the host: what goes through it, forth or back, is as long as before.
+
+    Source: Saxe, McClelland and Ganguli (2014), *Exact solutions to the nonlinear dynamics of learning*.
+    """
+    Q, R = np.linalg.qr(rng.standard_normal((n, n)))
+    return Q * np.sign(np.diag(R))  # otherwise not all rotations are equally probable
 
 
 def _steps(packing):

@@ -144,8 +144,10 @@ def test_first_weights():
     rng = np.random.default_rng(0)
     W, b, U = LSTM.initial(5, 7, rng)
     assert W.shape == (5, 28) and U.shape == (7, 28) and W.dtype == np.float32
-    np.testing.assert_array_equal(to_numpy(b), np.repeat([0, 1, 0, 0], 7))
-    assert len(Elman.initial(5, 7, rng, remembers=False)) == 2 and GRU.initial(5, 7, rng)[1].shape == (21,)
+    np.testing.assert_array_equal(to_numpy(b), np.repeat([0, 2, 0, 0], 7))
+    np.testing.assert_allclose(to_numpy(U[:, 7:14] @ U[:, 7:14].T), np.eye(7), atol=1e-6)
+    np.testing.assert_array_equal(to_numpy(GRU.initial(5, 7, rng)[1]), np.repeat([1, 0, 0], 7))
+    assert len(Elman.initial(5, 7, rng, remembers=False)) == 2
 
 
 def test_clipping(rng):
