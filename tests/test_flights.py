@@ -139,6 +139,8 @@ def test_requests_are_the_same_anywhere_and_parts_do_not_depend_on_each_other():
     small, large = load_flights((3, 2, 2)), load_flights((5, 2, 2))
     assert large.train.sentences[:3] == small.train.sentences and large.test == small.test
     assert small.train.sentences[0] != small.valid.sentences[0]
+    with pytest.raises(ValueError, match="found another word"):
+        load_flights("half")
     for part in small:
         assert [len(row) for row in part.tags] == [len(sentence) for sentence in part.sentences]
 
