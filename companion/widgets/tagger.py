@@ -91,7 +91,7 @@ class Tagging(Panel):
         draw = ImageDraw.Draw(image)
         titles = [(TAG, "tag"), (SURE, "sure"), (STATES, "states of the units"), (BAR, "gradient from")]
         for x, title in [(0, "word"), *titles, *([(KNOWN, "can be known")] if self.known else [])]:
-            text(image, (x, 4), title, 15, GREY)
+            text(image, (x, 17), title, 15, GREY, "ls")
         for i, (word, known) in enumerate(zip(self.words, self.tagger.known(self.words))):
             middle = HEAD + ROW * i + ROW // 2
             text(image, (0, middle), word[:12] + ("" if known else " ?"), 15, INK if i < self.read else PALE, "lm")
