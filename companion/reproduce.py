@@ -6,16 +6,18 @@ import json
 from dataclasses import replace
 
 import numpy as np
+from sklearn.base import clone
 
 from .backend import generator, to_device, to_numpy
 from .data import binarize, fetch_mnist, find_mnist, load_mnist
 from .dbn import DBN
+from .flights import HiddenMarkovModel, f1, flight_grammar, load_flights
 from .likelihood import ais, log_likelihood, reverse_ais
 from .mlp import MLP
 from .places import DATA
 from .rbm import RBM, log_odds
 from .results import environment, read_result, recipes
-from .storage import replacing, save
+from .storage import replacing, save, save_model
 
 __all__ = ["environment", "read_result", "recipes", "reproduce"]
 
@@ -48,12 +50,8 @@ def reproduce(name):
     recipe = recipes()[name]
     module, _, cls = recipe["model"].rpartition(".")
     cls = getattr(importlib.import_module(module), cls)
-    if (source := find_mnist()) and source.kind == "sample":
-        raise ValueError(f"a headline result needs all of MNIST, not the sample ({source.reason})")
-    if source is None:
-        fetch_mnist()
-    digits = load_mnist()
-    judge = {"classification": Classification, "density": Density, "dreams": Dreams}[recipe["judge"]](digits)
+    judges = {"classification": Classification, "density": Density, "dreams": Dreams}
+    judge = Tagging() if recipe["judge"] == "tagging" else judges[recipe["judge"]](_all_digits())
 
     trials = []
     candidates = [recipe.get("common", {}) | candidate for candidate in recipe["candidates"]]
@@ -98,6 +96,15 @@ def reproduce(name):
             for file in (checkpoint := _checkpoint(name, number, seed)).parent.glob(f"{checkpoint.stem}.*"):
                 file.unlink()
     return result
+
+
+def _all_digits():
+    """Return all of MNIST, or raise ValueError if the environment asks for the sample."""
+    if (source := find_mnist()) and source.kind == "sample":
+        raise ValueError(f"a headline result needs all of MNIST, not the sample ({source.reason})")
+    if source is None:
+        fetch_mnist()
+    return load_mnist()
 
 
 def _histories(model):
@@ -266,6 +273,59 @@ class Dreams:
     def keep(self, name):
         """Write the best network's parameters to ``data/weights/NAME.npz``, in half precision."""
         save(DATA / "weights" / f"{name}.npz", self.half)
+
+
+class Tagging:
+    """How taggers of flight requests are trained, chosen and tested: by 1 − F1, beside the least that is possible.
+
+    What is possible is known from the grammar that the requests are drawn from, for who sees the whole sentence and for
+    who sees no more than a window's half ahead. Beside them are a hidden Markov model and a network without memory.
+    """
+
+    criterion, sign = "valid_error", 1
+
+    def __init__(self):
+        self.grammar, (self.train, self.valid, self.test_requests) = flight_grammar(), load_flights("full")
+
+    def fit(self, model, checkpoint):
+        """Train `model`, keeping its best by the validation sentences."""
+        model.fit(*self.train, validation=self.valid, checkpoint=checkpoint)
+
+    def validate(self, model):
+        """Return 1 − F1 on the validation sentences."""
+        return model.history_.best_error
+
+    def test(self, models, values):
+        """Return 1 − F1 on the test sentences, fractions; the test set is used here only."""
+        X, y = self.test_requests
+        self.best, ahead = models[int(np.argmin(values))], models[0].window // 2
+        errors = [1 - model.score(X, y) for model in models]
+        window = clone(self.best).set_params(cell="none", bidirectional=False, window=7, verbose=False)
+        window.fit(*self.train, validation=self.valid)
+        others = {
+            "best_possible": self.grammar.predict(X),
+            "best_possible_without_what_follows": self.grammar.predict(X, ahead),
+            "hidden_markov_model": HiddenMarkovModel.count(*self.train).predict(X),
+            "window_of_7": window.predict(X),
+        }
+        column = {tag: k for k, tag in enumerate(self.grammar.tags_)}
+        pairs = [(row, self.grammar.posterior(sentence)) for sentence, row in zip(X, y)]
+        return {
+            "test_error": float(np.mean(errors)),
+            "test_error_std": float(np.std(errors)),
+            "test_errors": errors,
+            "test_error_of_others": {name: 1 - f1(y, tags) for name, tags in others.items()},
+            "ahead": ahead,
+            "nats_per_word": [model.negative_log_likelihood(X, y) for model in models],
+            "nats_per_word_at_least": -float(
+                np.mean([np.log(table[t, column[tag]]) for row, table in pairs for t, tag in enumerate(row)])
+            ),
+            "data": f"{len(self.train.tags):,} sentences of companion.flights to learn from, {len(y):,} to test",
+        }
+
+    def keep(self, name):
+        """Write the best tagger, by the validation sentences, to ``data/weights/NAME.npz``."""
+        save_model(DATA / "weights" / f"{name}.npz", self.best)
 
 
 def _facts(partition):

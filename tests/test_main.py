@@ -14,8 +14,11 @@ from companion import __main__ as command_line
 from companion import data, places, published, reproduce, results
 from companion.data import MNIST, Pair
 from companion.dbn import DBN
+from companion.flights import load_flights
 from companion.likelihood import exact_log_partition, log_likelihood
 from companion.rbm import RBM
+from companion.storage import load_model
+from companion.tagger import Tagger
 
 
 @pytest.fixture
@@ -85,6 +88,31 @@ def test_reproduce_goes_on_after_an_interrupt(small, monkeypatch, capsys):
     resumed = json.loads(path.read_text(encoding="utf8"))
     for key in ("test_errors", "valid_error", "parameters", "candidates"):
         assert resumed[key] == uninterrupted[key]
+
+
+def test_reproduce_holds_a_tagger_against_the_best_possible(small, monkeypatch, capsys):
+    corpus = load_flights((40, 15, 15))
+    recipe = {
+        "chapter": "10_recurrent_network",
+        "model": "companion.tagger.Tagger",
+        "judge": "tagging",
+        "keep_weights": True,
+        "seeds": [0, 1],
+        "common": {"cell": "gru", "n_hidden": 8, "embedding": 5, "window": 3, "n_epochs": 6, "batch_size": 2},
+        "candidates": [{"learning_rate": 1e-6}, {"learning_rate": 0.02}],
+        "tutorial": {},
+    }
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"tagger": recipe})
+    monkeypatch.setattr(reproduce, "load_flights", lambda size: corpus)
+    command_line.main(["reproduce", "tagger"])
+    result = json.loads((small / "results" / "tagger.json").read_text(encoding="utf8"))
+    others = result["test_error_of_others"]
+    assert result["parameters"]["learning_rate"] == 0.02 and "MNIST" not in capsys.readouterr().out
+    assert others["best_possible"] <= others["best_possible_without_what_follows"] < others["hidden_markov_model"]
+    assert others["best_possible"] < result["test_error"] == pytest.approx(np.mean(result["test_errors"]))
+    assert min(result["nats_per_word"]) > result["nats_per_word_at_least"] > 0
+    kept = load_model(small / "weights" / "tagger.npz", Tagger)
+    assert 1 - kept.score(*corpus.test) == pytest.approx(result["test_errors"][kept.random_state])
 
 
 def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):

@@ -14,10 +14,11 @@ from .playground import Playground
 from .puck import Puck
 from .sandwich import Sandwich
 from .stack import Stack
+from .tagger import Tagging
 from .tempering import Tempering
 from .three_by_two import ThreeByTwo
 
 __all__ = [
     "Adversary", "Annealing", "CDAgainstPCD", "Contributions", "Denoising", "Descent", "Dreams", "EpochScrubber",
-    "FilterSlider", "GibbsLab", "Playground", "Puck", "Sandwich", "Stack", "Tempering", "ThreeByTwo",
+    "FilterSlider", "GibbsLab", "Playground", "Puck", "Sandwich", "Stack", "Tagging", "Tempering", "ThreeByTwo",
 ]  # fmt: skip
