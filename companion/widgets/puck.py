@@ -11,7 +11,7 @@ from ..landscapes import Banana, Funnel, Hills, Ridge
 from ..likelihood import autocorrelation, effective_sample_size
 from ..plots import COLORS
 from .canvas import Canvas
-from .panel import Panel, text
+from .panel import INK, Panel, control, seed_control, speed_control, text
 
 __all__ = ["Puck"]
 
@@ -20,7 +20,6 @@ TRACE, CURVE = (440, 150), (240, 150)  # the two plots below: the first variable
 WINDOW, LAGS = 2000, 400  # evaluations of energy or gradient that they show
 KEPT, DOTS, REJECTED = 20_000, 3000, 40  # states remembered, those on the maps, and ends that were rejected
 SLIDING, WALKING = COLORS[0], COLORS[1]
-INK, GREY = "#444444", "#6d777e"
 LANDSCAPES = {"banana": Banana(), "ridge": Ridge(), "two hills": Hills(), "funnel": Funnel()}
 
 
@@ -43,24 +42,19 @@ class Puck(Panel):
     )
 
     def __init__(self, landscape="banana", seed=0):
-        layout, style = widgets.Layout(width="330px"), {"description_width": "110px"}
-        common = {"layout": layout, "style": style}
-        self.landscape = widgets.Dropdown(options=list(LANDSCAPES), value=landscape, description="landscape", **common)
-        self.step_size = widgets.FloatLogSlider(0.16, min=-2, max=0.5, step=0.05, description="step size", **common)
-        self.length = widgets.IntSlider(20, 1, 60, description="leapfrog steps", **common)
-        self.mass = widgets.FloatLogSlider(1, min=-1.5, max=1.5, step=0.1, description="vertical mass", **common)
-        self.walk_step = widgets.FloatLogSlider(0.5, min=-2, max=1, step=0.1, description="step of the walk", **common)
-        self.speed = widgets.Dropdown(options=[1, 5, 20], description="moves a frame", **common)
-        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
+        self.landscape = control(widgets.Dropdown, "landscape", options=list(LANDSCAPES), value=landscape)
+        self.step_size = control(widgets.FloatLogSlider, "step size", 0.16, min=-2, max=0.5, step=0.05)
+        self.length = control(widgets.IntSlider, "leapfrog steps", 20, 1, 60)
+        self.mass = control(widgets.FloatLogSlider, "vertical mass", 1, min=-1.5, max=1.5, step=0.1)
+        self.walk_step = control(widgets.FloatLogSlider, "walk's step", 0.5, min=-2, max=1, step=0.1)
+        self.speed, self.seed = speed_control((1, 5, 20), what="moves a frame"), seed_control(seed)
         self.maps = Canvas(scale=1, label="The puck on its landscape, and a random walk on the same")
         self.curves = Canvas(scale=1, label="The first variable of both over time, and its autocorrelation")
         chosen = [self.landscape, self.step_size, self.length, self.mass, self.walk_step]
-        for control in (*chosen, self.seed):
-            control.observe(lambda _: self.reset(), "value")
-        left, right = widgets.VBox(chosen[:4]), widgets.VBox([self.walk_step, self.speed, self.seed])
-        right.children += (self.buttons("107px", pause=0.08),)
-        left.layout.margin = "0 20px 0 0"
-        super().__init__([self.maps, self.curves, widgets.HBox([left, right], layout=self.WRAPPED)])
+        for each in (*chosen, self.seed):
+            each.observe(lambda _: self.reset(), "value")
+        controls = [*chosen, self.speed, self.seed, self.buttons(pause=0.08)]
+        super().__init__([(250, controls), (2 * SIDE + GAP, [self.maps, self.curves])])
         self.reset()
 
     def reset(self):
@@ -184,19 +178,6 @@ class Puck(Panel):
             said = "has not moved" if np.isnan(worth) else f"worth {worth:,.0f}"
             text(image, (right + 120 * k, base + 29), said, 15, color)
         return np.asarray(image)
-
-    def picture(self):
-        """Return maps and curves, a PIL image."""
-        parts = [Image.fromarray(canvas.pixels) for canvas in (self.maps, self.curves)]
-        image = Image.new("RGB", (2 * SIDE + GAP + 20, sum(part.height for part in parts) + 54), "white")
-        image.paste(parts[0], (10, 10))
-        image.paste(parts[1], (10, 20 + parts[0].height))
-        said = (
-            f"{self.landscape.value}, step size {self.step_size.value:.3g}, {self.length.value} leapfrog steps, "
-            f"vertical mass {self.mass.value:.3g}, step of the walk {self.walk_step.value:.3g}, seed {self.seed.value}"
-        )
-        text(image, (10, image.height - 24), said, 14, GREY)
-        return image
 
 
 def _moved(series):

@@ -6,14 +6,14 @@ from PIL import Image, ImageDraw
 
 from ..plots import COLORS
 from .canvas import Canvas
-from .panel import Panel, blue_red, text
+from .panel import GREY, INK, Panel, blue_red, control, text
 
 __all__ = ["Tagging"]
 
 HEAD, ROW = 26, 25  # pixels: the line of titles, a word
 TAG, SURE, STATES, BAR, KNOWN = 112, 256, 304, 580, 712  # where the columns begin
 STRIP, LONGEST, WIDTH = 260, 116, 860  # of states, of the longest bar, of all
-INK, GREY, PALE = "#444444", "#6d777e", "#d5dadd"
+PALE = "#d5dadd"
 MOST = 40  # words
 
 
@@ -36,18 +36,13 @@ class Tagging(Panel):
 
     def __init__(self, tagger, grammar=None, sentence="show me arrivals from boston to denver on delta on monday"):
         self.tagger, self.grammar = tagger, grammar
-        layout = widgets.Layout(width="760px", max_width="100%")
-        style = {"description_width": "110px"}
-        self.sentence = widgets.Text(sentence, description="sentence", continuous_update=False,
-                                     layout=layout, style=style)  # fmt: skip
-        self.target = widgets.IntSlider(0, 0, 1, description="gradient of word", style=style,
-                                        layout=widgets.Layout(width="420px"))  # fmt: skip
-        self.said = widgets.HTML()
+        self.sentence = control(widgets.Text, "sentence", sentence, continuous_update=False)
+        self.target = control(widgets.IntSlider, "gradient of", 0, 0, 1, tooltip="the tag of which word; 0: the last")
         self.canvas = Canvas(scale=1, label="Words, tags, states, and where the gradient comes from")
         self.sentence.observe(lambda _: self.reset(), "value")
         self.target.observe(lambda _: self.refresh(), "value")
-        row = widgets.HBox([self.target, self.buttons("80px", pause=0.4, anew="read it again")], layout=self.WRAPPED)
-        super().__init__([self.sentence, row, self.canvas, self.said])
+        buttons = self.buttons(pause=0.4, anew="read it again")
+        super().__init__([(WIDTH, [self.sentence, [self.target, *buttons], self.canvas])])
         self.reset()
 
     def reset(self):
@@ -83,7 +78,7 @@ class Tagging(Panel):
                 words = f"The grammar does not say such things: {reason}."
         else:
             words = f"{self.read} of {len(self.words)} words read"
-        self.said.value = f"<span style='font-size:15px'>{words}</span>"
+        self.canvas.caption = words
         self.canvas.draw(self._draw())
 
     def _draw(self):
@@ -123,9 +118,3 @@ class Tagging(Panel):
         color = {"from": 0, "to": 1, "depart": 2, "arrive": 3, "return": 5}.get(slot.partition(".")[0], 6)
         draw.rectangle((x, middle - 8, x + 5, middle + 8), fill=COLORS[color])
         text(image, (x + 12, middle), f"{slot}" if kind == "B" else f"… {slot}", 14, INK, "lm")
-
-    def picture(self):
-        """Return the words with all that is shown of them, a PIL image."""
-        image = Image.new("RGB", (WIDTH + 20, self.canvas.pixels.shape[0] + 20), "white")
-        image.paste(Image.fromarray(self.canvas.pixels), (10, 10))
-        return image

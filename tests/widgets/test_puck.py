@@ -95,10 +95,6 @@ def test_old_states_are_forgotten(panel, monkeypatch):
     assert len(panel.slid) == len(panel.walked) == 50 and panel.steps == 60 and min(panel.worth) > 0
 
 
-def test_runs_pauses_and_leaves_nothing_behind(runs_and_rests):
-    runs_and_rests(Puck)
-
-
 @pytest.mark.parametrize("landscape", ["banana", "two hills"])
 def test_the_picture_for_pages_without_a_kernel(landscape):
     panel = Puck(landscape)
