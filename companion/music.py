@@ -1,13 +1,15 @@
 """Music as piano rolls: chorales out of an installed music21, a toy composer of known likelihood, MIDI, sound.
 
-A *roll* is an array of zeros and ones (n_steps, 46): one row for each quarter note of time, one column for each key from
-C2 (MIDI number 36) to A5 (81), the compass of the chorales. It says what sounds, not what is struck anew: a note held
-for two quarters and one repeated look alike.
+A *roll* is an array of zeros and ones (n_steps, 46): a row for each quarter note of time, a column for each key from C2
+(MIDI number 36) to A5 (81), the compass of the chorales. It says what sounds, not what is struck anew: a note held for
+two quarters and one repeated look alike.
 """
 
 import importlib.util
+import io
 import os
 import tomllib
+import wave
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -21,8 +23,8 @@ from .data import DATA
 from .storage import load, save
 
 __all__ = [
-    "HIGHEST", "LOWEST", "N_KEYS", "VOICES", "Chorale", "Chorales", "ToyComposer", "in_key", "load_chorales", "note_name",
-    "organ", "read_midi", "read_score", "roll", "write_midi",
+    "HIGHEST", "LOWEST", "N_KEYS", "VOICES", "Chorale", "Chorales", "ToyComposer", "in_key", "load_chorales",
+    "note_name", "organ", "read_midi", "read_score", "roll", "wav", "write_midi",
 ]  # fmt: skip
 
 LOWEST, HIGHEST = 36, 81  # MIDI numbers: C2, the lowest note of a bass here, and A5, the highest of a soprano
@@ -426,3 +428,14 @@ def organ(keys, tempo=80, rate=11_025):
         )
         sound += loudness * tone.astype(np.float32)
     return sound / max(1e-9, np.abs(sound).max())
+
+
+def wav(sound, rate=11_025):
+    """Return the bytes of a WAV file, 16 bits, one channel, of the sound (n_samples,) between −1 and 1."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((32_000 * np.clip(sound, -1, 1)).astype("<i2").tobytes())
+    return buffer.getvalue()

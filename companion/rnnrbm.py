@@ -11,7 +11,8 @@ Source: Boulanger-Lewandowski, Bengio and Vincent (2012), *Modeling temporal dep
 application to polyphonic music generation and transcription*, section 4. Rows are steps; likelihoods are in nats.
 """
 
-from itertools import combinations
+from itertools import combinations, count
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -25,12 +26,13 @@ from .optimize import Descent
 from .rbm import RBM, log_odds
 
 __all__ = [
-    "RNNRBM", "SequenceLikelihood", "StepMachines", "annealed_log_partitions", "counted_log_partitions",
-    "exact_log_partitions",
+    "RNNRBM", "SequenceLikelihood", "StepMachines", "StepPartitions", "annealed_log_partitions",
+    "counted_log_partitions", "exact_log_partitions", "log_mean", "sequence_likelihood",
 ]  # fmt: skip
 
 BLOCK = 2**17  # numbers: what one pass over them works on stays in the cache
 STATES = 0.01  # standard deviation of the first weights
+ANNEALING = np.linspace(0.5, 0.95, 10).tolist()  # inverse temperatures of a chain that cools down
 
 
 class StepMachines(NamedTuple):
@@ -71,6 +73,30 @@ class SequenceLikelihood(NamedTuple):
     mean: float
     log_z_error: float
     piece_error: float
+
+
+class StepPartitions(NamedTuple):
+    """What annealing found, step by step.
+
+    ``log_weights`` (n_steps, n_chains) are estimates of log Z, in nats; ``samples`` (n_chains, n_steps, n_keys) are the
+    ends of their chains. Backwards it is 1 / Z whose estimates are right on average: their mean is
+    ``-log_mean(-log_weights)``.
+    """
+
+    log_weights: np.ndarray
+    samples: np.ndarray
+
+    @property
+    def log_z(self):
+        """The estimates of log Z (n_steps,), from all chains of a step together, that began at independent keys."""
+        return log_mean(self.log_weights)
+
+    def resampled(self, rng):
+        """Return as many samples, of each step drawn by their weights: nearer to its machine's."""
+        w = np.exp(self.log_weights - self.log_weights.max(axis=1, keepdims=True))
+        ends = (w / w.sum(axis=1, keepdims=True)).cumsum(axis=1)  # (n_steps, n_chains)
+        chosen = (rng.random((len(self.samples), len(w), 1)) > ends[None, :, :-1]).sum(axis=2)
+        return self.samples[chosen, np.arange(len(w))]
 
 
 class RNNRBM(Estimator):
@@ -116,8 +142,8 @@ class RNNRBM(Estimator):
     SETTINGS = {"n_recurrent": SETTINGS["n_hidden"], "transpose": SETTINGS["n_epochs"]}
 
     def __init__(
-        self, *, n_hidden=150, n_recurrent=100, learning_rate=1e-3, n_epochs=100, schedule="linear", batch_size=16, k=15,
-        persistent=False, dropout=0.0, transpose=0, weight_decay=0.0, averaging=0.0, optimizer="adam", pretraining=None,
+        self, *, n_hidden=150, n_recurrent=100, learning_rate=1e-3, n_epochs=100, schedule="linear", batch_size=16,
+        k=15, persistent=False, dropout=0.0, transpose=0, weight_decay=0.0, averaging=0.0, optimizer="adam", pretraining=None,
         random_state=None, verbose=False,
     ):  # fmt: skip
         self.n_hidden = n_hidden
@@ -136,6 +162,24 @@ class RNNRBM(Estimator):
         self.pretraining = pretraining
         self.random_state = random_state
         self.verbose = verbose
+
+    @classmethod
+    def from_parameters(cls, parameters, **hyperparameters):
+        """Make a model that needs no training from `parameters`, a dict of arrays (see ``parameters_``).
+
+        Raises
+        ------
+        ValueError
+            If an array is missing, or their shapes do not fit each other.
+        """
+        try:
+            (n_keys, n_hidden), n_recurrent = parameters["W"].shape, len(parameters["state_bias"])
+        except (KeyError, TypeError, ValueError) as reason:
+            raise ValueError("expected W (n_keys, n_hidden) and state_bias (n_recurrent,) among the parameters, found "
+                             f"{', '.join(parameters) or 'none'}") from reason  # fmt: skip
+        model = cls(**{"n_hidden": n_hidden, "n_recurrent": n_recurrent} | hyperparameters)
+        model._restore(dict(parameters), n_keys)
+        return model
 
     # Learning.
 
@@ -168,14 +212,20 @@ class RNNRBM(Estimator):
         shapes = self._shapes(frames.shape[1])
         draws = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
         first = {name: to_device(STATES * draw if draw.ndim == 2 else 0 * draw) for name, draw in draws.items()}
-        first["W_uu"] = to_device(np.linalg.qr(draws["W_uu"])[0])  # turns the state, neither shrinks nor grows it
-        first["W_vu"] = to_device(draws["W_vu"] / np.sqrt(4))  # of four notes, each at its own weight
+        import os
+
+        gu = float(os.environ.get("GU", "1"))
+        gv = float(os.environ.get("GV", ".5"))
+        first["W_uu"] = to_device(
+            gu * np.linalg.qr(draws["W_uu"])[0].astype(np.float32)
+        )  # turns the state, neither shrinks nor grows it
+        first["W_vu"] = to_device(np.float32(gv) * draws["W_vu"])  # of four notes, each at its own weight
         first["visible_bias"] = log_odds(frames)
         self.pretraining_histories_ = []
         if self.pretraining is not None:
             static = RBM(n_hidden=self.n_hidden, random_state=rng, verbose=self.verbose, **self.pretraining)
             shifted = [_shifted(frames, shift) for shift in range(-self.transpose, self.transpose + 1)]
-            path = checkpoint and checkpoint.with_name(f"{checkpoint.stem}.static.npz")
+            path = checkpoint and Path(checkpoint).with_name(f"{checkpoint.stem}.static.npz")
             static.fit(np.concatenate(shifted), checkpoint=path)
             first |= static.parameters_
             self.pretraining_histories_ = [static.history_]
@@ -294,10 +344,10 @@ class RNNRBM(Estimator):
         SequenceLikelihood
         """
         v, machines = self.all_machines(X)
-        log_w = annealed_log_partitions(
+        found = annealed_log_partitions(
             machines, n_temperatures=n_temperatures, n_chains=n_chains, random_state=random_state
         )
-        return sequence_likelihood(-to_numpy(machines.free_energy(v)), log_w, [len(roll) for roll in X])
+        return sequence_likelihood(-to_numpy(machines.free_energy(v)), found.log_weights, [len(roll) for roll in X])
 
     def frame_accuracy(self, X, *, steps=100, n_chains=10, random_state=None):
         r"""Expected accuracy of the notes drawn at each step: true positives over all that sounds or should.
@@ -332,8 +382,7 @@ class RNNRBM(Estimator):
         prime : array_like (n_prime, n_keys), optional
             A beginning, which is given out first.
         clamp : array_like (n_clamped, n_keys), optional
-            Values of 0 or 1 for keys that are given, nan for those that the machine fills in: a voice drawn beforehand.
-            It is read as the music goes on, so that it may change meanwhile.
+            Values of 0 or 1 for keys that are given, nan for those that the machine fills in: a voice, say.
         steps : int
             Gibbs steps for each step of music: with few, chains stick to chords that no one would write.
         inverse_temperature : float
@@ -346,21 +395,46 @@ class RNNRBM(Estimator):
         ------
         array (n_keys,)
         """
-        p, noise, t = self.parameters_, Noise.of(random_state), 0
-        u = xp.zeros(self.n_recurrent, p["W"].dtype)
-        while True:
+        noise, u = Noise.of(random_state), self.silence()
+        for t in count():
             if prime is not None and t < len(prime):
                 v = to_device(prime[t], u.dtype)
             else:
-                machine = StepMachines(
-                    p["W"], (u @ p["W_uv"] + p["visible_bias"])[None], (u @ p["W_uh"] + p["hidden_bias"])[None]
-                )
-                wanted = None if clamp is None or t >= len(clamp) else to_device(clamp[t], u.dtype)
-                with one_thread():
-                    v = _draw(machine, wanted, noise, steps, inverse_temperature, anneal)
+                given = clamp[t] if clamp is not None and t < len(clamp) else None
+                v = self.draw(u, noise, given, steps, inverse_temperature, anneal)
             yield v
-            u = xp.tanh(v @ p["W_vu"] + p["state_bias"] + u @ p["W_uu"])
-            t += 1
+            u = self.follow(u, v)
+
+    def silence(self):
+        """Return the state (n_recurrent,) before the first step: zeros."""
+        return xp.zeros(self.n_recurrent, self.parameters_["W"].dtype)
+
+    def follow(self, u, v):
+        """Return the state (n_recurrent,) after the step v (n_keys,), from u, that before it."""
+        p = self.parameters_
+        return xp.tanh(v @ p["W_vu"] + p["state_bias"] + u @ p["W_uu"])
+
+    def draw(self, u, noise, given=None, steps=500, inverse_temperature=1.0, anneal=True):
+        """Draw a step (n_keys,) from the machine that the state u (n_recurrent,) makes; see `write`.
+
+        `given` (n_keys,) has 0 or 1 for keys that are given, nan for others.
+        """
+        p = self.parameters_
+        machine = StepMachines(
+            p["W"], (u @ p["W_uv"] + p["visible_bias"])[None], (u @ p["W_uh"] + p["hidden_bias"])[None]
+        )
+        v, clamp = bernoulli(sigmoid(machine.visible_bias), noise), None
+        if given is not None:
+            given = to_device(given, v.dtype)[None]
+            clamp = ~xp.isnan(given)
+            v = xp.where(clamp, given, v)
+        with one_thread():
+            if anneal:  # half of the steps while it cools down
+                for beta in ANNEALING:
+                    part = -(-steps // (2 * len(ANNEALING)))
+                    v = machine.gibbs(v, noise, part, beta * inverse_temperature, clamp)
+                steps -= steps // 2
+            return machine.gibbs(v, noise, steps, inverse_temperature, clamp)[0]
 
     def _check_rolls(self, X, reset=False):
         """Return X as a list of float32 arrays, or raise ValueError."""
@@ -377,21 +451,6 @@ class RNNRBM(Estimator):
         if not rolls:
             raise ValueError("expected at least one roll, found none")
         return rolls
-
-
-def _draw(machine, wanted, noise, steps, inverse_temperature, anneal):
-    """Draw one state (n_keys,) of a machine of a single step; `wanted` (n_keys,) has nan where nothing is given."""
-    v = bernoulli(sigmoid(machine.visible_bias), noise)
-    clamp = None
-    if wanted is not None:
-        clamp = ~xp.isnan(wanted)[None]
-        v = xp.where(clamp, xp.nan_to_num(wanted)[None], v)
-    for beta in ANNEALING if anneal else ():
-        v = machine.gibbs(v, noise, max(1, steps // 20), beta * inverse_temperature, clamp)
-    return machine.gibbs(v, noise, steps // 2 if anneal else steps, inverse_temperature, clamp)[0]
-
-
-ANNEALING = np.linspace(0.5, 0.95, 10).tolist()
 
 
 class _States:
@@ -475,15 +534,18 @@ def sequence_likelihood(minus_free_energies, log_w, lengths):
         Steps of each piece.
     """
     log_w = np.asarray(log_w, np.float64).reshape(len(minus_free_energies), -1)
-    top = log_w.max(axis=1, keepdims=True)
-    w = np.exp(log_w - top)
-    log_z = top[:, 0] + np.log(w.mean(axis=1))
-    n = w.shape[1]
+    w, n = np.exp(log_w - log_w.max(axis=1, keepdims=True)), log_w.shape[1]
     error = w.std(axis=1, ddof=1) / w.mean(axis=1) / np.sqrt(n) if n > 1 else np.zeros(len(w))
-    steps = minus_free_energies.astype(np.float64) - log_z
+    steps = minus_free_energies.astype(np.float64) - log_mean(log_w)
     sums = np.add.reduceat(steps, np.cumsum([0, *lengths[:-1]]))
     spread = np.sqrt(((sums - steps.mean() * np.array(lengths)) ** 2).sum()) / len(steps)
     return SequenceLikelihood(float(steps.mean()), float(np.sqrt((error**2).sum()) / len(w)), float(spread))
+
+
+def log_mean(log_w):
+    """Logarithms (n_steps,) of the means over the chains of weights whose logarithms are (n_steps, n_chains)."""
+    top = log_w.max(axis=1, keepdims=True)
+    return top[:, 0] + np.log(np.exp(log_w - top).mean(axis=1))
 
 
 def annealed_log_partitions(machines, *, n_temperatures=1000, n_chains=5, start=None, random_state=None):
@@ -502,8 +564,7 @@ def annealed_log_partitions(machines, *, n_temperatures=1000, n_chains=5, start=
 
     Returns
     -------
-    numpy.ndarray (n_steps, n_chains), float64
-        Log weights, each an estimate of log Z.
+    StepPartitions
     """
     noise, betas = Noise.of(random_state), temperature_ladder(n_temperatures).tolist()
     if start is not None:
@@ -511,19 +572,20 @@ def annealed_log_partitions(machines, *, n_temperatures=1000, n_chains=5, start=
     W, B, C = machines
     base = B.mean(axis=0)
     rows = max(1, BLOCK // W.shape[1])
-    log_z = np.empty((n_chains, len(B)))
+    log_w, samples = np.empty((n_chains, len(B))), np.empty((n_chains, *B.shape), np.float32)
     with one_thread():
         for chain in range(n_chains):
             for first in range(0, len(B), rows):
                 part = slice(first, first + rows)
                 block = StepMachines(W, B[part], C[part])
                 v = None if start is None else to_device(start[chain][part], W.dtype)
-                log_z[chain, part] = _anneal(block, base, betas, v, noise)
-    return log_z.T
+                log_w[chain, part], v = _anneal(block, base, betas, v, noise)
+                samples[chain, part] = to_numpy(v)
+    return StepPartitions(log_w.T, samples)
 
 
 def _anneal(machines, base, betas, v, noise):
-    """Log weights (n_steps,) of one chain a machine, added to (or, backwards, taken from) the log Z of the base."""
+    """Estimates (n_steps,) of log Z by one chain a machine, and the ends of the chains (n_steps, n_keys)."""
     W, B, C = machines
     if v is None:
         v = bernoulli(xp.broadcast_to(sigmoid(base), B.shape).copy(), noise)
@@ -542,7 +604,7 @@ def _anneal(machines, base, betas, v, noise):
         a += beta * difference
         bernoulli(sigmoid(a, out=a), noise, out=v)
     base_log_z = float(softplus(base.astype(xp.float64)).sum()) + C.shape[1] * np.log(2)
-    return base_log_z + (1 if betas[0] == 0 else -1) * to_numpy(log_w)
+    return base_log_z + (1 if betas[0] == 0 else -1) * to_numpy(log_w), v
 
 
 def counted_log_partitions(machines, most_notes=4):
@@ -564,26 +626,26 @@ def counted_log_partitions(machines, most_notes=4):
     """
     W, B, C = machines
     n = len(W)
-    chords = np.concatenate([_chords(n, count, most_notes) for count in range(most_notes + 1)])
+    chords = np.concatenate([_chords(n, notes, most_notes) for notes in range(most_notes + 1)])
     result = np.full(len(B), -np.inf)
     rows = max(1, 4 * BLOCK // W.shape[1])
     padded = xp.concatenate([W, xp.zeros((1, W.shape[1]), W.dtype)])  # the key that pads a chord weighs nothing
     with one_thread():
         for first in range(0, len(chords), rows):
-            notes = to_device(chords[first : first + rows])
-            inputs = padded[notes].sum(axis=1)
+            keys = to_device(chords[first : first + rows])
+            inputs = padded[keys].sum(axis=1)
             for t in range(len(B)):
-                bias = xp.append(B[t], xp.zeros(1, B.dtype))[notes].sum(axis=1)
+                bias = xp.append(B[t], xp.zeros(1, B.dtype))[keys].sum(axis=1)
                 terms = bias.astype(xp.float64) + softplus(inputs + C[t]).sum(axis=1)
                 top = float(terms.max())
                 result[t] = np.logaddexp(result[t], top + float(xp.log(xp.exp(terms - top).sum())))
     return result
 
 
-def _chords(n, count, most):
-    """All sets (n_chords, most) of `count` keys, padded by the number n."""
-    sets = np.array(list(combinations(range(n), count)), int)
-    return np.pad(sets, ((0, 0), (0, most - count)), constant_values=n)
+def _chords(n, size, most):
+    """All sets (n_chords, most) of `size` keys, padded by the number n."""
+    sets = np.array(list(combinations(range(n), size)), int)
+    return np.pad(sets, ((0, 0), (0, most - size)), constant_values=n)
 
 
 def exact_log_partitions(machines):

@@ -9,7 +9,17 @@ import pytest
 
 from companion import music
 from companion.music import (
-    HIGHEST, LOWEST, N_KEYS, ToyComposer, in_key, load_chorales, note_name, organ, read_midi, read_score, roll,
+    HIGHEST,
+    LOWEST,
+    N_KEYS,
+    ToyComposer,
+    in_key,
+    load_chorales,
+    note_name,
+    organ,
+    read_midi,
+    read_score,
+    roll,
     write_midi,
 )  # fmt: skip
 
@@ -74,11 +84,13 @@ def test_a_score_is_read_quarter_by_quarter(tmp_path):
     divisions = "<attributes><divisions>2</divisions><key><fifths>-3</fifths></key></attributes>"
     rest = "<note><rest/><duration>1</duration></note>"
     bass = "<note><pitch><step>B</step><alter>-1</alter><octave>2</octave></pitch><duration>4</duration></note>"
+    first = f"<measure>{divisions}{rest}</measure>"
     parts = [
-        f"<measure>{divisions}{note('C', 5, 1)}</measure><measure>{note('D', 5, 2)}{note('E', 5, 1)}{note('F', 5, 1)}</measure>",
-        f"<measure>{divisions}{rest}</measure><measure>{note('G', 4, 4)}</measure>",
-        f"<measure>{divisions}{rest}</measure><measure><forward><duration>2</duration></forward>{note('C', 4, 2)}</measure>",
-        f"<measure>{divisions}{rest}</measure><measure>{bass}<backup><duration>2</duration></backup>{note('A', 2, 2)}</measure>",
+        f"<measure>{divisions}{note('C', 5, 1)}</measure>"
+        f"<measure>{note('D', 5, 2)}{note('E', 5, 1)}{note('F', 5, 1)}</measure>",
+        f"{first}<measure>{note('G', 4, 4)}</measure>",
+        f"{first}<measure><forward><duration>2</duration></forward>{note('C', 4, 2)}</measure>",
+        f"{first}<measure>{bass}<backup><duration>2</duration></backup>{note('A', 2, 2)}</measure>",
     ]
     piece = read_score(score(tmp_path / "bwv0.mxl", parts))
     assert piece.name == "bwv0" and piece.fifths == -3
@@ -139,8 +151,7 @@ def test_the_chorales_are_read_once_and_split_as_listed(monkeypatch, tmp_path):
 
 
 @needs_music21
-def test_bach_is_split_by_piece_and_melodies_stay_together(monkeypatch, tmp_path):
-    monkeypatch.setattr(music, "CACHE", tmp_path / "cache.npz")
+def test_bach_is_split_by_piece_and_melodies_stay_together(monkeypatch):
     monkeypatch.setenv("COMPANION_DATASET", "full")
     chorales = load_chorales()
     assert [len(part) for part in chorales] == [228, 66, 66]

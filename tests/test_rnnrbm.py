@@ -11,7 +11,14 @@ from companion.music import LOWEST, ToyComposer, roll
 from companion.optimize import Adam
 from companion.rbm import RBM
 from companion.rnnrbm import (
-    RNNRBM, StepMachines, _layout, _shifted, annealed_log_partitions, counted_log_partitions, exact_log_partitions,
+    RNNRBM,
+    StepMachines,
+    StepPartitions,
+    _layout,
+    _shifted,
+    annealed_log_partitions,
+    counted_log_partitions,
+    exact_log_partitions,
     sequence_likelihood,
 )  # fmt: skip
 from companion.storage import load_model, save_model
@@ -72,14 +79,16 @@ def test_gradients_are_those_of_finite_differences(central_differences, dropout)
 
 
 def test_with_exact_samples_the_gradient_is_that_of_the_log_likelihood(central_differences):
-    """A state drawn from every step's machine itself, very often, in place of the chain: the whole likelihood's slope."""
+    """States drawn from every step's machine itself in place of the chains: the slope of the whole likelihood."""
     model = random_model(n_keys=3, n_hidden=3, n_recurrent=2)
     p, v = model.parameters_, random_rolls((3,), 3)[0]
     every = np.array(list(product((0, 1), repeat=3)), float)
 
     def log_likelihood():
         machines = model.machines(v)
-        return float((-machines.free_energy(to_device(v, xp.float64)) - to_device(exact_log_partitions(machines))).mean())
+        return float(
+            (-machines.free_energy(to_device(v, xp.float64)) - to_device(exact_log_partitions(machines))).mean()
+        )
 
     machines, n = model.machines(v), 20_000
     rng, draws = np.random.default_rng(0), []
@@ -116,7 +125,7 @@ def test_pieces_of_unequal_length_do_not_touch_each_other():
 
 
 def test_the_machine_of_a_step_is_that_of_the_definition():
-    """b and c by the equations, step by step; and the first step knows no past."""
+    """The biases by the equations, step by step; and the first step knows no past."""
     model, v = random_model(), random_rolls((5,))[0]
     p, u = {name: to_numpy(array) for name, array in model.parameters_.items()}, np.zeros(4)
     machines = model.machines(v)
@@ -147,11 +156,11 @@ def test_annealing_from_both_sides_meets_the_exact_value():
         p = np.exp(log_p - log_p.max())
         samples.append(to_numpy(every)[rng.choice(256, 6, p=p / p.sum())])
     start = np.stack(samples, axis=1)  # (6, 40, 8), exact samples
-    for n, level in ((5, None), (1000, 0.05)):
+    for n, level in ((5, None), (300, 0.1)):
         up = annealed_log_partitions(machines, n_temperatures=n, n_chains=6, random_state=0)
         down = annealed_log_partitions(machines, n_temperatures=n, start=start, random_state=1)
-        assert up.shape == down.shape == (40, 6)
-        low, high = (up.mean(axis=1) - exact).mean(), (down.mean(axis=1) - exact).mean()
+        assert up.log_weights.shape == down.log_weights.shape == (40, 6) and up.samples.shape == (6, 40, 8)
+        low, high = ((found.log_weights.mean(axis=1) - exact).mean() for found in (up, down))
         if level is None:
             assert low < -0.1 and high > 0.1
         else:
@@ -161,8 +170,19 @@ def test_annealing_from_both_sides_meets_the_exact_value():
 def test_annealing_is_exact_without_weights():
     model = random_model(scale=0.0)
     machines = model.machines(random_rolls((5,))[0])
-    log_z = annealed_log_partitions(machines, n_temperatures=3, n_chains=2, random_state=0)
-    np.testing.assert_allclose(log_z, 11 * np.log(2))
+    found = annealed_log_partitions(machines, n_temperatures=3, n_chains=2, random_state=0)
+    np.testing.assert_allclose(found.log_weights, 11 * np.log(2))
+    np.testing.assert_allclose(found.log_z, 11 * np.log(2))
+
+
+def test_samples_are_drawn_by_their_weights():
+    """Weights 3 : 1 for the first step, all in the second chain for the second."""
+    samples = np.arange(4, dtype=np.float32).reshape(2, 2, 1)  # sample 0 of the steps, then sample 1
+    found = StepPartitions(np.array([[np.log(3), 0.0], [-1000.0, 5.0]]), samples)
+    rng = np.random.default_rng(0)
+    draws = np.array([found.resampled(rng)[..., 0] for _ in range(2000)])
+    assert (draws[:, :, 1] == 3).all()
+    assert abs((draws[:, :, 0] == 0).mean() - 0.75) < 4 * np.sqrt(0.75 * 0.25 / 4000)
 
 
 def test_counting_all_chords_is_exact_and_fewer_are_a_bound():
@@ -188,9 +208,9 @@ def test_it_comes_near_the_known_likelihood_of_the_toy_composer():
     """Twelve hidden units, exact log Z on pieces not learned from: most of the way from lone notes to the truth."""
     composer, rolls = toy_rolls(48)
     train, unseen = rolls[:40], rolls[40:]
-    model = RNNRBM(n_hidden=12, n_recurrent=30, learning_rate=0.01, n_epochs=100, batch_size=8, k=5, persistent=True,
-                   pretraining={"n_epochs": 20, "persistent": True, "learning_rate": 0.1, "batch_size": 20},
-                   random_state=0).fit(train)  # fmt: skip
+    static = {"n_epochs": 40, "k": 5, "persistent": True, "optimizer": "adam", "learning_rate": 0.01, "batch_size": 32}
+    model = RNNRBM(n_hidden=12, n_recurrent=30, learning_rate=0.01, n_epochs=60, batch_size=4, k=10,
+                   pretraining=static, random_state=0).fit(train)  # fmt: skip
     v, machines = model.all_machines(unseen)
     found = float((-to_numpy(machines.free_energy(v)) - exact_log_partitions(machines)).mean())
     truth = np.mean([composer.log_likelihood(r) for r in unseen]) / 16
@@ -198,7 +218,7 @@ def test_it_comes_near_the_known_likelihood_of_the_toy_composer():
     lone = np.concatenate(unseen) @ np.log(means) + (1 - np.concatenate(unseen)) @ np.log(1 - means)
     assert lone.mean() < -9 and -2.5 < truth < -1.8
     assert truth - 4 < found < truth
-    assert model.frame_accuracy(unseen, random_state=0) > 0.3
+    assert model.frame_accuracy(unseen, random_state=0) > 0.2  # lone notes drawn by their shares: 0.13
 
 
 # ------------------------------------------------------------------------------------------------------------ writing
@@ -247,9 +267,9 @@ def test_a_clamp_that_leaves_one_key_draws_it_as_the_conditional_says():
     machines = model.machines(zero)
     difference = float((machines.free_energy(to_device(zero)) - machines.free_energy(to_device(one)))[0])
     noise = Noise(generator(0))
-    drawn = [float(next(model.write(clamp=state, steps=10, random_state=noise))[3]) for _ in range(1500)]
+    drawn = [float(next(model.write(clamp=state, steps=4, anneal=False, random_state=noise))[3]) for _ in range(600)]
     p = 1 / (1 + np.exp(-difference))
-    assert abs(np.mean(drawn) - p) < 4 * np.sqrt(p * (1 - p) / 1500)
+    assert abs(np.mean(drawn) - p) < 4 * np.sqrt(p * (1 - p) / 600)
 
 
 def test_a_beginning_is_repeated_and_remembered(writer):
@@ -293,6 +313,17 @@ def test_resumes_bit_for_bit(tmp_path, monkeypatch, capsys, options):
         np.testing.assert_array_equal(to_numpy(resumed.parameters_[name]), to_numpy(array), err_msg=name)
     with pytest.raises(ValueError, match="n_epochs was 3 and is 4"):
         RNNRBM(**SMALL | options | {"n_epochs": 4}).fit(rolls, checkpoint=checkpoint)
+
+
+def test_parameters_make_a_model(writer):
+    model = RNNRBM.from_parameters(writer.parameters_)
+    assert (model.n_hidden, model.n_recurrent, model.n_features_in_) == (10, 8, 46)
+    music = writer.generate(4, steps=10, random_state=3)
+    np.testing.assert_array_equal(model.generate(4, steps=10, random_state=3), music)
+    with pytest.raises(ValueError, match="expected W"):
+        RNNRBM.from_parameters({})
+    with pytest.raises(ValueError, match="expected arrays of the shapes"):
+        RNNRBM.from_parameters(writer.parameters_ | {"W_uu": np.zeros((2, 2))})
 
 
 def test_saved_and_loaded_it_is_the_same(tmp_path, writer):

@@ -10,10 +10,11 @@ from .epoch_scrubber import EpochScrubber
 from .filter_slider import FilterSlider
 from .gibbs_lab import GibbsLab
 from .playground import Playground
+from .roll import Roll
 from .tempering import Tempering
 from .three_by_two import ThreeByTwo
 
 __all__ = [
     "Adversary", "Annealing", "CDAgainstPCD", "Contributions", "Denoising", "Dreams", "EpochScrubber", "FilterSlider",
-    "GibbsLab", "Playground", "Tempering", "ThreeByTwo",
+    "GibbsLab", "Playground", "Roll", "Tempering", "ThreeByTwo",
 ]  # fmt: skip
