@@ -322,7 +322,7 @@ class Music:
     criterion, sign = "valid_log_likelihood", -1
     SEED = 88
     VALIDATION = {"n_temperatures": 1000, "n_chains": 1}
-    TEST = {"n_temperatures": 3000, "n_chains": 3}
+    TEST = {"n_temperatures": 3000, "n_chains": 2}
     PART, LONG_RUN = (
         200,
         2000,

@@ -31,7 +31,7 @@ __all__ = [
 ]  # fmt: skip
 
 BLOCK = 2**17  # numbers: what one pass over them works on stays in the cache
-STATES = 0.01  # standard deviation of the first weights
+FIRST, FADING = 0.01, np.float32(0.5)  # first weights: their standard deviation; what of a state is left a step later
 ANNEALING = np.linspace(0.5, 0.95, 10).tolist()  # inverse temperatures of a chain that cools down
 
 
@@ -143,8 +143,8 @@ class RNNRBM(Estimator):
 
     def __init__(
         self, *, n_hidden=150, n_recurrent=100, learning_rate=1e-3, n_epochs=100, schedule="linear", batch_size=16,
-        k=15, persistent=False, dropout=0.0, transpose=0, weight_decay=0.0, averaging=0.0, optimizer="adam", pretraining=None,
-        random_state=None, verbose=False,
+        k=15, persistent=False, dropout=0.0, transpose=0, weight_decay=0.0, averaging=0.0, optimizer="adam",
+        pretraining=None, random_state=None, verbose=False,
     ):  # fmt: skip
         self.n_hidden = n_hidden
         self.n_recurrent = n_recurrent
@@ -211,15 +211,10 @@ class RNNRBM(Estimator):
         """Return the pretrained static machine, or a random one, and small random weights for the rest."""
         shapes = self._shapes(frames.shape[1])
         draws = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-        first = {name: to_device(STATES * draw if draw.ndim == 2 else 0 * draw) for name, draw in draws.items()}
-        import os
-
-        gu = float(os.environ.get("GU", "1"))
-        gv = float(os.environ.get("GV", ".5"))
-        first["W_uu"] = to_device(
-            gu * np.linalg.qr(draws["W_uu"])[0].astype(np.float32)
-        )  # turns the state, neither shrinks nor grows it
-        first["W_vu"] = to_device(np.float32(gv) * draws["W_vu"])  # of four notes, each at its own weight
+        first = {name: to_device((FIRST if draw.ndim == 2 else 0) * draw) for name, draw in draws.items()}
+        # A state that turns and fades: the network begins with a memory of a few steps, one that does not explode.
+        first["W_uu"] = to_device(FADING * np.linalg.qr(draws["W_uu"])[0])
+        first["W_vu"] = to_device(np.float32(0.5) * draws["W_vu"])  # of four notes: about 1 goes into the tanh
         first["visible_bias"] = log_odds(frames)
         self.pretraining_histories_ = []
         if self.pretraining is not None:
@@ -245,7 +240,8 @@ class RNNRBM(Estimator):
         frames = to_device(frames)
         state = {"chains": frames.copy()} if self.persistent else {}
         keys = [np.flatnonzero(piece.any(axis=0)) for piece in np.split(to_numpy(frames), np.cumsum(lengths)[:-1])]
-        room = [(min(self.transpose, k[0]), min(self.transpose, frames.shape[1] - 1 - k[-1])) for k in keys]
+        last = frames.shape[1] - 1
+        room = [(min(self.transpose, k[0]), min(self.transpose, last - k[-1])) if len(k) else (0, 0) for k in keys]
         return SimpleNamespace(
             rng=rng, noise=noise, descent=descent, state=state, moving=moving, frames=frames, lengths=lengths,
             starts=np.cumsum(lengths) - lengths, room=room,
@@ -595,7 +591,7 @@ def _anneal(machines, base, betas, v, noise):
         xp.matmul(v, W, out=x)
         x += C
         log_w += (beta - before) * (v * difference).sum(axis=1)  # first weigh,
-        log_w += (softplus(beta * x) - softplus(before * x)).sum(axis=1)
+        log_w += _softplus_change(x, before, beta)
         x *= beta  # then move
         bernoulli(sigmoid(x, out=x), noise, out=h)
         h *= beta
@@ -605,6 +601,23 @@ def _anneal(machines, base, betas, v, noise):
         bernoulli(sigmoid(a, out=a), noise, out=v)
     base_log_z = float(softplus(base.astype(xp.float64)).sum()) + C.shape[1] * np.log(2)
     return base_log_z + (1 if betas[0] == 0 else -1) * to_numpy(log_w), v
+
+
+def _softplus_change(x, before, beta):
+    r"""What the sums over the columns of softplus(βx) gain (n,) from one β to the next: one logarithm a row.
+
+    Of :math:`\max(\beta x, 0) + \log(1 + e^{-\beta |x|})` the second terms give a product of ratios near 1.
+    """
+    size = xp.abs(x)
+    ratio, below = size * -beta, size * -before
+    xp.exp(ratio, out=ratio)
+    xp.exp(below, out=below)
+    ratio += 1
+    below += 1
+    ratio /= below
+    change = xp.log(xp.prod(ratio, axis=1, dtype=xp.float64))
+    change += (beta - before) / 2 * (size.sum(axis=1) + x.sum(axis=1))  # max(x, 0) is half of |x| + x
+    return change
 
 
 def counted_log_partitions(machines, most_notes=4):
