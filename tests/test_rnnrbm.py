@@ -145,8 +145,8 @@ def test_probabilities_of_all_sequences_add_up_to_one():
 
 
 def test_annealing_from_both_sides_meets_the_exact_value():
-    """8 hidden units, 40 steps. Forward too low and backward too high when hasty, both right when slow."""
-    model, v = random_model(n_keys=8, n_hidden=8, dtype=np.float32), random_rolls((40,), 8)[0]
+    """Eight hidden units, 30 steps. Forward too low and backward too high when hasty, both right when slow."""
+    model, v = random_model(n_keys=8, n_hidden=8, dtype=np.float32), random_rolls((30,), 8)[0]
     machines = model.machines(v)
     exact = exact_log_partitions(machines)
     every = to_device(np.array(list(product((0, 1), repeat=8))), xp.float32)
@@ -155,11 +155,11 @@ def test_annealing_from_both_sides_meets_the_exact_value():
         log_p = -to_numpy(RBM.from_parameters(machines.W, b, c).free_energy(every)).astype(float)
         p = np.exp(log_p - log_p.max())
         samples.append(to_numpy(every)[rng.choice(256, 6, p=p / p.sum())])
-    start = np.stack(samples, axis=1)  # (6, 40, 8), exact samples
-    for n, level in ((5, None), (300, 0.1)):
+    start = np.stack(samples, axis=1)  # (6, 30, 8), exact samples
+    for n, level in ((5, None), (300, 0.15)):
         up = annealed_log_partitions(machines, n_temperatures=n, n_chains=6, random_state=0)
         down = annealed_log_partitions(machines, n_temperatures=n, start=start, random_state=1)
-        assert up.log_weights.shape == down.log_weights.shape == (40, 6) and up.samples.shape == (6, 40, 8)
+        assert up.log_weights.shape == down.log_weights.shape == (30, 6) and up.samples.shape == (6, 30, 8)
         low, high = ((found.log_weights.mean(axis=1) - exact).mean() for found in (up, down))
         if level is None:
             assert low < -0.1 and high > 0.1
@@ -204,6 +204,7 @@ def test_the_likelihood_of_pieces_and_its_errors():
     assert found.mean == pytest.approx(-np.log(2)) and found.log_z_error == pytest.approx(0.5 / np.sqrt(4))
 
 
+@pytest.mark.slow
 def test_it_comes_near_the_known_likelihood_of_the_toy_composer():
     """Twelve hidden units, exact log Z on pieces not learned from: most of the way from lone notes to the truth."""
     composer, rolls = toy_rolls(48)

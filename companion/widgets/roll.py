@@ -13,7 +13,7 @@ from .panel import Panel, text
 __all__ = ["Roll"]
 
 CELL, LEFT, TEMPO = 11, 34, 80  # screen pixels of a step and a key; room for names of keys; quarters a minute
-PAPER, DARKER, BAR, NOW = (255, 255, 255), (238, 240, 242), (214, 218, 222), (255, 243, 205)
+PAPER, DARKER, BAR, NOW = (255, 255, 255), (240, 242, 244), (229, 233, 237), (255, 240, 190)
 WRITTEN, GIVEN, WAITING = (
     [int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in (COLORS[0], COLORS[1], COLORS[4])
 )
