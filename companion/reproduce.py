@@ -323,7 +323,7 @@ class Music:
     SEED = 88
     VALIDATION = {"n_temperatures": 1000, "n_chains": 1}
     TEST = {"n_temperatures": 3000, "n_chains": 2}
-    PART, LONG_RUN = 100, 2000  # steps with bounds on log Z; Gibbs steps of the samples to begin backwards with
+    PART, LONG_RUN = 60, 1000  # steps with bounds on log Z; Gibbs steps of the samples to begin backwards with
 
     def __init__(self, chorales):
         self.train, self.valid, self.test_pieces = ([piece.roll for piece in part] for part in chorales)
