@@ -103,7 +103,7 @@ class RNNRBM(Estimator):
     r"""A sequence of restricted Boltzmann machines whose biases a recurrent network sets.
 
     Trained by contrastive divergence at all steps at once for the machines, and by back-propagation through time for
-    the rest. The static machine, without its past, is trained first: directly, the whole learns far worse (chapter 11).
+    the rest. Chords come first: give `pretraining` to train the machine of single steps before the whole (chapter 11).
 
     Parameters
     ----------
@@ -193,7 +193,14 @@ class RNNRBM(Estimator):
         watch : callable, optional
             ``watch(self)`` is called after every epoch.
         checkpoint : path-like, optional
-            A file to save progress in, and to resume from.
+            A file to save progress in, and to resume from; one more, beside it, is for the pretraining.
+
+        Raises
+        ------
+        ValueError
+            If a setting or a roll is not what it must be, or the checkpoint is that of another training.
+        companion.training.Divergence
+            If the loss is no longer finite.
         """
         self._check_settings()
         rolls = self._check_rolls(X, reset=True)
@@ -264,7 +271,7 @@ class RNNRBM(Estimator):
             for name, gradient in gradients.items():
                 if gradient.ndim == 2:
                     gradient += self.weight_decay * at.moving[name]
-        at.descent.update(list(gradients.values()))
+        at.descent.update([gradients[name] for name in at.moving])
         return loss
 
     @staticmethod
