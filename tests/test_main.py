@@ -12,11 +12,14 @@ import pytest
 
 from companion import __main__ as command_line
 from companion import data, places, published, reproduce, results
+from companion.backend import to_numpy
 from companion.data import MNIST, Pair
 from companion.dbn import DBN
 from companion.flights import load_flights
 from companion.likelihood import exact_log_partition, log_likelihood
+from companion.music import Chorales, _toy_pieces
 from companion.rbm import RBM
+from companion.rnnrbm import RNNRBM, exact_log_partitions
 from companion.storage import load_model
 from companion.tagger import Tagger
 
@@ -192,6 +195,44 @@ def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
         data.binarize(digits.test.images), exact_log_partition(dbn.top_), digits.test.labels, n_samples=50
     )
     assert result["test_bound"] == pytest.approx(bound.mean, abs=0.1)
+
+
+def test_reproduce_measures_music(small, monkeypatch, capsys):
+    """Of two candidates one learns; what is recorded agrees with exact values, and what is kept with what was found."""
+    chorales = Chorales(*(part[:n] for part, n in zip(_toy_pieces(), (20, 4, 4))))
+    recipe = {
+        "chapter": "11_music",
+        "model": "companion.rnnrbm.RNNRBM",
+        "judge": "music",
+        "keep_weights": True,
+        "seeds": [0, 1],
+        "common": {"n_hidden": 6, "n_recurrent": 5, "n_epochs": 5, "batch_size": 4, "k": 2},
+        "candidates": [{"learning_rate": 1e-6}, {"learning_rate": 0.02}],
+        "tutorial": {},
+    }
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"music": recipe})
+    monkeypatch.setattr(reproduce, "load_chorales", lambda: chorales)
+    with pytest.raises(SystemExit, match="needs Bach's chorales"):
+        command_line.main(["reproduce", "music"])
+    bach = [[piece._replace(name="bwv") for piece in part] for part in chorales]
+    monkeypatch.setattr(reproduce, "load_chorales", lambda: Chorales(*bach))
+    for name in ("VALIDATION", "TEST"):
+        monkeypatch.setitem(getattr(reproduce.Music, name), "n_temperatures", 100)
+    monkeypatch.setattr(reproduce.Music, "PART", 2)
+    monkeypatch.setattr(reproduce.Music, "LONG_RUN", 100)
+    command_line.main(["reproduce", "music"])
+    result = json.loads((small / "results" / "music.json").read_text(encoding="utf8"))
+    assert result["parameters"]["learning_rate"] == 0.02
+    assert f"test log-likelihood {result['test_log_likelihood']:.2f} nats" in capsys.readouterr().out
+    monkeypatch.setattr(data, "DATA", small)
+    model = RNNRBM.from_parameters(data.load_weights("music"))
+    v, machines = model.all_machines([piece.roll for piece in chorales.test])
+    steps = -to_numpy(machines.free_energy(v)) - exact_log_partitions(machines)
+    exact = float(steps.reshape(4, -1)[:, :: reproduce.Music.EVERY].mean())
+    best = int(np.argmax(result["valid_log_likelihoods"]))
+    assert result["test_log_likelihoods"][best] == pytest.approx(exact, abs=0.05)
+    part = result["part"][best]
+    assert part["ais"] == pytest.approx(part["reverse"], abs=0.1) and part["counted"] >= part["ais"] - 0.05
 
 
 @pytest.mark.parametrize(

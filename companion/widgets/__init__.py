@@ -12,6 +12,7 @@ from .filter_slider import FilterSlider
 from .gibbs_lab import GibbsLab
 from .playground import Playground
 from .puck import Puck
+from .roll import Roll
 from .sandwich import Sandwich
 from .stack import Stack
 from .tagger import Tagging
@@ -20,5 +21,6 @@ from .three_by_two import ThreeByTwo
 
 __all__ = [
     "Adversary", "Annealing", "CDAgainstPCD", "Contributions", "Denoising", "Descent", "Dreams", "EpochScrubber",
-    "FilterSlider", "GibbsLab", "Playground", "Puck", "Sandwich", "Stack", "Tagging", "Tempering", "ThreeByTwo",
+    "FilterSlider", "GibbsLab", "Playground", "Puck", "Roll", "Sandwich", "Stack", "Tagging", "Tempering",
+    "ThreeByTwo",
 ]  # fmt: skip
