@@ -2,17 +2,16 @@
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image, ImageDraw
 
 from ..backend import Noise, generator, to_numpy
 from ..music import LOWEST, N_KEYS, note_name, organ, wav
 from ..plots import COLORS
 from .canvas import Canvas
-from .panel import Panel, text
+from .panel import Panel, control, seed_control
 
 __all__ = ["Roll"]
 
-CELL, LEFT, TEMPO = 11, 34, 80  # screen pixels of a step and a key; room for names of keys; quarters a minute
+CELL, TEMPO = 11, 80  # screen pixels of a step and a key; quarters a minute
 PAPER, DARKER, BAR, NOW = (255, 255, 255), (240, 242, 244), (229, 233, 237), (255, 240, 190)
 WRITTEN, GIVEN, WAITING = (
     [int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in (COLORS[0], COLORS[1], COLORS[4])
@@ -47,23 +46,21 @@ class Roll(Panel):
         self.melody = np.zeros(n_steps, int)  # the key drawn for each step, counted from 1; 0 for none
         drawn = np.asarray(melody, int)[:n_steps]
         self.melody[: len(drawn)] = np.where(drawn > 0, drawn - LOWEST + 1, 0)
-        common = {"layout": widgets.Layout(width="300px"), "style": {"description_width": "110px"}}
-        self.temperature = widgets.FloatSlider(1.0, min=0.5, max=2.0, step=0.1, description="temperature", **common)
-        self.steps = widgets.Dropdown(options=[25, 100, 500], value=100, description="Gibbs steps", **common)
-        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        self.said = widgets.HTML(layout=common["layout"])
-        self.erase = widgets.Button(description="No melody", tooltip="erase all that was drawn")
-        self.listen = widgets.Button(description="Listen", tooltip="play what stands there")
-        self.sound = widgets.Audio(value=b"", autoplay=True, loop=False, layout=common["layout"])
-        self.page = Canvas(scale=CELL, paintable=True, label="Piano roll: draw a melody with the mouse, Shift erases")
+        self.temperature = control(widgets.FloatSlider, "temperature", 1.0, min=0.5, max=2.0, step=0.1)
+        self.steps = control(widgets.Dropdown, "Gibbs steps", options=[25, 100, 500], value=100)
+        self.seed = seed_control(seed)
+        self.erase = control(widgets.Button, "No melody", tooltip="erase all that was drawn")
+        self.listen = control(widgets.Button, "Listen", tooltip="play what stands there")
+        self.sound = widgets.Audio(value=b"", autoplay=True, loop=False, layout=widgets.Layout(width="auto"))
+        self.page = Canvas(
+            scale=CELL, paintable=True, label="Piano roll: draw a melody with the mouse, Shift erases", on_paper=True
+        )
         self.page.on_paint(self.paint)
         self.seed.observe(lambda _: self.reset(), "value")
         self.erase.on_click(lambda _: self.paint([(0, step, True) for step in range(self.n_steps)]))
         self.listen.on_click(lambda _: self.play_sound())
-        controls = [self.temperature, self.steps, self.seed, self.buttons("97px")]
-        more = [widgets.HBox([self.erase, self.listen]), self.sound, self.said]
-        self.page.layout.margin = "0 20px 0 0"
-        super().__init__([widgets.HBox([self.page, widgets.VBox([*controls, *more])], layout=self.WRAPPED)])
+        controls = [self.temperature, self.steps, self.seed, self.buttons(), [self.erase, self.listen], self.sound]
+        super().__init__([(300, controls), (CELL * n_steps, [self.page])])
         self.reset()
 
     def reset(self):
@@ -109,7 +106,8 @@ class Roll(Panel):
         words = (
             "the page is full" if len(self.music) == self.n_steps else f"quarter {len(self.music)} of {self.n_steps}"
         )
-        self.said.value = f"<span style='font-size:15px'>{words}, {np.count_nonzero(self.melody)} drawn</span>"
+        keys = f"{note_name(LOWEST)} at the bottom, {note_name(LOWEST + N_KEYS - 1)} at the top"
+        self.page.caption = f"{words}, {np.count_nonzero(self.melody)} drawn · {keys}"
 
     def _draw(self):
         """Return the page, uint8 (46, n_steps, 3): the highest key on top."""
@@ -127,18 +125,3 @@ class Roll(Panel):
             sounds = t < now and self.music[t][key] > 0.5
             page[N_KEYS - 1 - key, t] = GIVEN if sounds else WAITING
         return page
-
-    def picture(self):
-        """Return the page, with names of keys, a PIL image."""
-        page = Image.fromarray(self.page.pixels)
-        page = page.resize((page.width * CELL, page.height * CELL), Image.Resampling.NEAREST)
-        image = Image.new("RGB", (page.width + LEFT + 10, page.height + 40), "white")
-        image.paste(page, (LEFT, 10))
-        draw = ImageDraw.Draw(image)
-        for row in range(N_KEYS):
-            if (number := LOWEST + N_KEYS - 1 - row) % 12 == 0:
-                text(image, (LEFT - 6, 10 + CELL * row + CELL // 2), note_name(number), 13, "#444444", "rm")
-                draw.line((LEFT, 10 + CELL * (row + 1), LEFT + page.width, 10 + CELL * (row + 1)), fill="#b0b6bc")
-        text(image, (LEFT, page.height + 18), f"quarter {len(self.music)} of {self.n_steps}, temperature "
-             f"{self.temperature.value:.1f}, seed {self.seed.value}", 15, "#444444")  # fmt: skip
-        return image

@@ -15,6 +15,7 @@ from companion.flights import flight_grammar, load_flights
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 from companion.rbm import RBM
+from companion.rnnrbm import RNNRBM
 from companion.tagger import Tagger
 from companion.widgets import (
     Adversary,
@@ -29,6 +30,7 @@ from companion.widgets import (
     GibbsLab,
     Playground,
     Puck,
+    Roll,
     Sandwich,
     Stack,
     Tagging,
@@ -54,6 +56,7 @@ def make():
     dbn = DBN(hidden_sizes=(20, 30), pretraining={"n_epochs": 1}, random_state=0).pretrain(X, y)
     tagger = Tagger(n_hidden=8, embedding=4, window=3, **quick).fit(*load_flights((60, 20, 2)).train)
     small = RBM(n_hidden=8, **quick).fit(X)
+    singer = RNNRBM.from_parameters(load_weights("rnnrbm"))
     recorded = {}
     RBM(n_hidden=64, n_epochs=2, random_state=0).fit(
         X, watch=lambda model: recorded.update({len(recorded): dict(model.parameters_)})
@@ -73,6 +76,7 @@ def make():
         "GibbsLab": lambda seed: GibbsLab(rbm, X, classifier, seed),
         "Playground": Playground,
         "Puck": lambda seed: Puck(seed=seed),
+        "Roll": lambda seed: Roll(singer, seed=seed),
         "Sandwich": lambda seed: Sandwich(small, small.sample(200, 20, random_state=0), seed=seed),
         "Stack": lambda seed: Stack(dbn, X, seed),
         "Tagging": lambda seed: Tagging(tagger, flight_grammar()),

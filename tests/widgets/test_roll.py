@@ -6,7 +6,7 @@ import pytest
 from companion.backend import Noise, generator, to_numpy
 from companion.music import LOWEST, N_KEYS
 from companion.rnnrbm import RNNRBM
-from companion.widgets.roll import CELL, GIVEN, NOW, WAITING, WRITTEN, Roll
+from companion.widgets.roll import GIVEN, NOW, WAITING, WRITTEN, Roll
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_what_is_painted_over_a_written_step_waits_for_the_next_piece(panel):
 
 def test_the_page_ends_and_it_stops(panel):
     panel.step(50)
-    assert len(panel.music) == 12 and "full" in panel.said.value
+    assert len(panel.music) == 12 and "full" in panel.page.caption
     panel.step()
     assert len(panel.music) == 12
 
@@ -105,22 +105,6 @@ def test_it_is_heard(panel):
     panel.step(2)
     panel.listen.click()
     assert panel.sound.value[:4] == b"RIFF" and len(panel.sound.value) < 300_000
-
-
-def test_runs_pauses_and_leaves_nothing_behind(model, runs_and_rests):
-    def make():
-        panel = Roll(model, n_steps=10_000)
-        panel.steps.value = 25
-        return panel
-
-    runs_and_rests(make, count=lambda panel: len(panel.music))
-
-
-def test_the_picture_for_pages_without_a_kernel(panel):
-    panel.step(12)
-    bundle, metadata = panel._repr_mimebundle_()
-    assert bundle["image/png"][:4] == b"\x89PNG" and len(metadata["image/png"]["alt"]) > 20
-    assert panel.picture().height == N_KEYS * CELL + 40
 
 
 def test_a_model_of_other_keys_is_refused(model):
