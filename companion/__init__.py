@@ -23,8 +23,8 @@ _INDEX = {
     "rbm": "RBM",
     "likelihood": "ais exact_log_partition log_likelihood parallel_tempering reverse_ais",
     "dbn": "DBN",
-    "widgets": "Adversary Annealing CDAgainstPCD Contributions Denoising Dreams EpochScrubber FilterSlider GibbsLab "
-    "Playground Tempering ThreeByTwo",
+    "widgets": "Adversary Annealing CDAgainstPCD Contributions Denoising Descent Dreams EpochScrubber FilterSlider "
+    "GibbsLab Playground Sandwich Stack Tempering ThreeByTwo",
 }
 _MODULE_OF = {name: module for module, names in _INDEX.items() for name in names.split()}
 

@@ -20,6 +20,7 @@ import tempfile
 import threading
 import zlib
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,8 +32,8 @@ from .results import load_weights
 from .storage import load, save
 
 __all__ = [
-    "MNIST", "Pair", "binarize", "fetch_mnist", "find_mnist", "load_idx", "load_mnist", "load_weights", "minibatches",
-    "network_answers", "plane_points", "read_idx",
+    "MNIST", "Pair", "bars_and_stripes", "binarize", "fetch_mnist", "find_mnist", "load_idx", "load_mnist",
+    "load_weights", "minibatches", "network_answers", "plane_points", "read_idx",
 ]  # fmt: skip
 
 # name of the file: SHA-256 of its uncompressed bytes (mirrors compress them differently)
@@ -431,6 +432,13 @@ def minibatches(n, batch_size, rng):
 
 
 PLANE = ("circles", "moons", "xor", "spirals")
+
+
+def bars_and_stripes(side):
+    """Return all images of bars or of stripes (2 ** (side + 1) - 2, side * side), the bars first; white is 1."""
+    lines = np.array(list(product((0.0, 1.0), repeat=side)))
+    # All black counts as bars, all white as stripes, so that each of the two is there once.
+    return np.concatenate([np.tile(lines[:-1], side), np.repeat(lines[1:], side, axis=1)])
 
 
 def plane_points(kind, n, rng):

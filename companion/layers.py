@@ -12,24 +12,22 @@ from .functions import log_softmax, negative_log_likelihood, sigmoid
 
 __all__ = [
     "BatchNorm",
-    "Conv2D",
     "Dense",
     "Dropout",
-    "Flatten",
     "GaussianNoise",
     "Identity",
-    "Images",
-    "MaxPool2D",
+    "Layer",
     "Network",
     "ReLU",
     "Sigmoid",
     "SoftmaxCrossEntropy",
     "Tanh",
     "initial_weights",
+    "reuse",
 ]
 
 
-def _reuse(buffer, shape, dtype):
+def reuse(buffer, shape, dtype):
     """Return `buffer` if it has room for `shape`, a new array otherwise (the last minibatch may be shorter)."""
     if buffer is None or len(buffer) < shape[0] or buffer.shape[1:] != shape[1:] or buffer.dtype != dtype:
         return xp.empty(shape, dtype)
@@ -78,23 +76,16 @@ class Dense(Layer):
     def __init__(self, W, b, l1=0.0, l2=0.0):
         self.W, self.b, self.l1, self.l2 = W, b, float(l1), float(l2)
         self.dW, self.db = xp.empty_like(W), xp.empty_like(b)
+        self.parameters, self.gradients = (W, b), (self.dW, self.db)
         self._output = self._dx = None
 
     def __repr__(self):
         return f"Dense({self.W.shape[0]} → {self.W.shape[1]})"
 
-    @property
-    def parameters(self):  # noqa: D102
-        return self.W, self.b
-
-    @property
-    def gradients(self):  # noqa: D102
-        return self.dW, self.db
-
     def forward(self, x):
         """Map x (n, n_in) to scores (n, n_out)."""
         self._x = x
-        self._output = _reuse(self._output, (len(x), len(self.b)), self.W.dtype)
+        self._output = reuse(self._output, (len(x), len(self.b)), self.W.dtype)
         scores = xp.matmul(x, self.W, out=self._output[: len(x)])
         scores += self.b
         return scores
@@ -108,7 +99,7 @@ class Dense(Layer):
         if self.l2:
             self.dW += 2 * self.l2 * self.W
         if need_dx:  # the first layer's input is data: nothing to pass on
-            self._dx = _reuse(self._dx, self._x.shape, self.W.dtype)
+            self._dx = reuse(self._dx, self._x.shape, self.W.dtype)
             return xp.matmul(delta, self.W.T, out=self._dx[: len(delta)])
 
     def penalty(self):
@@ -173,200 +164,6 @@ class ReLU(Layer):
         return delta
 
 
-class Images(Layer):
-    """Rows of pixels as images of one channel, in the layout of `Conv2D` and `MaxPool2D`: (1, height, width, n).
-
-    The images are innermost: neighbours in memory are the same pixel of different images, so that a part of all images
-    is a few long runs of memory.
-
-    Parameters
-    ----------
-    height, width : int
-        A row is read line by line; where it ends before the image does, the last pixels are 0.
-    """
-
-    def __init__(self, height, width):
-        self.height, self.width, self._images = height, width, None
-
-    def __repr__(self):
-        return f"Images({self.height} × {self.width})"
-
-    def forward(self, x):
-        """Return x (n, n_pixels) as images (1, height, width, n)."""
-        n, self._n_pixels = x.shape
-        self._images = _reuse(self._images, (1, self.height, self.width, n), x.dtype)
-        pixels = self._images.reshape(-1, n)
-        pixels[: self._n_pixels] = x.T
-        pixels[self._n_pixels :] = 0
-        return self._images
-
-    def backward(self, delta):
-        """Return delta (1, height, width, n) as rows (n, n_pixels)."""
-        return delta.reshape(-1, delta.shape[-1])[: self._n_pixels].T
-
-
-class Flatten(Layer):
-    """Images (n_channels, height, width, n) as rows (n, n_channels × height × width)."""
-
-    _dx = None
-
-    def forward(self, x):
-        """Return x as rows: the same memory, seen differently."""
-        self._shape = x.shape
-        return x.reshape(-1, x.shape[-1]).T
-
-    def backward(self, delta):
-        """Return delta (n, n_channels × height × width) as images."""
-        self._dx = _reuse(self._dx, self._shape, delta.dtype)[: self._shape[0]]
-        self._dx.reshape(-1, len(delta))[...] = delta.T
-        return self._dx
-
-
-class Conv2D(Layer):
-    r"""Convolution of images with filters, wherever a filter fits entirely ("valid"), plus a bias for each filter.
-
-    .. math:: a_{o,y,x} = b_o + \sum_{c,i,j} W_{o,c,i,j}\, v_{c,\,y+i,\,x+j}
-
-    Filters are not turned by 180° first: strictly, this is a cross-correlation, which everybody calls a convolution.
-
-    The sums are matrix products, of the filters with windows that have been copied side by side (Chellapilla, Puri and
-    Simard, 2006, *High performance convolutional neural networks for document processing*). Here only the shifts to
-    the right are copied: a window is then a stretch of lines, and the window below it a stretch that starts one line
-    later in the same memory.
-
-    Parameters
-    ----------
-    W : array (n_filters, n_channels, height, width), contiguous
-    b : array (n_filters,)
-
-    Attributes
-    ----------
-    dW, db : array
-        Gradients of the loss, of the shapes of `W` and `b`; `backward` overwrites them.
-    """
-
-    def __init__(self, W, b):
-        self.W, self.b = W, b
-        self.dW, self.db = xp.empty_like(W), xp.empty_like(b)
-        self._lines = self._output = self._dx = None
-
-    def __repr__(self):
-        n_filters, n_channels, height, width = self.W.shape
-        return f"Conv2D({n_channels} → {n_filters}, {height} × {width})"
-
-    @property
-    def parameters(self):  # noqa: D102
-        return self.W, self.b
-
-    @property
-    def gradients(self):  # noqa: D102
-        return self.dW, self.db
-
-    def _filters(self):
-        """Return the filters as rows (n_filters, height × n_channels × width): a line of all channels, the next, ..."""
-        return self.W.swapaxes(1, 2).reshape(len(self.W), -1)
-
-    def _windows(self, y):
-        """Return the windows whose first line is y as columns (height × n_channels × width, width' × n): a view."""
-        return self._lines[y : y + self.W.shape[2]].reshape(self.W[0].size, -1)
-
-    def forward(self, x):
-        """Map images x (n_channels, height, width, n) to scores (n_filters, height', width', n)."""
-        n_filters, n_channels, height, width = self.W.shape
-        rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1
-        if rows < 1 or columns < 1:
-            raise ValueError(f"filters of {height} × {width} do not fit into images of {x.shape[1]} × {x.shape[2]}")
-        shape = x.shape[1], n_channels, width, columns, x.shape[3]
-        self._lines = _reuse(self._lines, shape, self.W.dtype)[: x.shape[1]]
-        self._output = _reuse(self._output, (n_filters, rows, columns, x.shape[3]), self.W.dtype)
-        for j in range(width):
-            self._lines[:, :, j] = x[:, :, j : j + columns].swapaxes(0, 1)
-        filters, scores = self._filters(), self._output.reshape(n_filters, rows, -1)
-        for y in range(rows):
-            xp.matmul(filters, self._windows(y), out=scores[:, y])
-        scores += self.b[:, None, None]
-        return self._output
-
-    def backward(self, delta, need_dx=True):
-        """Set `dW` and `db` from delta, of the shape of the scores; return the gradient of x, if needed."""
-        n_filters, rows, columns, n = delta.shape
-        delta = delta.reshape(n_filters, rows, -1)
-        dW = sum(delta[:, y] @ self._windows(y).T for y in range(rows))
-        turned = self.dW.swapaxes(1, 2)
-        turned[...] = dW.reshape(turned.shape)
-        xp.sum(delta, axis=(1, 2), out=self.db)
-        if not need_dx:
-            return None
-        # The lines are not needed any more: in their place, the gradient with respect to them. Windows overlap, and
-        # what they share gets the sum of what they send back.
-        filters, lines = self._filters().T, self._lines
-        lines[...] = 0
-        for y in range(rows):
-            windows = self._windows(y)
-            windows += filters @ delta[:, y]
-        _, n_channels, width, _, _ = lines.shape
-        self._dx = _reuse(self._dx, (n_channels, len(lines), columns + width - 1, n), lines.dtype)
-        self._dx[...] = 0
-        for j in range(width):
-            self._dx[:, :, j : j + columns] += lines[:, :, j].swapaxes(0, 1)
-        return self._dx
-
-
-class MaxPool2D(Layer):
-    """The largest pixel of every window of size × size; the windows lie side by side.
-
-    Parameters
-    ----------
-    size : int
-    border : bool
-        Whether the last lines and columns, where they fill no whole window, make smaller windows of their own; without
-        the border they are left out.
-    """
-
-    def __init__(self, size=2, border=False):
-        self.size, self.border = size, border
-        self._largest = self._output = self._dx = None
-
-    def __repr__(self):
-        return f"MaxPool2D({self.size} × {self.size})"
-
-    def _places(self, images, *pooled):
-        """Yield, for every place in a window, its pixels in `images`, and the part of `pooled` arrays that has it."""
-        height, width = pooled[0].shape[1:3]
-        for i in range(self.size):
-            for j in range(self.size):
-                pixels = images[:, i : height * self.size : self.size, j : width * self.size : self.size]
-                yield pixels, *(array[:, : pixels.shape[1], : pixels.shape[2]] for array in pooled)
-
-    def forward(self, x):
-        """Map images x (n_channels, height, width, n) to (n_channels, height / size, width / size, n)."""
-        self._x = x
-        height, width = (-(-side // self.size) if self.border else side // self.size for side in x.shape[1:3])
-        if height < 1 or width < 1:
-            raise ValueError(f"no window of {self.size} × {self.size} fits into images of {x.shape[1]} × {x.shape[2]}")
-        shape = len(x), height, width, x.shape[3]
-        self._largest, self._output = (
-            _reuse(buffer, shape, x.dtype)[: len(x)] for buffer in (self._largest, self._output)
-        )
-        (pixels, largest), *others = self._places(x, self._largest)
-        largest[...] = pixels  # the first place, which every window has
-        for pixels, largest in others:
-            xp.maximum(largest, pixels, out=largest)
-        self._output[...] = self._largest  # a copy, which the activation above may overwrite
-        return self._output
-
-    def backward(self, delta):
-        """Give delta, which is overwritten, to the largest pixel of each window: to the first, where several are."""
-        self._dx = _reuse(self._dx, self._x.shape, delta.dtype)[: len(delta)]
-        self._dx[:, delta.shape[1] * self.size :] = 0  # what was left out
-        self._dx[:, :, delta.shape[2] * self.size :] = 0
-        places = zip(self._places(self._x, self._largest), self._places(self._dx, delta))
-        for (pixels, largest), (dx, rest) in places:
-            xp.multiply(rest, pixels == largest, out=dx)
-            rest -= dx  # what one pixel has got is not left for another
-        return self._dx
-
-
 class Dropout(Layer):
     r"""Set each input to zero with probability `rate` and divide the others by 1 − rate, so that means stay the same.
 
@@ -388,8 +185,8 @@ class Dropout(Layer):
 
     def forward(self, x):
         """Return x (n, n_in) with some of it dropped; x is left as it is."""
-        self._scale = _reuse(self._scale, x.shape, x.dtype)
-        self._output = _reuse(self._output, x.shape, x.dtype)
+        self._scale = reuse(self._scale, x.shape, x.dtype)
+        self._output = reuse(self._output, x.shape, x.dtype)
         self._kept = self.noise.uniform(self._scale[: len(x)])
         xp.greater_equal(self._kept, self.rate, out=self._kept)
         self._kept *= 1 / (1 - self.rate)
@@ -422,7 +219,7 @@ class GaussianNoise(Layer):
 
     def forward(self, x):
         """Return x (n, n_in) plus noise; x is left as it is."""
-        self._output = _reuse(self._output, x.shape, x.dtype)
+        self._output = reuse(self._output, x.shape, x.dtype)
         y = self.noise.normal(self._output[: len(x)])
         y *= self.scale
         y += x
@@ -457,23 +254,16 @@ class BatchNorm(Layer):
         self.gamma, self.beta, self.running_mean, self.running_var = gamma, beta, running_mean, running_var
         self.momentum, self.epsilon = momentum, epsilon
         self.dgamma, self.dbeta = xp.empty_like(gamma), xp.empty_like(beta)
+        self.parameters, self.gradients = (gamma, beta), (self.dgamma, self.dbeta)
         self._normal = self._output = None
 
     def __repr__(self):
         return f"BatchNorm({len(self.gamma)})"
 
-    @property
-    def parameters(self):  # noqa: D102
-        return self.gamma, self.beta
-
-    @property
-    def gradients(self):  # noqa: D102
-        return self.dgamma, self.dbeta
-
     def forward(self, x):
         """Normalise x (n, n_in) by its own columns."""
         n = len(x)
-        self._normal, self._output = (_reuse(array, x.shape, x.dtype) for array in (self._normal, self._output))
+        self._normal, self._output = (reuse(array, x.shape, x.dtype) for array in (self._normal, self._output))
         mean = x.mean(axis=0)
         z = xp.subtract(x, mean, out=self._normal[:n])
         variance = xp.einsum("ij,ij->j", z, z) / n
@@ -523,17 +313,11 @@ class Network(Layer):
 
     def __init__(self, layers):
         self.layers = layers
+        self.parameters = [array for layer in layers for array in layer.parameters]
+        self.gradients = [array for layer in layers for array in layer.gradients]
 
     def __repr__(self):
-        return f"Network({', '.join(map(repr, self.layers))})"
-
-    @property
-    def parameters(self):  # noqa: D102
-        return [array for layer in self.layers for array in layer.parameters]
-
-    @property
-    def gradients(self):  # noqa: D102
-        return [array for layer in self.layers for array in layer.gradients]
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
 
     def forward(self, x):
         """Return the output for a minibatch x (n, n_in) while training."""

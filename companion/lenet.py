@@ -10,71 +10,11 @@ from math import isqrt, prod
 from .backend import xp
 from .classifier import Classifier
 from .estimator import one_of
-from .layers import Conv2D, Dense, Dropout, Flatten, Images, MaxPool2D, Network, initial_weights
+from .image_layers import Conv2D, Flatten, Images, MaxPool2D, Pieces
+from .layers import Dense, Dropout, Network, initial_weights
 from .mlp import ACTIVATIONS
 
-__all__ = ["LeNet", "Pieces"]
-
-
-class Pieces(Network):
-    """Layers through which a minibatch goes `ROWS` rows at a time, so that memory hardly grows with its size.
-
-    What `backward` needs, the layers keep for one piece only. Of a minibatch of several pieces, `backward` begins with
-    the last one, and repeats `forward` for each of the others; the layers may therefore draw no noise. It works as one
-    layer of another network.
-
-    Parameters
-    ----------
-    layers : list of Layer
-    l2 : float
-        Times the sum of the squares of the weights, which are every other parameter, is the penalty.
-
-    Attributes
-    ----------
-    gradients : list of array
-        Summed over the pieces.
-    """
-
-    ROWS = 100  # of 28 × 28 pixels, and all that LeNet makes of them: some 25 MB
-
-    def __init__(self, layers, l2=0.0):
-        super().__init__(layers)
-        self.l2, self._sums = float(l2), [xp.empty_like(parameter) for parameter in self.parameters]
-
-    def __repr__(self):
-        return f"Pieces({', '.join(map(repr, self.layers))})"
-
-    @property
-    def gradients(self):  # noqa: D102
-        return self._sums
-
-    def _pieces(self, n):
-        return [slice(start, start + self.ROWS) for start in range(0, n, self.ROWS)]
-
-    def forward(self, x):
-        """Return the output (n, n_out) for a minibatch x (n, n_in), in an array of its own."""
-        self._x, outputs = x, []
-        for piece in self._pieces(len(x)):
-            outputs.append(super().forward(x[piece]).copy())
-        return xp.concatenate(outputs)
-
-    def backward(self, delta, need_dx=False):
-        """Set the gradients of all layers from delta (n, n_out); below them are data, and nothing is passed on."""
-        for total in self._sums:
-            total[...] = 0
-        for piece in reversed(pieces := self._pieces(len(delta))):
-            if piece != pieces[-1]:
-                super().forward(self._x[piece])
-            super().backward(delta[piece])
-            for total, gradient in zip(self._sums, super().gradients):
-                total += gradient
-        if self.l2:
-            for W, total in zip(self.parameters[::2], self._sums[::2]):
-                total += 2 * self.l2 * W
-
-    def penalty(self):
-        """Return the penalty as it stands."""
-        return self.l2 * sum((W**2).sum() for W in self.parameters[::2]) if self.l2 else 0.0
+__all__ = ["LeNet"]
 
 
 class LeNet(Classifier):
@@ -90,7 +30,7 @@ class LeNet(Classifier):
         Filters of each convolution, from the image upwards.
     filter_size, pool_size : int
         Sides of the filters and of the windows of the pooling. Pooling keeps the border of images that its windows do
-        not divide (see `companion.layers.MaxPool2D`).
+        not divide (see `companion.image_layers.MaxPool2D`).
     n_hidden : int
         Units of the dense layer between the last pooling and the softmax.
     image_shape : tuple (height, width), optional

@@ -467,7 +467,12 @@ class ContrastiveDivergence:
         return sigmoid(x, out=self._p[start:stop])
 
     def _statistics(self, n, m):
-        """Turn the n + m rows of states into gradients."""
+        """Turn the n + m rows of states into gradients.
+
+        Those of chapter 6, where v0 and p0 are the data with their hidden means, v1 and p1 the chains with theirs:
+        ``grad_W = v1.T @ p1 / m - v0.T @ p0 / n``, ``grad_b = v1.mean(axis=0) - v0.mean(axis=0)`` and
+        ``grad_c = p1.mean(axis=0) - p0.mean(axis=0)``. Here both lie in one array, so that one product does.
+        """
         V, P, X = self._v[: n + m], self._p[: n + m], self._x[: n + m]
         grad_W, grad_b, grad_c = self.gradients
         mean_h = P[:n].mean(axis=0) if self.sparsity_cost or self.mu is not None else None

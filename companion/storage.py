@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import os
+import tempfile
 import uuid
 import zipfile
 import zlib
@@ -17,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .backend import to_numpy
 
-__all__ = ["VERSION", "load", "load_model", "replacing", "save", "save_model"]
+__all__ = ["VERSION", "expect_writable", "load", "load_model", "replacing", "save", "save_model"]
 
 VERSION = 1
 _FACTS = "__companion__"
@@ -40,6 +41,17 @@ def replacing(path):
         raise OSError(reason.errno, f"could not be written ({reason.strerror}); it is as it was", str(path)) from reason
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def expect_writable(path):
+    """Raise OSError, naming `path`, if no file can be written there."""
+    path = Path(os.path.realpath(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as reason:
+        raise OSError(reason.errno, f"cannot be written ({reason.strerror})", str(path)) from reason
 
 
 def save(path, arrays, facts=None):

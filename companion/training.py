@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from tqdm.auto import tqdm
 from .backend import one_thread, to_device, to_numpy, xp
 from .data import minibatches
 from .optimize import Patience
-from .storage import load, save
+from .storage import expect_writable, load, save
 
 __all__ = ["Divergence", "History", "Training", "digest"]
 
@@ -157,8 +158,12 @@ class Training:
             If the loss becomes infinite or NaN. The parameters are then the best so far.
         ValueError
             If the checkpoint is a file of another training.
+        OSError
+            If the checkpoint could not be written; once training is under way, that is a warning.
         """
         self._resume()
+        if self.checkpoint:
+            expect_writable(self.checkpoint)  # not when the first one is due, after hours
         bar = tqdm(disable=not self.verbose, unit=" updates", leave=False)
         # Overflow is looked for in the loss, where it can be explained.
         with (
@@ -188,7 +193,10 @@ class Training:
                 self._run_epoch(bar)
             clock.read()
             if self.checkpoint and (self.history.stopped or time.perf_counter() - saved > CHECKPOINT_SECONDS):
-                self._save()
+                try:
+                    self._save()
+                except OSError as problem:  # the disk is full: what has been learned is worth more than the file
+                    warnings.warn(f"{problem}; training goes on", stacklevel=2)
                 saved = time.perf_counter()
         if self.update > self.history.last_update:  # stopped between two validations
             self._record()

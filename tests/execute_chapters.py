@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from companion.saving import still
 from companion.storage import replacing
 
 CHAPTERS = Path(__file__).resolve().parents[1] / "chapters"
@@ -26,7 +27,6 @@ LANGUAGE = {
     "pygments_lexer": "ipython3",
     "version": platform.python_version(),
 }
-LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def execute(path):
@@ -50,13 +50,6 @@ def normalise(notebook):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = joined(output for output in map(still, cell.outputs) if output)
-
-
-def still(output):
-    """Return the output without its live view; None if nothing is left to see."""
-    if "data" in output and output.data.pop(LIVE_VIEW, None) and "image/png" not in output.data:
-        return None  # a progress bar: its text alone is noise
-    return output
 
 
 def joined(outputs):

@@ -4,21 +4,17 @@ import numpy as np
 import pytest
 
 from companion.backend import to_device, to_numpy
+from companion.image_layers import Conv2D, Flatten, Images, MaxPool2D, Pieces
 from companion.layers import (
     BatchNorm,
-    Conv2D,
     Dense,
     Dropout,
-    Flatten,
-    Images,
-    MaxPool2D,
     Network,
     ReLU,
     Sigmoid,
     SoftmaxCrossEntropy,
     Tanh,
 )
-from companion.lenet import Pieces
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[benchmark]'")
 

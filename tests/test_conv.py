@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from companion.backend import to_device, to_numpy
-from companion.layers import Conv2D, Flatten, Images, MaxPool2D, Network, Sigmoid, Tanh
+from companion.image_layers import Conv2D, Flatten, Images, MaxPool2D
+from companion.layers import Network, Sigmoid, Tanh
 
 # images (channels, height, width), filters (filters, channels, height, width)
 SIZES = [

@@ -8,8 +8,9 @@ from sklearn.base import clone
 
 from companion.backend import generator, one_thread, to_device, to_numpy
 from companion.data import load_mnist
+from companion.image_layers import Pieces
 from companion.layers import SoftmaxCrossEntropy
-from companion.lenet import LeNet, Pieces
+from companion.lenet import LeNet
 from companion.storage import load_model, save_model
 
 SMALL = {"n_filters": (3, 4), "filter_size": 3, "n_hidden": 10}
@@ -234,8 +235,9 @@ def test_pieces_make_no_difference(monkeypatch, rng, n):
         network, _ = build(81, l2=0.1, **SMALL)
         scores = to_numpy(network.forward(x)).copy()
         loss.forward(network.forward(x), targets)
-        network.backward(loss.backward())
-        results.append([scores, to_numpy(network.predict(x)), *map(to_numpy, network.gradients)])
+        below = to_numpy(network.backward(loss.backward(), need_dx=True)).copy()
+        assert below.shape == (n, 81) and (below != 0).any()
+        results.append([scores, below, to_numpy(network.predict(x)), *map(to_numpy, network.gradients)])
     for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-10, atol=1e-13)
 

@@ -5,15 +5,18 @@ from .annealing import Annealing
 from .cd_against_pcd import CDAgainstPCD
 from .contributions import Contributions
 from .denoising import Denoising
+from .descent import Descent
 from .dreams import Dreams
 from .epoch_scrubber import EpochScrubber
 from .filter_slider import FilterSlider
 from .gibbs_lab import GibbsLab
 from .playground import Playground
+from .sandwich import Sandwich
+from .stack import Stack
 from .tempering import Tempering
 from .three_by_two import ThreeByTwo
 
 __all__ = [
-    "Adversary", "Annealing", "CDAgainstPCD", "Contributions", "Denoising", "Dreams", "EpochScrubber", "FilterSlider",
-    "GibbsLab", "Playground", "Tempering", "ThreeByTwo",
+    "Adversary", "Annealing", "CDAgainstPCD", "Contributions", "Denoising", "Descent", "Dreams", "EpochScrubber",
+    "FilterSlider", "GibbsLab", "Playground", "Sandwich", "Stack", "Tempering", "ThreeByTwo",
 ]  # fmt: skip

@@ -2,17 +2,16 @@
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image
 
 from ..backend import generator
 from .canvas import Canvas
-from .panel import Panel, blue_red, label_bars, text
+from .panel import Panel, blue_red, control, label_bars, seed_control, touched
 
 __all__ = ["Adversary"]
 
 ANY = "any"  # not None, which a menu takes for no choice
 STEP = 0.25  # Euclidean distance; a digit is about 9 long
-SIDE, GAP, INK = 252, 16, "#444444"
+SIDE, BAR = 210, 300  # pixels of an image, and of the bars of a network
 RIGHT, WRONG = "#0072B2", "#D55E00"
 STRONG = 0.5  # the change of a pixel that has the full colour
 
@@ -41,41 +40,32 @@ class Adversary(Panel):
     def __init__(self, networks, images, labels, seed=0):
         self.check_digits(images, **networks)
         self.networks, self.images, self.labels = networks, images, labels
-        common = {"layout": widgets.Layout(width="270px"), "style": {"description_width": "90px"}}
-        self.number = widgets.BoundedIntText(0, 0, len(images) - 1, description="digit no.", **common)
-        self.label = widgets.BoundedIntText(0, 0, 9, description="its label", **common)
-        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        self.goal = widgets.Dropdown(
+        self.number = control(widgets.BoundedIntText, "digit no.", 0, 0, len(images) - 1)
+        self.label = control(widgets.BoundedIntText, "its label", 0, 0, 9)
+        self.goal = control(
+            widgets.Dropdown, "to be read as",
             options=[("anything else", ANY), *((str(digit), digit) for digit in range(10))],
-            description="to be read as", **common,
         )  # fmt: skip
-        self.aim = widgets.ToggleButtons(
-            options=[*((f"against {name}", name) for name in networks), ("at random", ANY)],
-            description="move",
-            layout=widgets.Layout(width="auto"),
-            style={"description_width": "44px", "button_width": "160px"},
+        self.aim = control(
+            widgets.Dropdown, "move", options=[*((f"against {name}", name) for name in networks), ("at random", ANY)]
         )
-        self.empty = widgets.Button(
-            description="Empty", layout=widgets.Layout(width="80px"), tooltip="an empty image, to draw on"
+        self.seed = seed_control(seed)
+        self.empty = control(widgets.Button, "Empty", tooltip="an empty image, to draw on")
+        self.pad = Canvas(scale=7.5, paintable=True, label="The digit, 28 by 28 pixels: paint on it")
+        self.change = Canvas(
+            scale=7.5, label="What has been added to the digit, red, and taken away, blue", on_paper=True
         )
-        self.pad = Canvas(scale=9, paintable=True, label="The digit, 28 by 28 pixels: paint on it")
-        self.change = Canvas(scale=9, label="What has been added to the digit, red, and taken away, blue")
-        self.result = Canvas(scale=9, label="The digit so moved")
+        self.result = Canvas(scale=7.5, label="The digit so moved")
         self.bars = {name: Canvas(scale=1, label=f"How probable {name} finds each label") for name in networks}
-        self.words = [widgets.HTML() for _ in range(3)]
         self.pad.on_paint(self.paint)
         self.number.observe(lambda change: self.take(self.images[change.new], self.labels[change.new]), "value")
-        for control in (self.label, self.seed):
-            control.observe(lambda _: self.reset(), "value")
+        for each in (self.label, self.seed):
+            each.observe(lambda _: self.reset(), "value")
         self.empty.on_click(lambda _: self.take(np.zeros(784), self.label.value))
-        columns = [widgets.VBox(pair) for pair in zip((self.pad, self.change, self.result), self.words)]
-        left = widgets.VBox([self.number, self.label])
-        right = widgets.VBox([self.goal, self.seed])
-        for part in (*columns, *self.bars.values(), left):
-            part.layout.margin = f"0 {GAP}px 0 0"
-        rows = [columns, self.bars.values(), [left, right]]
-        boxes = [widgets.HBox(list(row), layout=self.WRAPPED) for row in rows]
-        super().__init__([*boxes, self.aim, self.buttons("80px", self.empty, pause=0.2, anew="back to the digit")])
+        buttons = self.buttons(self.empty, pause=0.2, anew="back to the digit")
+        controls = [self.number, self.label, self.goal, self.aim, self.seed, buttons]
+        pictures = [(SIDE, [canvas]) for canvas in (self.pad, self.change, self.result)]
+        super().__init__([(280, controls), *pictures], [(BAR, [canvas]) for canvas in self.bars.values()])
         self.take(images[0], labels[0])
 
     def take(self, image, label):
@@ -110,21 +100,14 @@ class Adversary(Panel):
 
     def paint(self, strokes):
         """Draw on the digit, or erase, and begin anew."""
-        for row, column, erase in strokes:  # two by two pixels: about as broad as the strokes of MNIST
-            self.digit.reshape(28, 28)[row : row + 2, column : column + 2] = not erase
+        for pixels, erase in touched(strokes):
+            self.digit[pixels] = not erase
         self.reset()
 
     @property
     def distance(self):
         """How far the digit has been moved, a Euclidean distance."""
         return float(np.linalg.norm(self.image - self.digit))
-
-    def _captions(self):
-        return (
-            f"digit · label {self.label.value}",
-            f"moved by {self.distance:.2f}",
-            f"moved digit · step {self.steps:,}",
-        )
 
     def refresh(self):
         """Read the moved digit, and draw everything anew."""
@@ -137,20 +120,7 @@ class Adversary(Panel):
             first = f"{self.read[name]}, now " if self.steps else ""
             title = f"{name}: {first}{now} ({p.max():.0%})"
             color = RIGHT if now == self.label.value else WRONG
-            self.bars[name].draw(label_bars(network.classes_, p, title, color, (SIDE, 130)))
-        for words, caption in zip(self.words, self._captions()):
-            words.value = f"<span style='font-size:15px'>{caption}</span>"
-
-    def picture(self):
-        """Return digit, change and moved digit, and the bars of the networks below, a PIL image."""
-        bars = [Image.fromarray(canvas.pixels) for canvas in self.bars.values()]
-        columns = max(3, len(bars))
-        image = Image.new("RGB", (columns * (SIDE + GAP) + 4, SIDE + bars[0].height + 62), "white")
-        for i, (canvas, caption) in enumerate(zip((self.pad, self.change, self.result), self._captions())):
-            left = 10 + i * (SIDE + GAP)
-            part = Image.fromarray(canvas.pixels)
-            image.paste(part.resize((SIDE, SIDE), Image.Resampling.NEAREST), (left, 10))
-            text(image, (left, SIDE + 18), caption, 16, INK)
-        for i, part in enumerate(bars):
-            image.paste(part, (10 + i * (SIDE + GAP), SIDE + 52))
-        return image
+            self.bars[name].draw(label_bars(network.classes_, p, title, color, (BAR, 130)))
+        self.pad.caption = f"digit · label {self.label.value}"
+        self.change.caption = f"moved by {self.distance:.2f}"
+        self.result.caption = f"moved digit · step {self.steps:,}"

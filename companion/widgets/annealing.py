@@ -10,16 +10,16 @@ from ..backend import Noise, generator, to_numpy
 from ..likelihood import TRUSTED, Anneal, temperature_ladder
 from ..plots import tile_images
 from .canvas import Canvas
-from .panel import Panel, text
+from .panel import INK, PALE, Panel, control, seed_control, speed_control, text
 
 __all__ = ["Annealing"]
 
-SHOWN, COLUMNS, SCALE = 20, 5, 2.5  # chains that are shown, in rows of five, enlarged
+SHOWN, COLUMNS, SCALE = 20, 5, 2.3  # chains that are shown, in rows of five, enlarged
 SIZE, LEFT, RIGHT = (500, 440), 44, 484  # of the plots in pixels, and where their axes begin and end
 BAR, SIZES, WEIGHTS = (32, 48), (100, 220), (294, 404)  # progress, curve and histogram: top and bottom
 NATS, BINS = (-13.25, 6.75), 40  # of the histogram; one of its bars stands over 0
 FINE, DOUBTFUL = "#0072B2", "#D55E00"
-GREY, PALE, INK = "#9aa5ad", "#dddddd", "#444444"
+GREY = "#9aa5ad"
 
 
 class Annealing(Panel):
@@ -44,22 +44,16 @@ class Annealing(Panel):
     def __init__(self, rbm, base_bias=None, seed=0):
         self.check_digits(rbm=rbm)
         self.rbm, self.base_bias = rbm, base_bias
-        layout, style = widgets.Layout(width="270px"), {"description_width": "100px"}
-        common = {"layout": layout, "style": style}
         counts = [(f"{n:,}", n) for n in (200, 1000, 5000)]
-        self.n = widgets.Dropdown(options=counts, value=1000, description="temperatures", **common)
-        self.n_chains = widgets.Dropdown(options=[20, 100, 250], value=100, description="chains", **common)
-        self.speed = widgets.Dropdown(options=[1, 5, 20, 100], value=5, description="steps a frame", **common)
-        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        self.said = widgets.HTML(layout=widgets.Layout(width="370px"))
+        self.n = control(widgets.Dropdown, "temperatures", options=counts, value=1000)
+        self.n_chains = control(widgets.Dropdown, "chains", options=[20, 100, 250], value=100)
+        self.speed, self.seed = speed_control(value=5), seed_control(seed)
         self.tiles = Canvas(scale=SCALE, label="Twenty of the chains as images")
         self.plots = Canvas(scale=1, label="Progress, effective sample size over beta, histogram of the log weights")
-        for control in (self.n, self.n_chains, self.seed):
-            control.observe(lambda _: self.reset(), "value")
-        buttons = self.buttons("87px", pause=0.01)
-        left = widgets.VBox([self.tiles, buttons, self.n, self.n_chains, self.speed, self.seed, self.said])
-        left.layout.margin = "0 20px 0 0"
-        super().__init__([widgets.HBox([left, self.plots], layout=self.WRAPPED)])
+        for each in (self.n, self.n_chains, self.seed):
+            each.observe(lambda _: self.reset(), "value")
+        controls = [self.n, self.n_chains, self.speed, self.seed, self.buttons(pause=0.01)]
+        super().__init__([(350, [*controls, self.tiles]), (SIZE[0], [self.plots])])
         self.reset()
 
     def reset(self):
@@ -88,13 +82,11 @@ class Annealing(Panel):
         """Draw everything anew."""
         self.tiles.draw(255 * tile_images(to_numpy(self.anneal.v[:SHOWN]), COLUMNS, gap=2, background=1.0))
         self.plots.draw(self._draw_plots())
-        self.said.value = (
-            f"<span style='font-size:15px'>{SHOWN} of {self.n_chains.value} chains · {self._verdict()}</span>"
-        )
+        self.tiles.caption = f"{SHOWN} of {self.n_chains.value} chains · {self._verdict()}"
 
     def _verdict(self):
         if self.estimate.ess < TRUSTED:
-            few = f"<b style='color:{DOUBTFUL}'>effective sample size below {TRUSTED}</b>: do not trust the error"
+            few = f"effective sample size below {TRUSTED}: do not trust the error"
             return few + (" · arrived" if self.finished else "")
         return "arrived at the machine" if self.finished else "on their way"
 
@@ -163,17 +155,6 @@ class Annealing(Panel):
             text(image, (x, bottom + 5), f"{mark:+d}" if mark else "0", 13, INK, "mt")
         words = "log Z by each chain alone, nats from the estimate"
         text(image, ((LEFT + RIGHT) / 2, bottom + 20), words, 14, INK, "mt")
-
-    def picture(self):
-        """Return chains and plots side by side, a PIL image."""
-        tiles = Image.fromarray(self.tiles.pixels)
-        tiles = tiles.resize((round(SCALE * tiles.width), round(SCALE * tiles.height)), Image.Resampling.NEAREST)
-        image = Image.new("RGB", (tiles.width + SIZE[0] + 40, SIZE[1] + 20), "white")
-        image.paste(tiles, (10, 10))
-        image.paste(Image.fromarray(self.plots.pixels), (tiles.width + 30, 10))
-        words = f"{SHOWN} of {self.n_chains.value} chains, seed {self.seed.value}"
-        text(image, (10, tiles.height + 20), words, 15, INK)
-        return image
 
 
 def _across(beta):

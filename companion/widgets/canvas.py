@@ -1,38 +1,75 @@
 """A picture made of pixels, which can be painted on: the one drawing surface of all panels."""
 
+import zlib
+
 import anywidget
 import numpy as np
 import traitlets
 
 __all__ = ["Canvas"]
 
-# Frames arrive as raw bytes and are enlarged by the browser. Strokes are sent back as [row, column, erase] triples,
-# those of one animation frame together, with every pixel between two events of the pointer filled in.
+# Frames arrive as compressed bytes, grey or RGB, and are enlarged by the browser. Strokes are sent back as
+# [row, column, erase] triples, those of one animation frame together, with every pixel between two events of the
+# pointer filled in. What ipywidgets leaves unsaid to screen readers, the first canvas of a panel says for all.
 SCRIPT = """
+function dress(panel) {
+  if (!panel || panel.dataset.dressed) return;
+  panel.dataset.dressed = "yes";
+  function name() {
+    for (const box of panel.querySelectorAll(".widget-inline-hbox")) {
+      const label = box.querySelector(".widget-label")?.textContent ?? "";
+      for (const part of box.querySelectorAll(".noUi-handle, .widget-readout")) part.setAttribute("aria-label", label);
+      const group = box.querySelector(".widget-toggle-buttons, .jupyter-widget-toggle-buttons");
+      if (group) { group.setAttribute("role", "group"); group.setAttribute("aria-label", label); }
+    }
+    for (const button of panel.querySelectorAll("button.widget-toggle-button, .widget-toggle-buttons button"))
+      if (button.getAttribute("aria-pressed") !== String(button.classList.contains("mod-active")))
+        button.setAttribute("aria-pressed", button.classList.contains("mod-active"));
+  }
+  const changes = { subtree: true, childList: true, attributes: true, attributeFilter: ["class"] };
+  new MutationObserver(name).observe(panel, changes);
+  name();
+}
+
 function render({ model, el }) {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d");
-  canvas.className = "companion-canvas";
-  let cursor = null, last = null, touched = [], waiting = false;
+  const caption = document.createElement("div");
+  let cursor = null, last = null, touched = [], waiting = false, shown = 0, picture = null;
+
+  async function receive() {
+    const number = model.get("number"), height = model.get("height"), width = model.get("width");
+    if (!number) return;
+    const packed = new Blob([model.get("frame")]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const bytes = new Uint8Array(await new Response(packed).arrayBuffer());
+    if (number <= shown || bytes.length % (height * width)) return;  // a later frame was faster
+    shown = number;
+    const channels = bytes.length / (height * width);
+    picture = context.createImageData(width, height);
+    for (let i = 0, j = 0; j < picture.data.length; i += channels, j += 4) {
+      for (let k = 0; k < 3; k++) picture.data[j + k] = bytes[channels === 3 ? i + k : i];
+      picture.data[j + 3] = 255;
+    }
+    draw();
+  }
 
   function draw() {
-    const height = model.get("height"), width = model.get("width"), view = model.get("frame");
-    const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-    if (bytes.length !== 3 * height * width) return;
-    canvas.height = height; canvas.width = width;
-    canvas.style.width = width * model.get("scale") + "px";
+    if (!picture) return;
+    canvas.height = picture.height; canvas.width = picture.width;
+    canvas.style.width = picture.width * model.get("scale") + "px";
     canvas.style.imageRendering = model.get("scale") > 1 ? "pixelated" : "auto";  // zooming in spares the text
-    const image = context.createImageData(width, height);
-    for (let i = 0, j = 0; i < bytes.length; i += 3, j += 4) {
-      image.data[j] = bytes[i]; image.data[j + 1] = bytes[i + 1];
-      image.data[j + 2] = bytes[i + 2]; image.data[j + 3] = 255;
+    context.putImageData(picture, 0, 0);
+    if (getComputedStyle(canvas).filter !== "none") {  // a dark page: images keep their black and white
+      context.globalCompositeOperation = "difference";
+      context.fillStyle = "white";
+      for (const [x, y, w, h] of model.get("images")) context.fillRect(x, y, w, h);
+      context.globalCompositeOperation = "source-over";
     }
-    context.putImageData(image, 0, 0);
     if (cursor && document.activeElement === canvas) {
       context.fillStyle = "rgba(213, 94, 0, 0.7)";
       context.fillRect(cursor[1], cursor[0], 1, 1);
     }
-    canvas.dataset.frame = model.get("number");
+    canvas.dataset.frame = shown;
   }
 
   function send() {
@@ -94,18 +131,49 @@ function render({ model, el }) {
     canvas.style.touchAction = model.get("paintable") ? "none" : "auto";
     canvas.style.cursor = paintable ? "crosshair" : "default";
   }
-  model.on("change:number", draw);
+  function write() {
+    caption.textContent = model.get("caption");
+    caption.hidden = !model.get("caption");
+  }
+  model.on("change:number", receive);
+  model.on("change:scale", draw);
   model.on("change:label", describe);
+  model.on("change:caption", write);
+  canvas.className = "companion-canvas";
+  if (model.get("on_paper")) canvas.classList.add("companion-paper");
+  caption.className = "companion-caption";
   describe();
-  draw();
-  el.appendChild(canvas);
+  write();
+  receive();
+  el.append(canvas, caption);
+  const themes = { attributes: true, attributeFilter: ["data-jp-theme-light", "data-theme", "class"] };
+  for (const root of [document.documentElement, document.body]) new MutationObserver(draw).observe(root, themes);
+  const settle = () => el.isConnected ? dress(el.closest(".companion-panel")) : requestAnimationFrame(settle);
+  settle();
 }
 export default { render };
 """
 
+# On paper, a picture takes on the colours of the page: its white becomes the page's own, light or dark.
 STYLE = """
 .companion-canvas { display: block; max-width: 100%; }
-.companion-canvas:focus-visible { outline: 3px solid #E69F00; outline-offset: 2px; }
+.companion-canvas:focus-visible, .companion-panel button:focus-visible, .companion-panel .noUi-handle:focus-visible,
+.companion-panel :is(input, select):focus-visible { outline: 3px solid #E69F00; outline-offset: 2px; }
+.companion-caption { font-size: 14px; line-height: 1.35; white-space: pre-line; color: var(--jp-content-font-color1);
+                     font-family: var(--jp-content-font-family); padding: 3px 0 2px; }
+.companion-paper { mix-blend-mode: multiply; }
+:is([data-jp-theme-light="false"], [data-theme="dark"], .vscode-dark) .companion-paper {
+  filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }
+.companion-panel { box-sizing: border-box; width: 100%; padding: 10px; overflow: visible;
+                   border: 1px solid var(--jp-border-color1, #cccccc); color: var(--jp-content-font-color1); }
+.companion-panel .widget-box, .companion-panel .widget-inline-hbox { overflow: visible; }
+.companion-panel .companion-row { flex-flow: row wrap; gap: 6px 18px; align-items: flex-start; }
+.companion-panel .companion-line { flex-flow: row wrap; gap: 0 2px; }
+.companion-panel .companion-line > * { flex: 1 1 auto; }
+.companion-panel button { min-height: 36px; height: auto; line-height: normal; padding: 0 8px; }
+.companion-panel .widget-readout { min-width: 44px; max-width: 60px; color: inherit; }
+.companion-panel .widget-toggle-buttons { height: auto; }
+.companion-panel .widget-toggle-buttons > div { display: flex; flex-flow: row wrap; }
 """
 
 
@@ -121,6 +189,11 @@ class Canvas(anywidget.AnyWidget):
         with space to erase) can paint on it.
     label : str
         What the picture shows, for readers who cannot see it.
+    caption : str
+        The words below it.
+    on_paper : bool, optional
+        Whether the picture is drawn on white, which then becomes the colour of the page, also of a dark one; by
+        default those that are not enlarged are.
     """
 
     _esm = SCRIPT
@@ -132,22 +205,31 @@ class Canvas(anywidget.AnyWidget):
     scale = traitlets.Float(10.0).tag(sync=True)
     paintable = traitlets.Bool(False).tag(sync=True)
     label = traitlets.Unicode("").tag(sync=True)
+    caption = traitlets.Unicode("").tag(sync=True)
+    on_paper = traitlets.Bool(False).tag(sync=True)
+    images = traitlets.List().tag(sync=True)
 
-    def __init__(self, scale=10.0, paintable=False, label=""):
-        super().__init__(scale=scale, paintable=paintable, label=label)
+    def __init__(self, scale=10.0, paintable=False, label="", caption="", on_paper=None):
+        on_paper = scale == 1 if on_paper is None else on_paper
+        super().__init__(scale=scale, paintable=paintable, label=label, caption=caption, on_paper=on_paper)
         self.pixels = np.zeros((0, 0, 3), np.uint8)
         self._painters = []
         self.on_msg(self._receive)
 
-    def draw(self, pixels):
-        """Show pixels, uint8 of shape (height, width) in grey or (height, width, 3) in RGB."""
+    def draw(self, pixels, images=()):
+        """Show pixels, uint8 of shape (height, width) in grey or (height, width, 3) in RGB.
+
+        Rectangles (x, y, width, height) on paper that are `images` keep their black and white on a dark page.
+        """
         pixels = np.asarray(pixels, np.uint8)
-        if pixels.ndim == 2:
-            pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-        self.pixels = np.ascontiguousarray(pixels)
+        rgb = np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else np.ascontiguousarray(pixels)
+        if np.array_equal(rgb, self.pixels):
+            return  # nothing to send
+        self.pixels = rgb
         with self.hold_sync():  # one message carries the pixels and their number
             self.height, self.width = pixels.shape[:2]
-            self.frame = self.pixels.tobytes()
+            self.images = [list(map(int, place)) for place in images]
+            self.frame = zlib.compress(pixels.tobytes(), 6)
             self.number += 1
 
     def on_paint(self, function):

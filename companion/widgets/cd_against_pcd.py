@@ -7,12 +7,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..backend import Noise, generator, one_thread, to_device, to_numpy
+from ..data import bars_and_stripes
 from ..likelihood import exact_log_partition, log_likelihood
 from ..optimize import SGD
 from ..plots import COLORS, tile_images
 from ..rbm import RBM, ContrastiveDivergence
 from .canvas import Canvas
-from .panel import Panel, text
+from .panel import GREY, INK, Panel, control, seed_control, speed_control, text
 
 __all__ = ["CDAgainstPCD"]
 
@@ -27,7 +28,7 @@ PITCH, BAR = 35, 40  # of the listed images: distance, and height of a bar that 
 AXIS = 46  # pixels left of the curves
 LIKELIHOOD, ERROR = (58, 206), (272, 340)  # top and bottom of the axes
 KINDS = (COLORS[1], COLORS[0])
-INK, GREY, OTHER = "#444444", "#6d777e", COLORS[4]
+OTHER = COLORS[4]
 
 
 class CDAgainstPCD(Panel):
@@ -48,23 +49,18 @@ class CDAgainstPCD(Panel):
     )
 
     def __init__(self, seed=0):
-        layout, style = widgets.Layout(width="400px"), {"description_width": "120px"}
-        common = {"layout": layout, "style": style}
-        self.k = widgets.IntSlider(1, 1, 10, description="k, Gibbs steps", continuous_update=False, **common)
-        self.rate = widgets.FloatLogSlider(
-            0.1, min=-3, max=0, step=0.1, description="learning rate", continuous_update=False, **common
+        self.k = control(widgets.IntSlider, "k, Gibbs steps", 1, 1, 10, continuous_update=False)
+        self.rate = control(
+            widgets.FloatLogSlider, "learning rate", 0.1, min=-3, max=0, step=0.1, continuous_update=False
         )
-        self.speed = widgets.Dropdown(options=[1, 5, 20, 100], value=20, description="updates a frame", **common)
-        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
+        self.speed, self.seed = speed_control(value=20, what="updates a frame"), seed_control(seed)
         self.board = Canvas(scale=1, label="What both machines reconstruct, sample and believe")
         self.curves = Canvas(scale=1, label="Exact log-likelihood and reconstruction error over the updates")
-        for control in (self.k, self.rate):
-            control.observe(lambda _: self._change(), "value")
+        for each in (self.k, self.rate):
+            each.observe(lambda _: self._change(), "value")
         self.seed.observe(lambda _: self.reset(), "value")
-        buttons = self.buttons("130px", anew="new first weights from the seed")
-        right = widgets.VBox([self.curves, self.k, self.rate, self.speed, self.seed, buttons])
-        self.board.layout.margin = "0 20px 0 0"
-        super().__init__([widgets.HBox([self.board, right], layout=self.WRAPPED)])
+        controls = [self.k, self.rate, self.speed, self.seed, self.buttons(anew="new first weights from the seed")]
+        super().__init__([(CURVES[0], [*controls, self.curves]), (BOARD[0], [self.board])])
         self.images = bars_and_stripes(SIDE)
         self.places = _number(self.images)  # of the images among all
         self.data, self.batch = to_device(self.images), to_device(np.tile(self.images, (COPIES, 1)))
@@ -140,7 +136,8 @@ class CDAgainstPCD(Panel):
 
     def refresh(self):
         """Draw everything anew."""
-        self.board.draw(self._draw_board())
+        board = self._draw_board()
+        self.board.draw(np.asarray(board), board.info["images"])
         self.curves.draw(self._draw_curves())
 
     def _draw_board(self):
@@ -166,7 +163,7 @@ class CDAgainstPCD(Panel):
             text(image, (left, 308), words, 13, INK)
             _paste(image, v[:n], (left, 325), other[:n])
             self._draw_beliefs(image, left, p[kind])
-        return np.asarray(image)
+        return image
 
     def _draw_beliefs(self, image, left, p):
         """How much probability lies on the data, and which other image has most."""
@@ -238,24 +235,6 @@ class CDAgainstPCD(Panel):
         """Return how far to the right, in pixels, a number of updates is drawn."""
         return AXIS + (CURVES[0] - 12 - AXIS) * updates / max(500, self.updates)
 
-    def picture(self):
-        """Return pictures and curves, a PIL image."""
-        image = Image.new("RGB", (BOARD[0] + CURVES[0] + 40, BOARD[1] + 20), "white")
-        image.paste(Image.fromarray(self.board.pixels), (10, 10))
-        image.paste(Image.fromarray(self.curves.pixels), (BOARD[0] + 30, 10))
-        words = (
-            f"{self.updates:,} updates, k {self.k.value}, learning rate {self.rate.value:.3g}, seed {self.seed.value}"
-        )
-        text(image, (BOARD[0] + 30, 400), words, 15, INK)
-        return image
-
-
-def bars_and_stripes(side):
-    """Return all images of bars or of stripes (2 ** (side + 1) - 2, side * side), the bars first; white is 1."""
-    lines = np.array(list(product((0.0, 1.0), repeat=side)))
-    # All black counts as bars, all white as stripes, so that each of the two is there once.
-    return np.concatenate([np.tile(lines[:-1], side), np.repeat(lines[1:], side, axis=1)])
-
 
 def _number(images):
     """Number (n,) of each image (n, n_pixels) in the list of all images, the last pixel changing fastest."""
@@ -268,15 +247,17 @@ def _height(value, low, high, ends):
 
 
 def _paste(image, images, corner, framed=()):
-    """Paste images (n, 16) as grey levels, ten in a row; put a thick frame around those that are `framed`."""
+    """Paste images (n, 16) as grey levels, ten in a row, frame those that are `framed`, and note where they are."""
     large = np.kron(images.reshape(-1, SIDE, SIDE), np.ones((TILE // SIDE, TILE // SIDE)))
     large = np.pad(large, ((0, 0), (1, 1), (1, 1)), constant_values=0.6)  # a line around white pixels
     tiles = tile_images(large, min(10, len(images)), large.shape[1:], GAP - 2)
     image.paste(Image.fromarray(np.uint8(255 * tiles)), (corner[0] - 1, corner[1] - 1))
     draw = ImageDraw.Draw(image)
-    for i in np.flatnonzero(framed):
+    for i in range(len(images)):
         x, y = corner[0] + (TILE + GAP) * (i % 10), corner[1] + (TILE + GAP) * (i // 10)
-        draw.rectangle((x - 3, y - 3, x + TILE + 2, y + TILE + 2), outline=OTHER, width=3)
+        image.info.setdefault("images", []).append((x, y, TILE, TILE))
+        if len(framed) and framed[i]:
+            draw.rectangle((x - 3, y - 3, x + TILE + 2, y + TILE + 2), outline=OTHER, width=3)
 
 
 def _mark(image, kind, x, y):

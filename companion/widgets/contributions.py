@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from ..backend import generator, to_device, to_numpy
 from ..functions import softmax
 from .canvas import Canvas
-from .panel import Panel, blue_red, text
+from .panel import INK, PALE, Panel, blue_red, control, text
 
 __all__ = ["Contributions"]
 
@@ -46,23 +46,16 @@ class Contributions(Panel):
         self.pad = Canvas(scale=8, paintable=True, label="Pad of 28 by 28 pixels: paint a digit here")
         self.pad.on_paint(self.paint)
         self.view = Canvas(scale=1, label=self.description)
-        full = widgets.Layout(width="224px")
-        short = {"description_width": "70px"}
-        self.pick = widgets.IntSlider(0, 0, len(images) - 1, description="digit no.", layout=full, style=short)
-        self.strength = widgets.FloatSlider(
-            1, min=0, max=3, step=0.05, description="strength", layout=full, style=short
-        )
-        self.random = widgets.Button(description="Random digit", layout=widgets.Layout(width="110px"))
-        self.clear = widgets.Button(description="Clear", layout=widgets.Layout(width="106px"))
-        self.said = widgets.HTML(layout=full)
+        self.pick = control(widgets.IntSlider, "digit no.", 0, 0, len(images) - 1)
+        self.strength = control(widgets.FloatSlider, "strength", 1, min=0, max=3, step=0.05)
+        self.random = control(widgets.Button, "Random digit")
+        self.clear = control(widgets.Button, "Clear", tooltip="an empty pad, to draw on")
         self.pick.observe(lambda change: self.show(change.new), "value")
         self.strength.observe(lambda change: self.refresh(), "value")
         self.random.on_click(lambda _: self.pick_at_random())
         self.clear.on_click(lambda _: self.wipe())
-        buttons = widgets.HBox([self.random, self.clear])
-        left = widgets.VBox([self.pad, self.pick, buttons, self.strength, self.said])
-        left.layout.margin = "0 18px 0 0"
-        super().__init__([widgets.HBox([left, self.view], layout=self.WRAPPED)])
+        controls = [self.pick, self.strength, [self.random, self.clear]]
+        super().__init__([(280, [*controls, self.pad]), (5 * TILE + 4 * GAP + 8, [self.view])])
         self.show(0)
 
     def show(self, number):
@@ -101,7 +94,7 @@ class Contributions(Panel):
     def refresh(self, said=None):
         """Draw everything anew; `said` is the line below the pad, if it changes."""
         if said is not None:
-            self.said.value = f"<span style='font-size:15px'>{said}</span>"
+            self.pad.caption = said
         self.pad.draw(255 * self.x.reshape(28, 28))
         self.view.draw(self._draw())
 
@@ -120,21 +113,11 @@ class Contributions(Panel):
             first = probabilities[k] == probabilities.max()
             draw = ImageDraw.Draw(image)
             frame = (left - 3, top - 3, left + TILE + 2, top + TILE + 2)
-            draw.rectangle(frame, outline="black" if first else "#dddddd", width=3 if first else 1)
+            draw.rectangle(frame, outline="black" if first else PALE, width=3 if first else 1)
             text(image, (left, top + TILE + 8), f"{label}", 20)
-            text(image, (left + TILE, top + TILE + 11), f"{scores[k]:+.1f}", 14, "#444444", "rt")
+            text(image, (left + TILE, top + TILE + 11), f"{scores[k]:+.1f}", 14, INK, "rt")
             bar = top + TILE + 33
             draw.rectangle((left, bar, left + TILE, bar + 6), fill="#e6e6e6")
             draw.rectangle((left, bar, left + probabilities[k] * TILE, bar + 6), fill="#0072B2")
             text(image, (left + TILE, bar + 11), f"{probabilities[k]:.1%}", 14, anchor="rt")
         return np.asarray(image)
-
-    def picture(self):
-        """Return pad and classes side by side, a PIL image."""
-        pad = Image.fromarray(self.pad.pixels).resize((224, 224), Image.Resampling.NEAREST)
-        classes = Image.fromarray(self.view.pixels)
-        image = Image.new("RGB", (224 + 30 + classes.width + 20, classes.height + 20), "white")
-        image.paste(pad, (10, 14))
-        image.paste(classes, (224 + 30, 10))
-        text(image, (10, 250), f"strength {self.strength.value:.2f}", 15, "#444444")
-        return image

@@ -2,18 +2,17 @@
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image
 
 from ..backend import Noise, generator, one_thread, to_device, to_numpy
 from ..plots import COLORS, tile_images
 from .canvas import Canvas
-from .panel import Panel, label_bars, text
+from .panel import Panel, control, label_bars, seed_control, speed_control
 
 __all__ = ["Dreams"]
 
 ANY = "any"  # not None, which a row of buttons takes for no choice
-BARS, CODES = (250, 150), 25  # pixels of the label bars; codes in a row
-HELD, FREE, INK = COLORS[1], COLORS[0], "#444444"
+BARS, CODES = (290, 150), 25  # pixels of the label bars; codes in a row
+HELD, FREE = COLORS[1], COLORS[0]
 
 
 class Dreams(Panel):
@@ -41,32 +40,25 @@ class Dreams(Panel):
         self.check_digits(dbn=dbn, classifier=classifier)
         self.dbn, self.top, self.classifier = dbn, dbn.top_, classifier
         self.n_codes = len(dbn.layers_[-1].visible_bias_)
-        layout, style = widgets.Layout(width="250px"), {"description_width": "90px"}
-        common = {"layout": layout, "style": style}
-        self.label = widgets.ToggleButtons(
-            options=[("any", ANY), *((str(label), label) for label in dbn.classes_.tolist())],
-            description="dream of",
-            style={"description_width": "64px", "button_width": "38px"},
-        )
-        self.n_chains = widgets.IntSlider(12, 1, 20, description="chains", **common)
-        self.beta = widgets.FloatSlider(1, min=0.2, max=2, step=0.05, description="inverse temp.", **common)
-        self.speed = widgets.Dropdown(options=[1, 5, 20, 100], description="steps a frame", **common)
-        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        self.said = widgets.HTML(layout=widgets.Layout(width="260px"))
+        self.label = control(
+            widgets.ToggleButtons, "dream of", options=[("any", ANY), *((str(d), d) for d in dbn.classes_.tolist())],
+            style={"button_width": "44px"},
+        )  # fmt: skip
+        self.n_chains = control(widgets.IntSlider, "chains", 12, 1, 20)
+        self.beta = control(widgets.FloatSlider, "inverse temp.", 1, min=0.2, max=2, step=0.05)
+        self.speed, self.seed = speed_control(), seed_control(seed)
         self.large = Canvas(scale=9, label="The dream of the first chain")
         self.tiles = Canvas(scale=2.2, label="The dreams of all chains")
-        self.codes = Canvas(scale=8, label="Codes of the first chain, below the machine on top: white is on")
+        self.codes = Canvas(scale=7, label="Codes of the first chain, below the machine on top: white is on")
         self.bars = Canvas(scale=1, label="How likely the label units of the first chain are to be on")
-        for control in (self.n_chains, self.seed):
-            control.observe(lambda _: self.reset(), "value")
-        for control in (self.label, self.beta):
-            control.observe(lambda _: self._continue(), "value")
-        left = widgets.VBox([self.large, self.buttons("80px", pause=0.01)])
-        middle = widgets.VBox([self.tiles, self.said])
-        right = widgets.VBox([self.n_chains, self.beta, self.speed, self.seed, self.codes, self.bars])
-        left.layout.margin = middle.layout.margin = "0 16px 0 0"
-        self.codes.layout.margin = "4px 0 10px"
-        super().__init__([self.label, widgets.HBox([left, middle, right], layout=self.WRAPPED)])
+        for each in (self.n_chains, self.seed):
+            each.observe(lambda _: self.reset(), "value")
+        for each in (self.label, self.beta):
+            each.observe(lambda _: self._continue(), "value")
+        controls = [self.label, self.n_chains, self.beta, self.speed, self.seed, self.buttons(pause=0.01)]
+        super().__init__(
+            [(300, [*controls, self.bars]), (252, [self.large, self.codes]), (266, [self.tiles])],
+        )
         self.reset()
 
     def reset(self):
@@ -104,35 +96,19 @@ class Dreams(Panel):
         grid[: self.n_codes] = to_numpy(self.v[0, : self.n_codes])
         self.codes.draw(255 * grid.reshape(-1, CODES))
         self.bars.draw(self._draw_bars())
-        words = f"step {self.steps:,}"
+        asked = "any digit" if self.label.value == ANY else f"a {self.label.value}"
+        self.large.caption = f"first chain · step {self.steps:,} · asked for {asked}"
+        self.codes.caption = f"its {self.n_codes} codes, below the label units"
+        words = f"all {len(self.images)} chains"
         if self.classifier is not None:
             digits = self.classifier.predict(self.images)
-            rows = [" ".join(map(str, digits[i : i + 4])) for i in range(0, len(digits), 4)]
-            words += f"<br>looks like {'<br>'.join(['', *rows])}"
+            words += f", read as {' '.join(map(str, digits))}"
             if self.label.value != ANY:
-                words += f"<br>{(digits == self.label.value).mean():.0%} as asked for"
-        self.said.value = f"<span style='font-size:15px; line-height:1.4'>{words}</span>"
+                words += f"\n{(digits == self.label.value).mean():.0%} as asked for"
+        self.tiles.caption = words
 
     def _draw_bars(self):
         held = self.label.value != ANY
         title = "label units, clamped" if held else "label units: p(on)"
         means = to_numpy(self.means[0, self.n_codes :])
         return label_bars(self.dbn.classes_, means, title, HELD if held else FREE, BARS)
-
-    def picture(self):
-        """Return first dream, all dreams, codes and label bars, a PIL image."""
-        parts = []
-        for canvas in (self.large, self.tiles, self.codes, self.bars):
-            part = Image.fromarray(canvas.pixels)
-            size = round(part.width * canvas.scale), round(part.height * canvas.scale)
-            parts.append(part.resize(size, Image.Resampling.NEAREST))
-        large, tiles, codes, bars = parts
-        height = max(300, tiles.height + 20, codes.height + bars.height + 30)
-        image = Image.new("RGB", (large.width + tiles.width + bars.width + 60, height), "white")
-        image.paste(large, (10, 10))
-        image.paste(tiles, (large.width + 30, 10))
-        image.paste(codes, (large.width + tiles.width + 50, 10))
-        image.paste(bars, (large.width + tiles.width + 50, 20 + codes.height))
-        asked = "any digit" if self.label.value == ANY else f"a {self.label.value}"
-        text(image, (10, large.height + 18), f"step {self.steps:,}, dreaming of {asked}", 16, INK)
-        return image

@@ -10,7 +10,7 @@ from ..backend import Noise, generator, to_device, to_numpy
 from ..plots import COLORS, tile_images
 from ..rbm import RBM
 from .canvas import Canvas
-from .panel import Panel, blue_red, text
+from .panel import GREY, INK, PALE, Panel, blue_red, control, seed_control, speed_control, text
 
 __all__ = ["EpochScrubber"]
 
@@ -19,7 +19,7 @@ CHAINS = 12
 FILTERS, TILES, TRACE, AXIS = 464, 440, (440, 160), 46  # pixels on the screen
 REMEMBERED = 300  # steps in the trace
 MEAN, OTHERS = COLORS[1], "#b8c4cc"
-INK, GREY, PALE, GAP = "#444444", "#6d777e", "#dddddd", 110
+GAP = 110
 
 
 class EpochScrubber(Panel):
@@ -56,28 +56,20 @@ class EpochScrubber(Panel):
         self._check()
         W = np.stack([np.asarray(parameters["W"])[:, :UNITS] for parameters in self.recorded.values()])
         self.limit = float(np.quantile(np.abs(W.astype(np.float32)), 0.998)) or 1.0  # one scale for all epochs
-        layout, style = widgets.Layout(width="440px"), {"description_width": "100px"}
-        common = {"layout": layout, "style": style}
-        self.epoch = widgets.SelectionSlider(options=list(self.recorded), description="epoch", **common)
+        self.epoch = control(widgets.SelectionSlider, "epoch", options=list(self.recorded))
         starts = ["noise"] if images is None else ["noise", "images"]
-        self.start = widgets.Dropdown(options=starts, description="start from", **common)
-        self.speed = widgets.Dropdown(options=[1, 5, 20, 100], description="steps a frame", **common)
-        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        self.legend = f"{W.shape[2]} hidden units: red excites, blue inhibits; one scale at all epochs"
-        self.filters = Canvas(scale=FILTERS / (COLUMNS * (self.side + 1)), label=self.legend)
+        self.start = control(widgets.Dropdown, "start from", options=starts)
+        self.speed, self.seed = speed_control(), seed_control(seed)
+        legend = f"{W.shape[2]} hidden units: red excites, blue inhibits; one scale at all epochs"
+        scale = FILTERS / (COLUMNS * (self.side + 1))
+        self.filters = Canvas(scale=scale, label=legend, caption=legend, on_paper=True)
         self.tiles = Canvas(scale=TILES / (6 * (self.side + 2)), label="All chains")
         self.trace = Canvas(scale=1, label="Free energy of the chains over the steps, and the changes of epoch")
-        self.said = widgets.HTML(layout=layout)
         self.epoch.observe(lambda _: self._continue(), "value")
-        for control in (self.start, self.seed):
-            control.observe(lambda _: self.reset(), "value")
-        buttons = self.buttons("144px", anew="new chains from the seed")
-        controls = [self.epoch, self.start, self.speed, self.seed, buttons]
-        right = widgets.VBox([*controls, self.said, self.tiles, self.trace])
-        legend = widgets.HTML(f"<span style='font-size:14px'>{self.legend}</span>", layout={"width": f"{FILTERS}px"})
-        left = widgets.VBox([legend, self.filters])
-        left.layout.margin, self.tiles.layout.margin = "0 20px 0 0", "0 0 8px"
-        super().__init__([widgets.HBox([left, right], layout=self.WRAPPED)])
+        for each in (self.start, self.seed):
+            each.observe(lambda _: self.reset(), "value")
+        controls = [self.epoch, [self.start, self.speed], self.seed, self.buttons(anew="new chains from the seed")]
+        super().__init__([(TRACE[0], [*controls, self.tiles, self.trace]), (FILTERS, [self.filters])])
         self.reset()
 
     def _check(self):
@@ -145,7 +137,7 @@ class EpochScrubber(Panel):
         words = f"epoch {self.epoch.value} · step {self.steps:,}"
         if self.h is not None:
             words += f" · {float(self.h.mean()):.0%} of the hidden units on"
-        self.said.value = f"<span style='font-size:15px'>{words}</span>"
+        self.tiles.caption = words
 
     def _draw_trace(self):
         image, (width, height) = Image.new("RGB", TRACE, "white"), TRACE
@@ -178,21 +170,3 @@ class EpochScrubber(Panel):
                 text(image, (x[i] + 3, 24), label, 13, "black")
                 room = x[i] + 10 + 8 * len(label)
         return np.asarray(image)
-
-    def picture(self):
-        """Return filters, chains and trace, a PIL image."""
-        parts = []
-        for canvas in (self.filters, self.tiles, self.trace):
-            part = Image.fromarray(canvas.pixels)
-            size = round(part.width * canvas.scale), round(part.height * canvas.scale)
-            parts.append(part.resize(size, Image.Resampling.NEAREST))
-        filters, tiles, trace = parts
-        top = 44 + tiles.height
-        height = max(24 + filters.height, top + trace.height) + 20
-        image = Image.new("RGB", (filters.width + TRACE[0] + 40, height), "white")
-        text(image, (10, 10), self.legend, 14, INK)
-        image.paste(filters, (10, 34))
-        text(image, (filters.width + 30, 12), f"epoch {self.epoch.value}, step {self.steps:,}", 17, INK)
-        image.paste(tiles, (filters.width + 30, 40))
-        image.paste(trace, (filters.width + 30, 10 + top))
-        return image

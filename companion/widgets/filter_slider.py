@@ -5,15 +5,16 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..backend import generator, one_thread, to_device, to_numpy, xp
-from ..layers import Conv2D, Images
+from ..image_layers import Conv2D, Images
 from .canvas import Canvas
-from .panel import Panel, blue_red, text
+from .panel import INK, Panel, blue_red, control, seed_control, text, touched
 
 __all__ = ["FilterSlider"]
 
 SIDE, FILTER, MAP = 28, 5, 24
-INK, ORANGE, UNSEEN = "#444444", (230, 159, 0), (225, 225, 225)
+ORANGE, UNSEEN = (230, 159, 0), (225, 225, 225)
 CELL, DOT = 40, 10  # screen pixels for a number of the board, and for a pixel of the feature map
+BOARD = 3 * FILTER * CELL + 220  # its width
 SMOOTH, SLOPE = np.array([1, 4, 6, 4, 1]) / 16, np.array([-1, -2, 0, 2, 1]) / 4
 POINT = np.eye(FILTER)[2]
 BY_HAND = {
@@ -28,7 +29,7 @@ BY_HAND = {
 class FilterSlider(Panel):
     """A window of 5 × 5 pixels that goes over a digit of 28 × 28: what is under it, times a filter, summed.
 
-    The sums are those of `companion.layers.Conv2D`. The feature map shows them at the places where the window has
+    The sums are those of `companion.image_layers.Conv2D`. The feature map shows them at the places where the window has
     been; painting on the digit, and another filter, alter them there.
 
     Parameters
@@ -52,34 +53,30 @@ class FilterSlider(Panel):
         self.filters = {name: np.float32(values) for name, values in BY_HAND.items()} | {"random": None}
         learned = () if filters is None else to_numpy(filters)
         self.filters |= {f"learned, no. {i}": np.float32(values) for i, values in enumerate(learned)}
-        common = {"layout": widgets.Layout(width="300px"), "style": {"description_width": "70px"}}
-        self.number = widgets.BoundedIntText(0, 0, len(images) - 1, description="digit no.", **common)
-        self.filter = widgets.Dropdown(options=list(self.filters), description="filter", **common)
-        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", tooltip="of the random filter", **common)
-        self.row = widgets.IntSlider(0, 0, MAP - 1, description="row", **common)
-        self.column = widgets.IntSlider(0, 0, MAP - 1, description="column", **common)
-        button = widgets.Layout(width="96px")
-        self.empty = widgets.Button(description="Empty", layout=button, tooltip="an empty image, to draw on")
-        self.whole = widgets.Button(description="Whole map", layout=button, tooltip="as if it had been everywhere")
-        self.pad = Canvas(scale=9, paintable=True, label="The digit, and the window on it: paint on it")
+        self.number = control(widgets.BoundedIntText, "digit no.", 0, 0, len(images) - 1)
+        self.filter = control(widgets.Dropdown, "filter", options=list(self.filters))
+        self.seed = seed_control(seed, tooltip="of the random filter")
+        self.row = control(widgets.IntSlider, "row", 0, 0, MAP - 1)
+        self.column = control(widgets.IntSlider, "column", 0, 0, MAP - 1)
+        self.empty = control(widgets.Button, "Empty", tooltip="an empty image, to draw on")
+        self.whole = control(widgets.Button, "Whole map", tooltip="as if it had been everywhere")
+        self.pad = Canvas(scale=8.5, paintable=True, label="The digit, and the window on it: paint on it")
         self.map = Canvas(scale=1, label="The feature map, as far as the window has gone")
+        self.pooled = Canvas(scale=DOT, label="The largest of every two by two places of the map", on_paper=True)
         self.board = Canvas(scale=1, label="Pixels in the window, filter, products, and their sum")
         self.pad.on_paint(self.paint)
         self.number.observe(lambda _: self.take(self.images[self.number.value]), "value")
         self.filter.observe(lambda _: self.refresh(), "value")
         self.seed.observe(lambda _: self._draw_filter(), "value")
-        for control in (self.row, self.column):
-            control.observe(lambda _: self.place(self.row.value, self.column.value), "value")
+        for each in (self.row, self.column):
+            each.observe(lambda _: self.place(self.row.value, self.column.value), "value")
         self.empty.on_click(lambda _: self.take(np.zeros(SIDE**2)))
         self.whole.on_click(lambda _: self.fill())
-        self.words = [widgets.HTML() for _ in range(2)]
-        columns = [widgets.VBox(pair) for pair in zip((self.pad, self.map), self.words)]
-        for column in columns:
-            column.layout.margin = "0 20px 0 0"
-        steps = self.buttons("96px", pause=0.03, anew="the window at the top left, the map empty")
-        rows = [self.number, self.filter, self.seed, self.row, self.column, steps]
-        columns.append(widgets.VBox([*rows, widgets.HBox([self.empty, self.whole])]))
-        super().__init__([widgets.HBox(columns, layout=self.WRAPPED), self.board])
+        steps = self.buttons(anew="the window at the top left, the map empty")
+        controls = [self.number, self.filter, self.seed, self.row, self.column, steps, [self.empty, self.whole]]
+        side, small = DOT * MAP, DOT * MAP // 2
+        pictures = [(238, [self.pad]), (side, [self.map]), (small + 20, [self.pooled])]
+        super().__init__([(270, controls), *pictures], [(BOARD, [self.board])])
         self._placing = False
         self.filters["random"] = self._random_filter()
         self.take(images[0])
@@ -135,8 +132,8 @@ class FilterSlider(Panel):
 
     def paint(self, strokes):
         """Draw on the digit, or erase."""
-        for row, column, erase in strokes:  # two by two pixels: about as broad as the strokes of MNIST
-            self.image.reshape(SIDE, SIDE)[row : row + 2, column : column + 2] = not erase
+        for pixels, erase in touched(strokes):
+            self.image[pixels] = not erase
         self.refresh()
 
     def refresh(self):
@@ -173,7 +170,7 @@ class FilterSlider(Panel):
         pixels = self.image.reshape(SIDE, SIDE)[row : row + FILTER, column : column + FILTER]
         products, side = pixels * kernel, FILTER * CELL
         limit = float(np.abs(kernel).max()) or 1.0
-        picture = Image.new("RGB", (3 * side + 220, side + 24), "white")
+        picture = Image.new("RGB", (BOARD, side + 24), "white")
         grey = np.repeat(np.uint8(255 * pixels)[..., None], 3, axis=2)
         tables = (
             (pixels, grey, "pixels in the window"),
@@ -191,12 +188,6 @@ class FilterSlider(Panel):
         text(picture, (x + 30, y - 46), "their sum", 15, INK, "mm")
         return np.asarray(picture)
 
-    def _captions(self):
-        return (
-            f"digit · window at row {self.row.value}, column {self.column.value}",
-            f"feature map · {self.seen.sum()} of {MAP**2} places",
-        )
-
     def _draw(self):
         values, here = self.feature_map, (self.row.value, self.column.value)
         limit = float(np.abs(values).max()) or 1.0
@@ -205,17 +196,15 @@ class FilterSlider(Panel):
         window[...] = 0.6 * window + 0.4 * np.array(ORANGE)
         self.pad.draw(digit)
         self.map.draw(self._map(values, limit))
-        self.board.draw(self._sum(values[here], blue_red(values, limit)[here]))
-        for words, caption in zip(self.words, self._captions()):
-            words.value = f"<span style='font-size:15px'>{caption}</span>"
+        side = FILTER * CELL
+        self.board.draw(self._sum(values[here], blue_red(values, limit)[here]), [(0, 22, side, side)])
+        self.pad.caption = f"window at row {self.row.value}, column {self.column.value}"
+        self.map.caption = f"feature map · {self.seen.sum()} of {MAP**2} places"
+        self.pooled.draw(self._pool(limit))
+        self.pooled.caption = "max-pooled, 2 × 2"
 
-    def picture(self):
-        """Return digit, feature map and board, a PIL image."""
-        digit, board = Image.fromarray(self.pad.pixels), Image.fromarray(self.board.pixels)
-        large = digit.resize((9 * SIDE, 9 * SIDE), Image.Resampling.NEAREST), Image.fromarray(self.map.pixels)
-        image = Image.new("RGB", (board.width + 20, 9 * SIDE + board.height + 64), "white")
-        for i, (part, caption) in enumerate(zip(large, self._captions())):
-            image.paste(part, (10 + 320 * i, 10))
-            text(image, (10 + 320 * i, 270), caption, 15, INK)
-        image.paste(board, (10, 304))
-        return image
+    def _pool(self, limit):
+        """Return the largest value of every window of 2 × 2 places, grey where the window has not been to all four."""
+        blocks = self.feature_map.reshape(MAP // 2, 2, MAP // 2, 2)
+        complete = self.seen.reshape(blocks.shape).all(axis=(1, 3))
+        return np.where(complete[..., None], blue_red(blocks.max(axis=(1, 3)), limit), np.uint8(UNSEEN))

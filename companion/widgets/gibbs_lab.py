@@ -7,11 +7,12 @@ from PIL import Image, ImageDraw
 from ..backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from ..plots import tile_images
 from .canvas import Canvas
-from .panel import Panel, text
+from .panel import INK, Panel, control, seed_control, speed_control, text, touched
 
 __all__ = ["GibbsLab"]
 
-TRACE = (250, 96)
+TRACE = (262, 96)
+TRACED = "free energy of each chain, the first one orange"
 REMEMBERED = 300  # steps in the trace of the free energy
 ON, OFF = (255, 176, 59), (20, 70, 140)  # clamped pixels: on, off
 FIRST, OTHERS = "#D55E00", "#b8c4cc"
@@ -44,42 +45,41 @@ class GibbsLab(Panel):
         self.check_digits(images, rbm=rbm, classifier=classifier)
         self.rbm, self.images, self.classifier = rbm, images, classifier
         self.held, self.painted = np.zeros(784, bool), np.zeros(784, np.float32)
-        layout, style = widgets.Layout(width="250px"), {"description_width": "90px"}
-        common, narrow = {"layout": layout, "style": style}, {"description_width": "44px"}
-        self.start = widgets.Dropdown(options=["noise", "digit", "drawing"], description="start from", **common)
-        self.number = widgets.BoundedIntText(0, 0, len(images) - 1, description="digit no.", **common)
-        self.brush = widgets.ToggleButtons(
-            options=["on", "off", "free"], description="brush", style=narrow | {"button_width": "50px"}
-        )
-        self.n_chains = widgets.IntSlider(1, 1, 20, description="chains", **common)
-        self.beta = widgets.FloatSlider(1, min=0.2, max=2, step=0.05, description="inverse temp.", **common)
-        self.speed = widgets.Dropdown(options=[1, 5, 20, 100], description="steps a frame", **common)
-        self.shown = widgets.ToggleButtons(
-            options=["p(v|h)", "v"], description="show", style=narrow | {"button_width": "80px"}
-        )
-        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        self.release = widgets.Button(
-            description="Free all", layout=widgets.Layout(width="74px"), tooltip="no pixel is clamped any more"
-        )
-        self.said = widgets.HTML(layout=widgets.Layout(width="260px"))
+        self.start = control(
+            widgets.Dropdown, "start from", options=["noise", "digit", "drawing"],
+            tooltip="a drawing is where the chains begin, not what they must keep",
+        )  # fmt: skip
+        self.number = control(widgets.BoundedIntText, "digit no.", 0, 0, len(images) - 1)
+        self.n_chains = control(widgets.IntSlider, "chains", 1, 1, 20)
+        self.beta = control(widgets.FloatSlider, "inverse temp.", 1, min=0.2, max=2, step=0.05)
+        self.speed, self.seed = speed_control(), seed_control(seed)
+        self.brush = control(
+            widgets.ToggleButtons, "brush", options=["on", "off", "free"], style={"button_width": "48px"},
+            tooltips=["clamp pixels on", "clamp pixels off", "let pixels go"],
+        )  # fmt: skip
+        self.shown = control(
+            widgets.ToggleButtons, "show", options=["p(v|h)", "v"], style={"button_width": "74px"},
+            tooltips=["the means that pixels are drawn from", "the pixels as they are drawn"],
+        )  # fmt: skip
+        self.release = control(widgets.Button, "Free all", tooltip="no pixel is clamped any more")
         self.pad = Canvas(scale=9, paintable=True, label="The first chain, 28 by 28 pixels: paint to clamp pixels")
-        self.tiles = Canvas(scale=3, label="All chains")
-        self.hidden = Canvas(scale=8, label="Hidden units of the first chain: white is on")
-        self.trace = Canvas(scale=1, label="Free energy of the chains over the steps")
+        self.tiles = Canvas(scale=2.2, label="All chains")
+        self.hidden = Canvas(scale=7, label="Hidden units of the first chain: white is on")
+        self.trace = Canvas(scale=1, label="Free energy of the chains over the steps", caption=TRACED)
         self.pad.on_paint(self.paint)
-        for control in (self.start, self.number, self.n_chains, self.seed):
-            control.observe(lambda _: self.reset(), "value")
+        for each in (self.start, self.number, self.n_chains, self.seed):
+            each.observe(lambda _: self.reset(), "value")
         self.beta.observe(lambda _: self._continue(), "value")
         self.shown.observe(lambda _: self.refresh(), "value")
         self.release.on_click(lambda _: self.free())
-        buttons = self.buttons("58px", self.release, pause=0.01)
-        left = widgets.VBox([self.pad, self.brush, buttons, self.shown])
-        middle = widgets.VBox([self.tiles, self.said])
-        controls = [self.start, self.number, self.n_chains, self.beta, self.speed, self.seed]
-        right = widgets.VBox([*controls, self.hidden, self.trace])
-        self.hidden.layout.margin = "4px 0 10px"
-        left.layout.margin = middle.layout.margin = "0 16px 0 0"
-        super().__init__([widgets.HBox([left, middle, right], layout=self.WRAPPED)])
+        controls = [self.start, self.number, self.n_chains, self.beta, self.speed, self.seed, self.brush, self.shown]
+        super().__init__(
+            [
+                (300, [*controls, self.buttons(self.release, pause=0.01)]),
+                (252, [self.pad, self.hidden]),
+                (266, [self.tiles, self.trace]),
+            ]
+        )
         self.reset()
 
     def reset(self):
@@ -122,13 +122,10 @@ class GibbsLab(Panel):
 
     def paint(self, strokes):
         """Clamp the touched pixels (row, column, erase) as the brush says, or free them."""
-        for row, column, erase in strokes:
+        for pixels, erase in touched(strokes):
             free = erase or self.brush.value == "free"
-            # A stroke of two by two pixels is about as broad as those of MNIST.
-            for i in range(row, min(row + 2, 28)):
-                pixels = slice(28 * i + column, 28 * i + min(column + 2, 28))
-                self.held[pixels] = not free
-                self.painted[pixels] = not free and self.brush.value == "on"
+            self.held[pixels] = not free
+            self.painted[pixels] = not free and self.brush.value == "on"
         self._continue()
 
     def free(self):
@@ -143,24 +140,33 @@ class GibbsLab(Panel):
         first = np.repeat(np.uint8(255 * images[0])[:, None], 3, axis=1)
         first[self.held] = np.where(self.painted[self.held, None] > 0, ON, OFF)
         self.pad.draw(first.reshape(28, 28, 3))
-        self.tiles.draw(255 * tile_images(images, 4 if len(images) > 1 else 1, gap=2, background=1.0))
-        self.tiles.scale = 2.2 if len(images) > 1 else 9.0
+        self.tiles.draw(255 * tile_images(images, 4, gap=2))
+        self.tiles.layout.display = "none" if len(images) == 1 else None  # the pad shows it
         n_hidden = self.rbm.W_.shape[1]
         grid = np.zeros(-(-n_hidden // 25) * 25, np.float32)
         if self.h is not None:
             grid[:n_hidden] = to_numpy(self.h[0])
         self.hidden.draw(255 * grid.reshape(-1, 25))
         self.trace.draw(self._draw_trace())
-        self.said.value = f"<span style='font-size:15px; line-height:1.4'>{self._words()}</span>"
+        self._write()
 
-    def _words(self):
-        words = f"step {self.steps:,}"
-        if self.energies:
-            words += f" · free energy {self.energies[-1].mean():.0f} nats"
+    def _write(self):
+        n, words = len(self.v), f"first chain · step {self.steps:,}"
         if self.digits is not None:
-            rows = [" ".join(map(str, self.digits[i : i + 4])) for i in range(0, len(self.digits), 4)]
-            words += f"<br>looks like {'<br>'.join(['', *rows])}<br>{self.switches.sum()} changes of digit"
-        return words
+            words += f"\nlooks like {self.digits[0]}, {_times(self.switches[0])} changed"
+        if self.energies:
+            words += f"\nfree energy {self.energies[-1][0]:.0f} nats"
+        if self.start.value == "drawing":
+            words += "\npaint, then Reset: chains begin at the drawing"
+        self.pad.caption = words
+        state = "all off before the first step" if self.h is None else f"{float(self.h[0].mean()):.0%} on"
+        self.hidden.caption = f"its {self.rbm.W_.shape[1]} hidden units, {state}"
+        if n > 1:
+            words = f"all {n} chains"
+            if self.digits is not None:
+                words += f", read as {' '.join(map(str, self.digits))}"
+                words += f"\n{self.switches.sum():,} changes of digit in {n} chains, {self.switches.mean():.1f} in each"
+            self.tiles.caption = words
 
     def _draw_trace(self):
         image, (width, height) = Image.new("RGB", TRACE, "white"), TRACE
@@ -174,23 +180,9 @@ class GibbsLab(Panel):
             for chain, line in reversed(list(enumerate(y))):
                 points = np.stack([x, line], axis=1).ravel().tolist()
                 draw.line(points, fill=FIRST if chain == 0 else OTHERS, width=2 if chain == 0 else 1)
-            text(image, (2, 1), f"free energy, {low:.0f} to {high:.0f} nats", 13, "#444444")
+            text(image, (2, 1), f"free energy, {low:.0f} to {high:.0f} nats", 13, INK)
         return np.asarray(image)
 
-    def picture(self):
-        """Return first chain, all chains, hidden units and trace, a PIL image."""
-        pad = Image.fromarray(self.pad.pixels).resize((252, 252), Image.Resampling.NEAREST)
-        scale = self.tiles.scale
-        tiles = Image.fromarray(self.tiles.pixels)
-        tiles = tiles.resize((round(tiles.width * scale), round(tiles.height * scale)), Image.Resampling.NEAREST)
-        hidden = Image.fromarray(self.hidden.pixels)
-        hidden = hidden.resize((8 * hidden.width, 8 * hidden.height), Image.Resampling.NEAREST)
-        trace = Image.fromarray(self.trace.pixels)
-        height = max(300, tiles.height + 20, hidden.height + trace.height + 30)
-        image = Image.new("RGB", (252 + tiles.width + max(hidden.width, trace.width) + 60, height), "white")
-        image.paste(pad, (10, 10))
-        image.paste(tiles, (282, 10))
-        image.paste(hidden, (312 + tiles.width, 10))
-        image.paste(trace, (312 + tiles.width, 20 + hidden.height))
-        text(image, (10, 270), f"step {self.steps:,}", 16, "#444444")
-        return image
+
+def _times(count):
+    return "never" if not count else "once" if count == 1 else f"{count:,} times"

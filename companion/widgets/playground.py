@@ -10,13 +10,13 @@ from ..functions import softmax
 from ..layers import SoftmaxCrossEntropy
 from ..mlp import ACTIVATIONS, MLP
 from .canvas import Canvas
-from .panel import Panel, blue_red, text
+from .panel import Panel, blue_red, control, seed_control, text
 
 __all__ = ["Playground"]
 
-SIZE, REACH = 360, 1.2  # screen pixels of the picture, and how far it reaches from the origin
+SIZE, REACH = 440, 1.2  # screen pixels of the picture, and how far it reaches from the origin
 CELLS = 120  # the decision surface is computed on so many by so many points
-CURVE = (360, 120)
+CURVE = (320, 120)
 COLORS = ("#0072B2", "#D55E00")
 
 
@@ -35,25 +35,20 @@ class Playground(Panel):
     )
 
     def __init__(self, seed=0):
-        layout, style = widgets.Layout(width="290px"), {"description_width": "105px"}
-        common = {"layout": layout, "style": style}
-        self.kind = widgets.Dropdown(options=PLANE, description="points", **common)
-        self.first = widgets.IntSlider(4, 1, 16, description="units, layer 1", **common)
-        self.second = widgets.IntSlider(0, 0, 16, description="units, layer 2", **common)
-        self.activation = widgets.Dropdown(options=list(ACTIVATIONS), description="activation", **common)
-        self.rate = widgets.FloatLogSlider(0.3, min=-2, max=1.5, step=0.1, description="learning rate", **common)
-        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        self.said = widgets.HTML(layout=layout)
+        self.kind = control(widgets.Dropdown, "points", options=PLANE)
+        self.first = control(widgets.IntSlider, "units, layer 1", 4, 1, 16)
+        self.second = control(widgets.IntSlider, "units, layer 2", 0, 0, 16)
+        self.activation = control(widgets.Dropdown, "activation", options=list(ACTIVATIONS))
+        self.rate = control(widgets.FloatLogSlider, "learning rate", 0.3, min=-2, max=1.5, step=0.1)
+        self.seed = seed_control(seed)
         self.plane = Canvas(scale=1, label=self.description)
         self.curve = Canvas(scale=1, label="The training loss over the steps")
-        for control in (self.kind, self.first, self.second, self.activation, self.seed):
-            control.observe(lambda _: self.reset(), "value")
+        for each in (self.kind, self.first, self.second, self.activation, self.seed):
+            each.observe(lambda _: self.reset(), "value")
         self.rate.observe(lambda change: setattr(self.optimizer, "learning_rate", change.new), "value")
         controls = [self.kind, self.first, self.second, self.activation, self.rate, self.seed]
-        right = widgets.VBox([*controls, self.buttons("93px", anew="new first weights from the seed"), self.said])
-        left = widgets.VBox([self.plane, self.curve])
-        left.layout.margin = "0 20px 0 0"
-        super().__init__([widgets.HBox([left, right], layout=self.WRAPPED)])
+        buttons = self.buttons(anew="new first weights from the seed")
+        super().__init__([(CURVE[0], [*controls, buttons, self.curve]), (SIZE, [self.plane])])
         side = np.linspace(-REACH, REACH, CELLS, dtype=np.float32)
         self.grid = to_device(np.stack(np.meshgrid(side, -side), axis=-1).reshape(-1, 2))
         self.reset()
@@ -87,9 +82,7 @@ class Playground(Panel):
         self.curve.draw(self._draw_curve())
         wrong = float((self.network.predict(self.X).argmax(axis=1) != self.targets).mean())
         loss = f"{self.losses[-1]:.3f} nats" if self.losses else "not trained yet"
-        self.said.value = (
-            f"<span style='font-size:15px'>step {len(self.losses):,} · {loss}<br>{wrong:.1%} of the points wrong</span>"
-        )
+        self.plane.caption = f"step {len(self.losses):,} · {loss} · {wrong:.1%} of the points wrong"
 
     def _draw_plane(self):
         p = to_numpy(softmax(self.network.predict(self.grid)))[:, 1].reshape(CELLS, CELLS)
@@ -124,13 +117,6 @@ class Playground(Panel):
             y = height - 8 - np.nan_to_num(losses, nan=top).clip(0, top) / top * (height - 16)
             draw.line(np.stack([x, y], axis=1).ravel().tolist(), fill=COLORS[0], width=2)
         return np.asarray(image)
-
-    def picture(self):
-        """Return the plane and the curve, a PIL image."""
-        image = Image.new("RGB", (SIZE + 20, SIZE + CURVE[1] + 30), "white")
-        image.paste(Image.fromarray(self.plane.pixels), (10, 10))
-        image.paste(Image.fromarray(self.curve.pixels), (10, SIZE + 20))
-        return image
 
 
 def _pixel(point):

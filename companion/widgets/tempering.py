@@ -9,7 +9,7 @@ from ..functions import bernoulli, sigmoid
 from ..likelihood import ParallelTempering
 from ..plots import COLORS
 from .canvas import Canvas
-from .panel import Panel, text
+from .panel import GREY, INK, PALE, Panel, control, seed_control, speed_control, text
 
 __all__ = ["Tempering"]
 
@@ -20,7 +20,6 @@ REMEMBERED, TRAVELLED = 300, 40  # steps in the traces of the digit, and in the 
 TEMPERED, GIBBS = COLORS[0], COLORS[1]
 REPLICAS = [*COLORS, "#8a8a8a"]  # a colour for each replica; its number for who cannot tell them apart
 NUMBERS = ["white", "white", "white", "black", "black", "black", "white", "black"]  # on these
-INK, GREY, PALE = "#444444", "#6d777e", "#dddddd"
 
 
 class Tempering(Panel):
@@ -50,21 +49,17 @@ class Tempering(Panel):
     def __init__(self, rbm, classifier=None, base_bias=None, seed=0):
         self.check_digits(rbm=rbm, classifier=classifier)
         self.rbm, self.classifier, self.base_bias = rbm, classifier, base_bias
-        layout, style = widgets.Layout(width="300px"), {"description_width": "100px"}
-        common = {"layout": layout, "style": style}
-        self.n = widgets.IntSlider(6, 2, 8, description="temperatures", **common)
-        self.hottest = widgets.FloatSlider(0.8, min=0.5, max=0.95, step=0.05, description="lowest beta", **common)
-        self.speed = widgets.Dropdown(options=[1, 5, 20, 100], description="steps a frame", **common)
-        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        self.said = widgets.HTML(layout=layout)
+        self.n = control(widgets.IntSlider, "temperatures", 6, 2, 8)
+        self.hottest = control(widgets.FloatSlider, "lowest beta", 0.8, min=0.5, max=0.95, step=0.05)
+        self.speed, self.seed = speed_control(), seed_control(seed)
         self.ladder = Canvas(scale=1, label="Chains by temperature, their trades, and plain chains")
         self.trace = Canvas(scale=1, label="The digit at beta = 1 over the steps, with tempering and without")
-        for control in (self.n, self.hottest, self.seed):
-            control.observe(lambda _: self.reset(), "value")
-        controls = [self.n, self.hottest, self.speed, self.seed, self.buttons("97px")]
-        right = widgets.VBox([*controls, self.said, *([self.trace] if classifier is not None else [])])
-        self.ladder.layout.margin = "0 20px 0 0"
-        super().__init__([widgets.HBox([self.ladder, right], layout=self.WRAPPED)])
+        for each in (self.n, self.hottest, self.seed):
+            each.observe(lambda _: self.reset(), "value")
+        controls = [self.n, self.hottest, self.speed, self.seed, self.buttons()]
+        super().__init__(
+            [(TRACE[0], [*controls, *([self.trace] if classifier is not None else [])]), (WIDTH, [self.ladder])]
+        )
         self.reset()
 
     def reset(self):
@@ -118,10 +113,10 @@ class Tempering(Panel):
 
     def refresh(self):
         """Draw everything anew."""
-        self.ladder.draw(self._draw_ladder())
+        tiles = [(x, int(_row(k)) - TILE // 2, TILE, TILE) for k in range(self.n.value) for x in (TILES, PLAIN)]
+        self.ladder.draw(self._draw_ladder(), tiles)
         self.trace.draw(self._draw_trace())
-        words = f"step {self.steps:,} · {len(self.swaps)} trades in the last"
-        self.said.value = f"<span style='font-size:15px'>{words}</span>"
+        self.ladder.caption = f"step {self.steps:,} · {len(self.swaps)} trades in the last"
 
     def _draw_ladder(self):
         n = self.n.value
@@ -189,17 +184,6 @@ class Tempering(Panel):
                 path = np.stack([np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]], axis=1)
                 draw.line(path.ravel().tolist(), fill=color, width=2)
         return np.asarray(image)
-
-    def picture(self):
-        """Return chains and traces, a PIL image."""
-        parts = [self.ladder, self.trace] if self.digits else [self.ladder]
-        parts = [Image.fromarray(part.pixels) for part in parts]
-        size = sum(part.width + 20 for part in parts), max(part.height for part in parts) + 44
-        image = Image.new("RGB", size, "white")
-        for k, part in enumerate(parts):
-            image.paste(part, (10 + k * (WIDTH + 20), 10))
-        text(image, (10, size[1] - 26), f"step {self.steps:,}, seed {self.seed.value}", 15, INK)
-        return image
 
 
 def _row(k):

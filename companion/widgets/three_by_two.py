@@ -11,7 +11,7 @@ from ..likelihood import autocorrelation, effective_sample_size, exact_log_parti
 from ..plots import COLORS
 from ..rbm import RBM
 from .canvas import Canvas
-from .panel import Panel, text
+from .panel import GREY, INK, Panel, control, seed_control, speed_control, text
 
 __all__ = ["ThreeByTwo"]
 
@@ -22,7 +22,7 @@ REMEMBERED, LAGS = 20_000, 40  # steps in the autocorrelation, and how far it is
 
 BOARD, CURVES, CELL, LEFT, BARS = (520, 336), (410, 506), 54, 74, (208, 306)
 TV, CORRELATION, RIGHT, EDGE = (178, 318), (372, 466), 398, 56  # tops and bottoms of the curves, their sides
-EXACT, CHAIN, INK, GREY, PALE = COLORS[0], COLORS[1], "#444444", "#6d777e", "#e4e4e4"
+EXACT, CHAIN, PALE = COLORS[0], COLORS[1], "#e4e4e4"
 
 
 class _Remembering(Noise):
@@ -54,46 +54,36 @@ class ThreeByTwo(Panel):
     )
 
     def __init__(self, seed=0):
-        layout, style = widgets.Layout(width="168px"), {"description_width": "30px"}
-
-        def slider(name, most):
-            return widgets.FloatSlider(
-                0, min=-most, max=most, step=0.1, readout_format=".1f", continuous_update=False,
-                description=name, layout=layout, style=style,
+        def slider(name, low, high, **options):
+            return control(
+                widgets.FloatSlider, name, max(low, 0), min=low, max=high, continuous_update=False,
+                style={"description_width": "30px"}, **{"step": 0.1, "readout_format": ".1f"} | options,
             )  # fmt: skip
 
-        self.W = [[slider(f"W{i}{j}", 8) for j in (1, 2)] for i in (1, 2, 3)]
-        self.b, self.c = [slider(f"b{i}", 12) for i in (1, 2, 3)], [slider(f"c{j}", 12) for j in (1, 2)]
-        self.beta = widgets.FloatSlider(
-            1, min=0.1, max=2, step=0.05, description="β", continuous_update=False, layout=layout, style=style,
-            tooltip="inverse temperature",
-        )  # fmt: skip
-        common = {"layout": widgets.Layout(width="190px"), "style": {"description_width": "100px"}}
-        self.speed = widgets.Dropdown(options=[1, 10, 100, 1000], description="steps a frame", **common)
-        self.seed = widgets.BoundedIntText(seed, 0, 10**6, description="seed", **common)
-        button = widgets.Layout(width="82px")
-        self.freeze = widgets.Button(description="Freeze", layout=button, tooltip="two far modes: hardly any mixing")
-        self.thaw = widgets.Button(description="Thaw", layout=button, tooltip="the machine of the chapter")
+        self.W = [[slider(f"W{i}{j}", -8, 8) for j in (1, 2)] for i in (1, 2, 3)]
+        self.b, self.c = [slider(f"b{i}", -12, 12) for i in (1, 2, 3)], [slider(f"c{j}", -12, 12) for j in (1, 2)]
+        self.beta = slider("β", 0.1, 2, step=0.05, readout_format=".2f", tooltip="inverse temperature")
+        self.speed, self.seed = speed_control((1, 10, 100, 1000)), seed_control(seed)
+        self.freeze = control(widgets.Button, "Freeze", tooltip="two far modes: hardly any mixing")
+        self.thaw = control(widgets.Button, "Thaw", tooltip="the machine of the chapter")
         self.board = Canvas(scale=1, label="Exact probabilities of all states, and the frequencies in the chain")
         self.curves = Canvas(scale=1, label="The latest coin tosses, total variation and autocorrelation")
-        for control in (*sum(self.W, []), *self.b, *self.c, self.beta, self.seed):
-            control.observe(lambda _: self.reset(), "value")
+        for each in (*sum(self.W, []), *self.b, *self.c, self.beta, self.seed):
+            each.observe(lambda _: self.reset(), "value")
         self.freeze.on_click(lambda _: self.set(*FROZEN))
         self.thaw.on_click(lambda _: self.set(*CHAPTER))
-        rows = [widgets.HBox([*weights, bias]) for weights, bias in zip(self.W, self.b)]
-        rows.append(widgets.HBox([*self.c, self.beta]))
-        buttons = self.buttons("82px", self.freeze, self.thaw, pause=0.02)
-        left = widgets.VBox([*rows, buttons, widgets.HBox([self.speed, self.seed]), self.board])
-        left.layout.margin = "0 16px 0 0"
-        super().__init__([widgets.HBox([left, self.curves], layout=self.WRAPPED)])
+        parameters = [[*weights, bias] for weights, bias in zip(self.W, self.b)] + [[*self.c, self.beta]]
+        buttons = self.buttons(self.freeze, self.thaw, pause=0.02)
+        left = [*parameters, [self.speed, self.seed], buttons, self.board]
+        super().__init__([(BOARD[0], left), (CURVES[0], [self.curves])])
         self._setting = False
         self.set(*CHAPTER)
 
     def set(self, W, b, c):
         """Move the sliders to W (3, 2), b (3,) and c (2,), with beta at 1, and begin anew."""
         self._setting = True  # one new beginning, not twelve
-        for control, value in zip((*sum(self.W, []), *self.b, *self.c), (*np.ravel(W), *b, *c)):
-            control.value = value
+        for each, value in zip((*sum(self.W, []), *self.b, *self.c), (*np.ravel(W), *b, *c)):
+            each.value = value
         self.beta.value = 1
         self._setting = False
         self.reset()
@@ -248,17 +238,3 @@ class ThreeByTwo(Panel):
             x = EDGE + 4 + lag * (RIGHT - EDGE - 8) / LAGS
             y = min(float(zero - value * (zero - top)), bottom)
             draw.rectangle((x - 3, min(y, zero), x + 3, max(y, zero)), fill=CHAIN)
-
-    def picture(self):
-        """Return parameters, table, bars and curves, a PIL image."""
-        image = Image.new("RGB", (BOARD[0] + CURVES[0] + 40, max(BOARD[1] + 130, CURVES[1]) + 20), "white")
-        for row, (weights, bias) in enumerate(zip(self.W, self.b)):
-            for column, control in enumerate((*weights, bias)):
-                words = f"{control.description} = {control.value:g}"
-                text(image, (14 + 120 * column, 12 + 24 * row), words, 16, INK)
-        for column, (name, control) in enumerate(zip(("c1", "c2", "beta"), (*self.c, self.beta))):
-            text(image, (14 + 120 * column, 12 + 24 * 3), f"{name} = {control.value:g}", 16, INK)
-        text(image, (14 + 120 * 3, 12), f"seed {self.seed.value}", 16, INK)
-        image.paste(Image.fromarray(self.board.pixels), (10, 130))
-        image.paste(Image.fromarray(self.curves.pixels), (BOARD[0] + 30, 10))
-        return image

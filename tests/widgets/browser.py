@@ -27,26 +27,35 @@ def jupyterlab(folder, settings):
     """Serve the notebooks of `folder` on this machine, all settings in the folder `settings`; give the address."""
     token = "--IdentityProvider.token=book"
     options = [token, f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True"]
-    with _serving("run", "--ServerApp.port", options, "/api?token=book", settings) as address:
+    with _serving(["companion", "run"], "--ServerApp.port", options, "/api?token=book", settings) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def notebook7(folder, settings):
+    """Serve the notebooks of `folder` by a Jupyter Notebook that knows nothing of the book; give the address."""
+    options = ["--IdentityProvider.token=book", f"--ServerApp.root_dir={folder}", "--ServerApp.allow_root=True"]
+    options.append("--JupyterNotebookApp.expose_app_in_browser=True")
+    with _serving(["notebook"], "--ServerApp.port", options, "/api?token=book", settings) as address:
         yield address
 
 
 @contextlib.contextmanager
 def gibbs_lab(settings):
     """Serve the page with the Gibbs lab; give the address."""
-    with _serving("lab", "--Voila.port", [], "/voila/static/voila.js", settings) as address:
+    with _serving(["companion", "lab"], "--Voila.port", [], "/voila/static/voila.js", settings) as address:
         yield address
 
 
 @contextlib.contextmanager
-def _serving(word, port_option, options, ready, settings):
-    """Run ``python -m companion WORD`` until the block ends; it is up when `ready` is there to be read."""
+def _serving(words, port_option, options, ready, settings):
+    """Run ``python -m WORDS`` until the block ends; it is up when `ready` is there to be read."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     own = {f"JUPYTER_{name}_DIR": str(settings / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     own |= {"JUPYTERLAB_SETTINGS_DIR": str(settings / "lab"), "JUPYTERLAB_WORKSPACES_DIR": str(settings / "workspaces")}
-    command = [sys.executable, "-m", "companion", word, "--no-browser", f"{port_option}={port}", *options]
+    command = [sys.executable, "-m", *words, "--no-browser", f"{port_option}={port}", *options]
     group = {"start_new_session": True} if os.name == "posix" else {}
     log = open(settings / "server.log", "wb")
     server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT, **group)
@@ -84,18 +93,18 @@ class Page:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self.hosts.add(urlparse(request.url).hostname or "local"))
 
-    def open(self, name):
+    def open(self, name, where="lab/tree"):
         """Open a notebook; give back when its kernel is ready."""
-        self.page.goto(f"{self.address}/lab/tree/{name}?token=book&reset", wait_until="domcontentloaded")
+        self.page.goto(f"{self.address}/{where}/{name}?token=book&reset", wait_until="domcontentloaded")
         self.page.wait_for_function(
             "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.isReady"
             " && window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'",
             timeout=60_000,
         )
 
-    def run(self, name, seconds=240):
+    def run(self, name, seconds=240, where="lab/tree"):
         """Open a notebook and run all its cells, to the end."""
-        self.open(name)
+        self.open(name, where)
         self.page.set_default_timeout(seconds * 1000)
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.page.set_default_timeout(20_000)

@@ -130,17 +130,4 @@ def test_changes_of_digit_are_counted(rbm, rng):
         labels.append(Parity().predict(to_numpy(lab.means)))
     expected = (np.diff(labels, axis=0) != 0).sum(axis=0)
     np.testing.assert_array_equal(lab.switches, expected)
-    assert f"{expected.sum()} changes of digit" in lab.said.value
-
-
-def test_runs_pauses_and_leaves_nothing_behind(rbm, rng, runs_and_rests):
-    runs_and_rests(lambda: GibbsLab(rbm, rng.random((2, 784))))
-
-
-def test_the_picture_for_pages_without_a_kernel(lab):
-    lab.n_chains.value = 20
-    lab.step(30)
-    bundle, metadata = lab._repr_mimebundle_()
-    assert bundle["image/png"][:4] == b"\x89PNG" and len(metadata["image/png"]["alt"]) > 20
-    picture = np.asarray(lab.picture())
-    assert picture.shape[1] < 1000 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+    assert f"{expected.sum()} changes of digit" in lab.tiles.caption

@@ -1,11 +1,9 @@
 """Panels without a kernel: they show what the model computes, and do what their controls say."""
 
-import asyncio
-import io
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from companion.backend import generator, to_numpy
 from companion.data import load_mnist, plane_points
@@ -36,7 +34,7 @@ def test_canvas_sends_pixels_and_number_in_one_message():
     canvas.send_state = lambda key=None: sent.append(set(key))
     canvas.draw(np.arange(6, dtype=np.uint8).reshape(2, 3))
     assert sent == [{"height", "width", "frame", "number"}]
-    assert canvas.frame == bytes(np.repeat(np.arange(6), 3).tolist()) and (canvas.height, canvas.width) == (2, 3)
+    assert zlib.decompress(canvas.frame) == bytes(range(6)) and (canvas.height, canvas.width) == (2, 3)
     assert canvas.number == 1
 
 
@@ -115,14 +113,6 @@ def test_the_most_probable_class_is_framed(panel):
     assert [i for i, corner in enumerate(corners) if not corner.any()] == [k]
 
 
-def test_a_still_picture_stands_in_where_no_kernel_runs(panel):
-    data, metadata = panel._repr_mimebundle_()
-    image = Image.open(io.BytesIO(data["image/png"]))
-    assert image.size == panel.picture().size and np.asarray(image).std() > 20
-    assert "application/vnd.jupyter.widget-view+json" in data
-    assert metadata["image/png"]["alt"] == data["text/plain"] == panel.description
-
-
 @pytest.fixture
 def playground():
     panel = Playground(seed=1)
@@ -170,29 +160,6 @@ def test_the_rate_changes_under_way(playground):
     playground.step()
     playground.rate.value = 0.01
     assert len(playground.losses) == 10 and playground.optimizer.learning_rate == pytest.approx(0.01)
-
-
-def test_running_steps_by_itself_and_leaves_nothing_behind():
-    async def play():
-        first = Playground()
-        first.play.value = True
-        await asyncio.sleep(0.3)
-        assert first.running and len(first.losses) > 10
-        second = Playground()  # the cell is run again
-        await asyncio.sleep(0.05)
-        assert not first.running and not first.play.value, "one panel runs, not two"
-        second.play.value = True
-        await asyncio.sleep(0.2)
-        second.play.value = False
-        done = len(second.losses)
-        await asyncio.sleep(0.2)
-        assert len(second.losses) == done > 0 and not second.running, "a pause is immediate"
-        second.play.value = True
-        second.close()
-        await asyncio.sleep(0.05)
-        return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-
-    assert asyncio.run(play()) == []
 
 
 @pytest.mark.parametrize(

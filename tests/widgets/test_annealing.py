@@ -109,10 +109,10 @@ def test_below_twenty_it_turns_vermilion_and_says_so(panel):
         return (panel.plots.pixels == ORANGE).all(axis=2).any()
 
     panel.step(1)
-    assert panel.estimate.ess > 20 and not vermilion() and "below" not in panel.said.value
+    assert panel.estimate.ess > 20 and not vermilion() and "below" not in panel.tiles.caption
     panel.n_chains.value = 20  # less than 20 whatever the weights, as soon as they differ
     panel.step(2)
-    assert vermilion() and "effective sample size below 20" in panel.said.value
+    assert vermilion() and "effective sample size below 20" in panel.tiles.caption
 
 
 def test_it_ends_at_the_machine_and_leaves_nothing_behind(rbm, base):
@@ -149,11 +149,3 @@ def test_it_ends_at_the_machine_and_leaves_nothing_behind(rbm, base):
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(play())
-
-
-def test_the_picture_for_pages_without_a_kernel(panel):
-    panel.step(150)
-    bundle, metadata = panel._repr_mimebundle_()
-    assert bundle["image/png"][:4] == b"\x89PNG" and len(metadata["image/png"]["alt"]) > 20
-    picture = np.asarray(panel.picture())
-    assert picture.shape[1] < 1000 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 50

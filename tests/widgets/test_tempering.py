@@ -154,18 +154,4 @@ def test_it_begins_anew_when_the_problem_changes(panel, control, value):
 def test_without_a_classifier_it_counts_nothing(rbm):
     panel = Tempering(rbm)
     panel.step(5)
-    assert panel.digits == [] and not panel.switches.any() and panel.picture().width < 620
-
-
-def test_runs_pauses_and_leaves_nothing_behind(rbm, base, runs_and_rests):
-    runs_and_rests(lambda: Tempering(rbm, Parity(), base))
-
-
-def test_the_picture_for_pages_without_a_kernel(panel):
-    for n in (2, 8):
-        panel.n.value = n
-        panel.step(30)
-        bundle, metadata = panel._repr_mimebundle_()
-        assert bundle["image/png"][:4] == b"\x89PNG" and len(metadata["image/png"]["alt"]) > 20
-        picture = np.asarray(panel.picture())
-        assert picture.shape[1] < 1000 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+    assert panel.digits == [] and not panel.switches.any()

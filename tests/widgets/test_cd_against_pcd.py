@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from companion.backend import Noise, generator, to_device, to_numpy, xp
+from companion.data import bars_and_stripes
 from companion.optimize import SGD
 from companion.rbm import RBM, ContrastiveDivergence
-from companion.widgets.cd_against_pcd import CDAgainstPCD, bars_and_stripes
+from companion.widgets.cd_against_pcd import CDAgainstPCD
 
 
 @pytest.fixture
@@ -191,16 +192,3 @@ def test_a_failed_training_can_still_be_drawn(panel):
     panel.step(4000)
     assert panel.history[-1][1][1] < -7 and xp.isfinite(panel.rbms[1].W_).all()
     panel.picture()
-
-
-def test_runs_pauses_and_leaves_nothing_behind(runs_and_rests):
-    runs_and_rests(CDAgainstPCD, lambda panel: panel.updates)
-
-
-def test_the_picture_for_pages_without_a_kernel(panel):
-    for updates in (0, 200):
-        panel.step(updates)
-        bundle, metadata = panel._repr_mimebundle_()
-        assert bundle["image/png"][:4] == b"\x89PNG" and len(metadata["image/png"]["alt"]) > 20
-        picture = np.asarray(panel.picture())
-        assert picture.shape[1] < 1000 and picture.shape[0] < 560 and picture.std() > 20

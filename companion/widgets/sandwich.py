@@ -1,0 +1,118 @@
+"""Chapter 7: log Z from below and from above, by chains that go to a machine and chains that come back from it."""
+
+import warnings
+
+import ipywidgets as widgets
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..backend import generator
+from ..likelihood import ais, exact_log_partition, reverse_ais, temperature_ladder
+from ..plots import COLORS
+from .canvas import Canvas
+from .panel import GREY, INK, PALE, Panel, control, seed_control, text
+
+__all__ = ["Sandwich"]
+
+SIZE, LEFT, RIGHT = (540, 400), 20, 520  # pixels of the plots, and where their axis begins and ends
+ABOVE, BELOW, RUNS = (60, 150), (160, 250), (300, 372)  # histograms of both directions, and the runs: top and bottom
+BINS, COUNTS = 50, (10, 20, 50, 100, 200, 500, 1000)
+FORWARD, REVERSE = COLORS[0], COLORS[1]
+
+
+class Sandwich(Panel):
+    """Annealed importance sampling in both directions, run after run, around the exact log Z of a small machine.
+
+    Parameters
+    ----------
+    rbm : companion.rbm.RBM
+        Of at most 25 hidden units, so that log Z is known.
+    samples : array (n, n_visible)
+        Samples of the machine, at which the chains that come back begin.
+    base_bias : array_like (n_visible,), optional
+        As in `companion.likelihood.ais`.
+    seed : int
+        Of the first run; every further run has the next one.
+
+    Raises
+    ------
+    ValueError
+        If the machine is too large for an exact log Z.
+    """
+
+    description = (
+        "What single chains say about log Z, as two histograms around the exact value: those that go to the machine "
+        "mostly below it, those that come back mostly above; underneath, the estimates of run after run."
+    )
+
+    def __init__(self, rbm, samples, base_bias=None, seed=0):
+        self.rbm, self.samples, self.base_bias = rbm, samples, base_bias
+        self.exact = exact_log_partition(rbm).log_z
+        self.n = control(widgets.SelectionSlider, "temperatures", options=COUNTS, value=50, continuous_update=False)
+        self.n_chains = control(widgets.Dropdown, "chains", options=[20, 100], value=100)
+        self.seed = seed_control(seed)
+        self.plots = Canvas(scale=1, label="Histograms of log weights from both sides, and the estimates of all runs")
+        for each in (self.n, self.n_chains, self.seed):
+            each.observe(lambda _: self.reset(), "value")
+        controls = [self.n, self.n_chains, self.seed, self.buttons(pause=0.2, anew="forget all runs")]
+        super().__init__([(300, controls), (SIZE[0], [self.plots])])
+        self.reset()
+
+    def reset(self):
+        """Forget all runs, and make the first."""
+        self.runs = []
+        self.step()
+
+    def step(self):
+        """Make one more run in each direction."""
+        n, betas = self.n_chains.value, temperature_ladder(self.n.value)
+        rng = generator([self.seed.value, len(self.runs)])
+        start = self.samples[rng.choice(len(self.samples), n)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of few effective samples: the histograms show them
+            forward = ais(self.rbm, self.base_bias, n_temperatures=len(betas), n_chains=n, random_state=rng)
+            reverse = reverse_ais(self.rbm, start, self.base_bias, n_temperatures=len(betas), random_state=rng)
+        self.runs.append((forward, reverse))
+        self.refresh()
+
+    def refresh(self):
+        """Draw everything anew."""
+        self.plots.draw(self._draw())
+        gaps = np.array([reverse.log_z - forward.log_z for forward, reverse in self.runs])
+        words = f"{len(self.runs)} runs · exact log Z {self.exact:.2f} nats · gap {gaps[-1]:.2f} nats"
+        self.plots.caption = words + (f", {gaps.mean():.2f} in the mean" if len(gaps) > 1 else "")
+
+    def _draw(self):
+        image = Image.new("RGB", SIZE, "white")
+        draw, (forward, reverse) = ImageDraw.Draw(image), self.runs[-1]
+        off = [partition.log_weights - self.exact for partition in (reverse, forward)]
+        reach = max(1.0, 1.05 * float(np.abs(np.concatenate(off)).max()))
+
+        def across(nats):
+            return (LEFT + RIGHT) / 2 + np.clip(nats / reach, -1, 1) * (RIGHT - LEFT) / 2
+
+        text(
+            image, (LEFT, 2), f"log Z by each of {self.n_chains.value} chains of the latest run, in nats", 14, INK
+        )
+        rows = ((ABOVE, off[0], REVERSE, "back from the machine"), (BELOW, off[1], FORWARD, "on the way to it"))
+        for (top, bottom), nats, color, words in rows:
+            counts, edges = np.histogram(nats, BINS, (-reach, reach))
+            for count, left, right in zip(counts, edges, edges[1:]):
+                if count:
+                    y = bottom - count / counts.max() * (bottom - top - 18)
+                    draw.rectangle((across(left) + 1, y, across(right) - 1, bottom), fill=color)
+            draw.line((LEFT, bottom, RIGHT, bottom), fill=GREY)
+            text(image, (LEFT, top - 2), words, 14, color)
+        text(image, (LEFT, RUNS[0] - 24), "the estimates of all runs", 14, INK)
+        for k, pair in enumerate(self.runs[-60:]):
+            y = RUNS[0] + (k + 0.5) * (RUNS[1] - RUNS[0]) / min(60, max(10, len(self.runs)))
+            for partition, color in zip(pair, (FORWARD, REVERSE)):
+                x, error = across(partition.log_z - self.exact), partition.std_error / reach * (RIGHT - LEFT) / 2
+                draw.line((x - error, y, x + error, y), fill=color)
+                draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=color)
+        middle = across(0)
+        draw.line((middle, 22, middle, RUNS[1]), fill="black")
+        draw.line((LEFT, RUNS[1], RIGHT, RUNS[1]), fill=PALE)
+        for mark in (-reach, -reach / 2, 0, reach / 2, reach):
+            text(image, (across(mark), RUNS[1] + 6), f"{mark:+.1f}" if mark else "0", 13, INK, "mt")
+        return np.asarray(image)

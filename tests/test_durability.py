@@ -1,0 +1,181 @@
+"""What may happen to a long training: it is killed, the disk fills, the folder is shut, somebody else writes there."""
+
+import os
+import random
+import signal
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+from companion import training
+from companion.autoencoder import DenoisingAutoencoder
+from companion.backend import to_numpy
+from companion.dbn import DBN
+from companion.logistic import LogisticRegression
+from companion.mlp import MLP
+from companion.rbm import RBM
+from companion.storage import load, save
+
+LONG = {"n_epochs": 100, "batch_size": 20, "random_state": 0}
+MODELS = {
+    "LogisticRegression": LogisticRegression(averaging=0.9, **LONG),
+    "MLP": MLP(hidden_sizes=(20,), optimizer="adam", dropout=0.2, **LONG),
+    "RBM": RBM(n_hidden=20, persistent=True, **LONG),
+    "DenoisingAutoencoder": DenoisingAutoencoder(n_hidden=20, **LONG),
+    "DBN": DBN(hidden_sizes=(10, 10), pretraining={"n_epochs": 20, "batch_size": 20}, **LONG),
+}
+alone = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process that is forked, to be killed")
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(5)
+    return rng.random((400, 30), np.float32), rng.integers(0, 3, 400)
+
+
+@pytest.fixture
+def every_epoch(monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+
+
+def fresh(name):
+    model = MODELS[name]
+    return type(model)(**model.get_params(deep=False))
+
+
+def in_the_background(function):
+    """Call the function in a process of its own; return its number."""
+    if child := os.fork():
+        return child
+    try:
+        function()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def parameters(model):
+    return {name: to_numpy(array) for name, array in model.parameters_.items()}
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+@alone
+@pytest.mark.parametrize("name", MODELS)
+def test_a_training_killed_four_times_ends_as_one_left_alone(data, tmp_path, every_epoch, name):
+    """Five models, twenty kills, at random moments and without a chance to tidy up."""
+    checkpoint, result, when = tmp_path / "run.npz", tmp_path / "result.npz", random.Random(name)
+    expected = parameters(fresh(name).fit(*data))
+
+    def learn():
+        save(result, parameters(fresh(name).fit(*data, checkpoint=checkpoint)))
+
+    killed_with_a_checkpoint = 0
+    for _ in range(4):
+        child = in_the_background(learn)
+        time.sleep(when.uniform(0.02, 0.12))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        killed_with_a_checkpoint += bool(list(tmp_path.glob("run.npz*")))
+    assert killed_with_a_checkpoint >= 3
+    assert os.waitpid(in_the_background(learn), 0)[1] == 0
+    assert_same(load(result)[0], expected)
+
+
+@alone
+def test_two_processes_with_one_checkpoint_both_end_well(data, tmp_path, every_epoch):
+    """They write the same progress to the same file, each of them whole."""
+    expected = parameters(fresh("RBM").fit(*data))
+
+    def learn(number):
+        save(tmp_path / f"result{number}.npz", parameters(fresh("RBM").fit(*data, checkpoint=tmp_path / "run.npz")))
+
+    children = [in_the_background(lambda number=number: learn(number)) for number in range(2)]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    for number in range(2):
+        assert_same(load(tmp_path / f"result{number}.npz")[0], expected)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["result0.npz", "result1.npz", "run.npz"]
+
+
+def test_a_clock_that_was_set_back_changes_nothing(data, tmp_path, every_epoch, monkeypatch):
+    expected = parameters(fresh("MLP").fit(*data))
+    checkpoint = tmp_path / "run.npz"
+    stopped = fresh("MLP").set_params(verbose=True)
+    times = iter(range(2**31, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(times)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        saved = training.Training._save
+
+        def interrupted(self):
+            saved(self)
+            if self.history.epoch == 3:
+                raise KeyboardInterrupt
+
+        patch.setattr(training.Training, "_save", interrupted)
+        stopped.fit(*data, checkpoint=checkpoint)
+    assert stopped.history_.epoch == 3
+    os.utime(checkpoint, (2**32, 2**32))  # written, as it seems, in the year 2106
+    resumed = fresh("MLP").fit(*data, checkpoint=checkpoint)
+    assert_same(parameters(resumed), expected)
+    assert 0 <= resumed.history_.wall_seconds < 60
+
+
+def test_a_folder_that_is_shut_is_told_before_training(data, tmp_path, monkeypatch):
+    """Not an hour later, when the first checkpoint is due."""
+    (tmp_path / "file").write_text("where a folder should be")
+    monkeypatch.setattr(training.Training, "_run_epochs", lambda *_: pytest.fail("it began"))
+    with pytest.raises(OSError, match="file"):
+        fresh("RBM").fit(*data, checkpoint=tmp_path / "file" / "run.npz")
+
+
+@alone
+def test_a_folder_that_may_not_be_written_to_is_named(data, tmp_path):
+    """Tried as somebody for whom permissions count."""
+    tmp_path.chmod(0o555)
+
+    def learn():
+        if os.getuid() == 0:
+            os.setuid(65534)
+        with pytest.raises(PermissionError, match=r"run\.npz"):
+            fresh("RBM").fit(*data, checkpoint=tmp_path / "run.npz")
+        fresh("RBM").fit(*data)  # without a checkpoint, nothing is written anywhere
+
+    assert os.waitpid(in_the_background(learn), 0)[1] == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_up_does_not_end_a_training(data, tmp_path, every_epoch):
+    """It goes on, says so, and has the parameters; the file is the last one that could be written."""
+    resource = pytest.importorskip("resource")
+    checkpoint = tmp_path / "run.npz"
+    expected, model = parameters(fresh("MLP").fit(*data)), fresh("MLP").set_params(n_epochs=2)
+    model.fit(*data, checkpoint=checkpoint)
+    written, before = checkpoint.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    real, calls = training.save, []
+
+    def full(*arguments):
+        calls.append(arguments)
+        if len(calls) < 5:
+            return real(*arguments)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        try:
+            return real(*arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        patch.setattr(training, "save", full)
+        learned = fresh("MLP").fit(*data, checkpoint=tmp_path / "other.npz")
+    assert "could not be written" in str(told[0].message) and "goes on" in str(told[0].message)
+    assert len(calls) == len(told) + 4 > 5
+    assert_same(parameters(learned), expected)
+    assert checkpoint.read_bytes() == written
+    assert_same(parameters(fresh("MLP").fit(*data, checkpoint=tmp_path / "other.npz")), expected)

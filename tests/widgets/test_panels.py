@@ -1,0 +1,181 @@
+"""What holds for every panel: its still, its run and its rest, what it sends, and one seed for one course of things."""
+
+import asyncio
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import companion.widgets
+from companion.autoencoder import DenoisingAutoencoder
+from companion.data import load_mnist, load_weights
+from companion.dbn import DBN
+from companion.logistic import LogisticRegression
+from companion.mlp import MLP
+from companion.rbm import RBM
+from companion.widgets import (
+    Adversary,
+    Annealing,
+    CDAgainstPCD,
+    Contributions,
+    Denoising,
+    Descent,
+    Dreams,
+    EpochScrubber,
+    FilterSlider,
+    GibbsLab,
+    Playground,
+    Sandwich,
+    Stack,
+    Tempering,
+    ThreeByTwo,
+)
+from companion.widgets.canvas import Canvas
+
+WIDEST, HIGHEST = 1000, 640  # pixels: the room that a notebook leaves on a laptop
+LARGEST = 40_000  # bytes of a frame on its way to the browser
+
+
+@pytest.fixture(scope="module")
+def make():
+    """Return the function that makes a panel by its name, with models that have hardly learned."""
+    train, valid, _ = load_mnist(verbose=False)
+    X, y = train.images[:500], train.labels[:500]
+    quick = {"n_epochs": 1, "random_state": 0}
+    rbm = RBM.from_parameters(**load_weights("rbm"))
+    classifier = LogisticRegression(**quick).fit(X, y)
+    network = MLP(hidden_sizes=(10,), **quick).fit(X, y)
+    autoencoder = DenoisingAutoencoder(n_hidden=20, **quick).fit(X)
+    dbn = DBN(hidden_sizes=(20, 30), pretraining={"n_epochs": 1}, random_state=0).pretrain(X, y)
+    small = RBM(n_hidden=8, **quick).fit(X)
+    recorded = {}
+    RBM(n_hidden=64, n_epochs=2, random_state=0).fit(
+        X, watch=lambda model: recorded.update({len(recorded): dict(model.parameters_)})
+    )
+    recorded = {epoch: {name: np.array(array) for name, array in parameters.items()}
+                for epoch, parameters in recorded.items()}  # fmt: skip
+    ways = {
+        "Adversary": lambda seed: Adversary({"plain": network, "hardened": network}, X, y, seed),
+        "Annealing": lambda seed: Annealing(rbm, seed=seed),
+        "CDAgainstPCD": CDAgainstPCD,
+        "Contributions": lambda seed: Contributions(classifier, X, y, seed),
+        "Denoising": lambda seed: Denoising(autoencoder, X, seed),
+        "Descent": Descent,
+        "Dreams": lambda seed: Dreams(dbn, classifier, seed),
+        "EpochScrubber": lambda seed: EpochScrubber(recorded, X, seed),
+        "FilterSlider": lambda seed: FilterSlider(X, seed=seed),
+        "GibbsLab": lambda seed: GibbsLab(rbm, X, classifier, seed),
+        "Playground": Playground,
+        "Sandwich": lambda seed: Sandwich(small, small.sample(200, 20, random_state=0), seed=seed),
+        "Stack": lambda seed: Stack(dbn, X, seed),
+        "Tempering": lambda seed: Tempering(rbm, classifier, seed=seed),
+        "ThreeByTwo": ThreeByTwo,
+    }
+    return lambda name, seed=0: ways[name](seed)
+
+
+def canvases(panel):
+    """Return the pictures of a panel, in their order."""
+    items = [part for row in panel.rows for _, column in row for item in column for part in np.ravel([item]).tolist()]
+    return [item for item in items if isinstance(item, Canvas)]
+
+
+EVERY = companion.widgets.__all__
+STEPPING = [name for name in EVERY if name != "Contributions"]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_still_picture_stands_in_where_no_kernel_runs(make, name):
+    """Whole on a laptop, with alternative text; it changes with what is shown."""
+    panel = make(name)
+    for change in range(2):
+        data, metadata = panel._repr_mimebundle_()
+        assert "application/vnd.jupyter.widget-view+json" in data
+        assert metadata["image/png"]["alt"] == data["text/plain"] == panel.description and len(panel.description) > 20
+        image = Image.open(io.BytesIO(data["image/png"]))
+        assert image.size == panel.picture().size
+        assert image.width <= WIDEST and image.height <= HIGHEST
+        pixels = np.asarray(image.convert("RGB"))
+        assert len(np.unique(pixels @ np.array([65536, 256, 1]))) > 20 and pixels[0].min() == 255, "on its own white"
+        if change == 0 and name in STEPPING:
+            before = pixels
+            for _ in range(3):
+                panel.step()
+        elif name in STEPPING:
+            assert pixels.shape != before.shape or (pixels != before).any()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_controls_come_first_and_pictures_have_names(make, name):
+    panel = make(name)
+    first = panel.rows[0][0][1][0]
+    assert not isinstance(first, Canvas)
+    assert max(sum(width for width, _ in row) + 18 * (len(row) - 1) for row in panel.rows) <= 978
+    assert all(len(canvas.label) > 8 for canvas in canvases(panel))
+
+
+@pytest.mark.parametrize("name", STEPPING)
+def test_frames_are_small(make, name):
+    """What a step sends, all pictures and captions together, as it goes over the wire."""
+    panel = make(name)
+    for value in (20,):
+        if hasattr(panel, "n_chains") and name in ("GibbsLab", "Dreams"):
+            panel.n_chains.value = value
+    largest = 0
+    for _ in range(4):
+        before = {canvas: canvas.number for canvas in canvases(panel)}
+        panel.step()
+        sent = [len(canvas.frame) + len(canvas.caption.encode()) for canvas in before if canvas.number > before[canvas]]
+        largest = max(largest, sum(sent))
+    assert 0 < largest <= LARGEST
+
+
+@pytest.mark.parametrize("name", STEPPING)
+def test_one_seed_is_one_course_of_things(make, name):
+    def frames(seed):
+        panel = make(name, seed)
+        panel.step()
+        panel.step()
+        return [canvas.pixels for canvas in canvases(panel)]
+
+    first, second, other = frames(3), frames(3), frames(4)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+    if name not in (
+        "FilterSlider",
+        "Adversary",
+        "Descent",
+        "Stack",
+    ):  # by default it draws nothing
+        assert any(a.shape != b.shape or (a != b).any() for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("name", STEPPING)
+def test_it_runs_pauses_and_leaves_nothing_behind(make, name):
+    """The button says what it will do; the cell run again leaves one panel, at rest."""
+
+    async def play():
+        panel, steps = make(name), []
+        step = panel.step
+        panel.step = lambda *arguments: (steps.append(1), step(*arguments))
+        assert not panel.running and panel.play.description == "Run"
+        panel.play.value = True
+        for _ in range(100):
+            await asyncio.sleep(0.02)
+            if steps:
+                break
+        assert panel.running and panel.play.description == "Pause"
+        panel.play.value = False
+        assert (done := len(steps)) and not panel.running and panel.play.description == "Run"
+        await asyncio.sleep(0.1)
+        assert len(steps) == done, "a pause is at once"
+        panel.play.value = True
+        again = make(name)
+        assert not panel.running and not again.running and not panel.play.value
+        again.play.value = True
+        again.close()
+        await asyncio.sleep(0.05)
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(play())
