@@ -29,7 +29,7 @@ every_variant = pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIAN
 
 @pytest.fixture(scope="module")
 def requests():
-    return load_flights((60, 20, 2))
+    return load_flights((40, 20, 2))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_sentences_do_not_touch_each_other(requests, options):
 def test_every_word_counts_the_same(requests):
     """The mean of the minibatches' losses is that over all words, however they fall into minibatches."""
     X, y = requests.train
-    for batch_size in (60, 12, 1):
+    for batch_size in (40, 8, 1):
         model = Tagger(**QUICK | {"batch_size": batch_size, "learning_rate": 0.0, "n_epochs": 1}).fit(X, y)
         assert model.history_.train_loss[0] == pytest.approx(model.negative_log_likelihood(X, y), rel=1e-5)
 
@@ -174,9 +174,10 @@ def test_scores_by_hand(fitted, requests):
     assert fitted.negative_log_likelihood(X, strange) == np.inf and fitted.errors(X, strange) == 1
 
 
+@pytest.mark.slow
 def test_influence_is_a_gradient(requests):
     """Against differences of log p with respect to one word's own embedding, made large for float32's sake."""
-    model = Tagger(**QUICK | {"n_epochs": 6}, cell="lstm", bidirectional=True).fit(*requests.train)
+    model = Tagger(**QUICK, cell="lstm", bidirectional=True).fit(*requests.train)
     sentence, t = requests.valid.sentences[0][:9], 4
     model.parameters_ = {name: array.astype(xp.float64) for name, array in model.parameters_.items()}
     found = model.influence(sentence, t)
