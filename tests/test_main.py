@@ -94,14 +94,14 @@ def test_reproduce_goes_on_after_an_interrupt(small, monkeypatch, capsys):
 
 
 def test_reproduce_holds_a_tagger_against_the_best_possible(small, monkeypatch, capsys):
-    corpus = load_flights((40, 15, 15))
+    corpus = load_flights((80, 30, 30))
     recipe = {
         "chapter": "10_recurrent_network",
         "model": "companion.tagger.Tagger",
         "judge": "tagging",
         "keep_weights": True,
         "seeds": [0, 1],
-        "common": {"cell": "gru", "n_hidden": 8, "embedding": 5, "window": 3, "n_epochs": 6, "batch_size": 2},
+        "common": {"cell": "gru", "n_hidden": 8, "embedding": 5, "window": 3, "n_epochs": 4, "batch_size": 2},
         "candidates": [{"learning_rate": 1e-6}, {"learning_rate": 0.02}],
         "tutorial": {},
     }
