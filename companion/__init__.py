@@ -23,8 +23,11 @@ _INDEX = {
     "rbm": "RBM",
     "likelihood": "ais exact_log_partition log_likelihood parallel_tempering reverse_ais",
     "dbn": "DBN",
+    "hmc": "HMC Metropolis hamiltonian_ais leapfrog",
+    "tagger": "Tagger",
+    "rnnrbm": "RNNRBM",
     "widgets": "Adversary Annealing CDAgainstPCD Contributions Denoising Descent Dreams EpochScrubber FilterSlider "
-    "GibbsLab Playground Sandwich Stack Tempering ThreeByTwo",
+    "GibbsLab Playground Puck Roll Sandwich Stack Tagging Tempering ThreeByTwo",
 }
 _MODULE_OF = {name: module for module, names in _INDEX.items() for name in names.split()}
 

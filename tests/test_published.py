@@ -1,6 +1,7 @@
 """The chapters as files: fresh copies, and the reader's own, which nothing overwrites."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -135,6 +136,7 @@ def test_every_exercise_has_a_cell_that_fails_kindly_until_it_is_answered(chapte
     """With the solutions filled in, the code is that of the published chapter, which runs as a test."""
     published, copy, _ = chapter
     solutions = [source for cell, source in zip(published, sources(published)) if is_solution(cell)]
+    solutions = [source for source in solutions if re.match(r"# \d+\. ", source)]  # others go on with one of them
     answers = [cell for cell in copy if "answer" in cell["metadata"].get("tags", [])]
     assert len(answers) == len(solutions)
     for solution, cell, source in zip(solutions, answers, sources(answers)):
