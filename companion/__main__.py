@@ -167,6 +167,8 @@ def reproduce(name):
     result = reproduce(name)
     if "test_error" in result:
         reached = f"test error {result['test_error']:.2%} ± {result['test_error_std']:.2%}"
+        if possible := result.get("test_error_of_others", {}).get("best_possible"):
+            reached += f" (1 − F1; the least possible is {possible:.2%})"
     elif "recognised" in result:
         reached = f"{result['recognised']:.1%} of the dreams recognised, test bound {result['test_bound']:.2f} nats"
     else:

@@ -2,7 +2,7 @@ r"""How good a restricted Boltzmann machine is: its partition function, exactly 
 
 .. math:: \log p(v) = -F(v) - \log Z, \qquad Z = \sum_v e^{-F(v)}
 
-Everything here is for binary units, and in nats.
+Everything here is for binary units, but for the exact sum, and in nats.
 """
 
 import warnings
@@ -52,6 +52,26 @@ class LogPartition:
     log_weights: np.ndarray = field(default=None, repr=False)
     samples: object = field(default=None, repr=False)
 
+    @classmethod
+    def of_weights(cls, log_weights, base_log_z, samples, sign=1):
+        """Estimate log Z by annealed chains.
+
+        Parameters
+        ----------
+        log_weights : numpy.ndarray (n_chains,), float64
+            Of Z relative to the base; of the base relative to Z if `sign` is −1.
+        base_log_z : float
+        samples : array (n_chains, d)
+        sign : {1, -1}
+        """
+        n, top = len(log_weights), log_weights.max()
+        weights = np.exp(log_weights - top)
+        ess = weights.sum() ** 2 / (weights**2).sum()
+        # The standard error of a logarithm is that of the mean, relative to the mean.
+        relative = weights.std(ddof=1) / weights.mean() / np.sqrt(n) if n > 1 else float("nan")
+        log_z = base_log_z + sign * (top + np.log(weights.mean()))
+        return cls(float(log_z), float(relative), float(ess), base_log_z + sign * log_weights, samples)
+
 
 class LogLikelihood(NamedTuple):
     """Mean log-likelihood of some images, in nats per image, and its two errors, in nats.
@@ -70,6 +90,9 @@ def exact_log_partition(rbm):
 
     .. math:: Z = \sum_h e^{c^\top h} \prod_i (1 + e^{b_i + (W h)_i})
 
+    Gaussian visible units can only be integrated, which gives each the factor
+    :math:`\sqrt{2 \pi}\, e^{((b_i + (W h)_i)^2 - b_i^2) / 2}`, so that the hidden units are enumerated.
+
     Parameters
     ----------
     rbm : companion.rbm.RBM
@@ -81,17 +104,17 @@ def exact_log_partition(rbm):
     Raises
     ------
     ValueError
-        If both layers have more than 25 units, or the visible units are not binary.
+        If both layers have more than 25 units; of a machine with Gaussian visible units, if the hidden layer has.
     """
-    _check_binary(rbm)
+    gaussian = rbm.visible == "gaussian"
     W, near, far = rbm.W_.T, rbm.hidden_bias_, rbm.visible_bias_  # `near` is the layer that is enumerated
-    if len(near) > len(far):
+    if len(near) > len(far) and not gaussian:
         W, near, far = W.T, far, near
     n = len(near)
     if n > MOST_UNITS:
         raise ValueError(
-            f"the smaller layer has {n} units, that is 2 ** {n} states; at most {MOST_UNITS} units can be summed "
-            "over. Use ais for an estimate."
+            f"the {'hidden' if gaussian else 'smaller'} layer has {n} units, that is 2 ** {n} states; at most "
+            f"{MOST_UNITS} units can be summed over. Use ais for an estimate."
         )
     # The states are those of the first few units, combined with those of the rest: their inputs are added, not
     # multiplied out again for every state.
@@ -103,9 +126,13 @@ def exact_log_partition(rbm):
         states = _states(n - low, W.dtype, start, start + 1024)
         for more_input, more_bias in zip(states @ W[low:], states @ near[low:]):
             terms = (biases + more_bias).astype(xp.float64)
-            terms += softplus(inputs + more_input).sum(axis=1)
+            x = inputs + more_input
+            terms += (0.5 * x * x if gaussian else softplus(x)).sum(axis=1)
             log_sums.append(_log_sum_exp(terms))
-    return LogPartition(float(_log_sum_exp(xp.stack(log_sums))))
+    log_z = float(_log_sum_exp(xp.stack(log_sums)))
+    if gaussian:
+        log_z += 0.5 * (len(far) * np.log(2 * np.pi) - float((far.astype(xp.float64) ** 2).sum()))
+    return LogPartition(log_z)
 
 
 def _states(n, dtype, start=0, stop=None):
@@ -256,13 +283,7 @@ class Anneal:
         rising = self.betas[0] == 0
         if not rising and self.beta != 0:
             raise ValueError(f"expected a ladder that begins or has ended at 0, found one at {self.beta:.3g}")
-        sign, n, top = 1 if rising else -1, len(log_weights), log_weights.max()
-        weights = np.exp(log_weights - top)
-        ess = weights.sum() ** 2 / (weights**2).sum()
-        # The standard error of a logarithm is that of the mean, relative to the mean.
-        relative = weights.std(ddof=1) / weights.mean() / np.sqrt(n) if n > 1 else float("nan")
-        log_z = base_log_z + sign * (top + np.log(weights.mean()))
-        return LogPartition(float(log_z), float(relative), float(ess), base_log_z + sign * log_weights, self.v)
+        return LogPartition.of_weights(log_weights, base_log_z, self.v, 1 if rising else -1)
 
 
 class _Path:
@@ -385,13 +406,17 @@ def _run(anneal, verbose):
     """Go down the whole ladder; return the estimate, with a warning if its error cannot be trusted."""
     for _ in tqdm(anneal, disable=not verbose, unit=" temperatures", leave=False):
         pass
-    found = anneal.estimate()
+    return warn_unless_trusted(anneal.estimate(), stacklevel=4)
+
+
+def warn_unless_trusted(found, stacklevel=3):
+    """Return the estimate `found`, with a warning if its effective sample size is below 20."""
     if found.ess < TRUSTED:
         warnings.warn(
             f"the effective sample size is {found.ess:.1f} of {len(found.log_weights)} chains, less than {TRUSTED}: "
             "the standard error cannot be trusted, and a mode that no chain has seen is in neither. Take more "
-            "temperatures, or more chains, and compare another base_bias.",
-            stacklevel=3,
+            "temperatures, or more chains, and compare another start.",
+            stacklevel=stacklevel,
         )
     return found
 

@@ -46,7 +46,10 @@ class RBM(TiedLayer):
         Draw binary pixels afresh for every minibatch, with the grey levels as probabilities.
     centered : bool
         Follow the centred gradient: units enter it less their means.
+    optimizer : {"sgd", "adam"}
+        Steps along the gradient, or those of Adam, which are of one size whatever its scale: for rare ones.
     momentum : float
+        Of ``"sgd"``.
     schedule, decay, warmup
         How the learning rate changes: see `companion.optimize.Schedule`.
     weight_decay : float
@@ -80,7 +83,8 @@ class RBM(TiedLayer):
     def __init__(
         self, *, n_hidden=500, visible="binary", learning_rate=0.1, n_epochs=15, batch_size=100, k=1, persistent=False,
         binarize=False, centered=False, momentum=0.0, schedule="constant", decay=0.0, warmup=0, weight_decay=0.0,
-        sparsity_target=0.1, sparsity_cost=0.0, averaging=0.0, warm_start=False, random_state=None, verbose=False,
+        sparsity_target=0.1, sparsity_cost=0.0, averaging=0.0, optimizer="sgd", warm_start=False, random_state=None,
+        verbose=False,
     ):  # fmt: skip
         self.n_hidden = n_hidden
         self.visible = visible
@@ -99,6 +103,7 @@ class RBM(TiedLayer):
         self.sparsity_target = sparsity_target
         self.sparsity_cost = sparsity_cost
         self.averaging = averaging
+        self.optimizer = optimizer
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -146,6 +151,18 @@ class RBM(TiedLayer):
         with one_thread():
             x = inverse_temperature * (v @ self.W_ + self.hidden_bias_)
             return inverse_temperature * self._visible_energy(v) - softplus(x).sum(axis=1)
+
+    def free_energy_gradient(self, v):
+        r"""Gradients (n, n_visible) of the free energies, for real-valued v: :math:`-b - W \sigma(x)`.
+
+        Gaussian units have :math:`v - b` for :math:`-b`.
+        """
+        v = self._visible(v)
+        with one_thread():
+            gradient = self.propup(v) @ self.W_.T
+        xp.negative(gradient, out=gradient)
+        gradient += v - self.visible_bias_ if self.visible == "gaussian" else -self.visible_bias_
+        return gradient
 
     def _visible_energy(self, v):
         if self.visible == "gaussian":

@@ -21,7 +21,8 @@ HERE = Path(__file__).parent
 CUPY = importlib.util.find_spec("cupy") is not None  # the real one, or the stand-in in its place
 # on the stand-in; also what to run on a machine with a GPU, with COMPANION_BACKEND=cupy
 MODEL_TESTS = (
-    "functions layers conv optimize training storage logistic mlp lenet rbm likelihood dbn autoencoder stacked".split()
+    "functions layers conv optimize training storage logistic mlp lenet rbm likelihood dbn autoencoder stacked "
+    "recurrent tagger".split()
 )
 
 

@@ -45,6 +45,12 @@ def test_executed_top_to_bottom_without_error(notebook):
     assert not warned, "warnings and progress bars are not for the reader of the file"
 
 
+def test_solutions_are_folded_with_what_they_print(notebook):
+    for cell in code_cells(notebook):
+        if "solution" in cell.metadata.get("tags", []):
+            assert cell.metadata.jupyter == {"source_hidden": True, "outputs_hidden": True}, cell.id
+
+
 def test_cell_ids_are_unique(notebook):
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids)

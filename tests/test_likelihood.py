@@ -100,7 +100,6 @@ def test_too_many_units_are_counted_and_refused(shape):
 def test_gaussian_units_are_refused(rng):
     rbm = machine(rng, visible="gaussian")
     for function in (
-        exact_log_partition,
         ais,
         lambda rbm: reverse_ais(rbm, states(5)),
         lambda rbm: parallel_tempering(rbm, 2, 2, betas=[1, 0.5]),

@@ -12,10 +12,16 @@ import pytest
 
 from companion import __main__ as command_line
 from companion import data, places, published, reproduce, results
+from companion.backend import to_numpy
 from companion.data import MNIST, Pair
 from companion.dbn import DBN
+from companion.flights import load_flights
 from companion.likelihood import exact_log_partition, log_likelihood
+from companion.music import Chorales, _toy_pieces
 from companion.rbm import RBM
+from companion.rnnrbm import RNNRBM, exact_log_partitions
+from companion.storage import load_model
+from companion.tagger import Tagger
 
 
 @pytest.fixture
@@ -85,6 +91,31 @@ def test_reproduce_goes_on_after_an_interrupt(small, monkeypatch, capsys):
     resumed = json.loads(path.read_text(encoding="utf8"))
     for key in ("test_errors", "valid_error", "parameters", "candidates"):
         assert resumed[key] == uninterrupted[key]
+
+
+def test_reproduce_holds_a_tagger_against_the_best_possible(small, monkeypatch, capsys):
+    corpus = load_flights((40, 15, 15))
+    recipe = {
+        "chapter": "10_recurrent_network",
+        "model": "companion.tagger.Tagger",
+        "judge": "tagging",
+        "keep_weights": True,
+        "seeds": [0, 1],
+        "common": {"cell": "gru", "n_hidden": 8, "embedding": 5, "window": 3, "n_epochs": 6, "batch_size": 2},
+        "candidates": [{"learning_rate": 1e-6}, {"learning_rate": 0.02}],
+        "tutorial": {},
+    }
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"tagger": recipe})
+    monkeypatch.setattr(reproduce, "load_flights", lambda size: corpus)
+    command_line.main(["reproduce", "tagger"])
+    result = json.loads((small / "results" / "tagger.json").read_text(encoding="utf8"))
+    others = result["test_error_of_others"]
+    assert result["parameters"]["learning_rate"] == 0.02 and "MNIST" not in capsys.readouterr().out
+    assert others["best_possible"] <= others["best_possible_without_what_follows"] < others["hidden_markov_model"]
+    assert others["best_possible"] < result["test_error"] == pytest.approx(np.mean(result["test_errors"]))
+    assert min(result["nats_per_word"]) > result["nats_per_word_at_least"] > 0
+    kept = load_model(small / "weights" / "tagger.npz", Tagger)
+    assert 1 - kept.score(*corpus.test) == pytest.approx(result["test_errors"][kept.random_state])
 
 
 def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
@@ -164,6 +195,44 @@ def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
         data.binarize(digits.test.images), exact_log_partition(dbn.top_), digits.test.labels, n_samples=50
     )
     assert result["test_bound"] == pytest.approx(bound.mean, abs=0.1)
+
+
+def test_reproduce_measures_music(small, monkeypatch, capsys):
+    """Of two candidates one learns; what is recorded agrees with exact values, and what is kept with what was found."""
+    chorales = Chorales(*(part[:n] for part, n in zip(_toy_pieces(), (20, 4, 4))))
+    recipe = {
+        "chapter": "11_music",
+        "model": "companion.rnnrbm.RNNRBM",
+        "judge": "music",
+        "keep_weights": True,
+        "seeds": [0, 1],
+        "common": {"n_hidden": 6, "n_recurrent": 5, "n_epochs": 5, "batch_size": 4, "k": 2},
+        "candidates": [{"learning_rate": 1e-6}, {"learning_rate": 0.02}],
+        "tutorial": {},
+    }
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"music": recipe})
+    monkeypatch.setattr(reproduce, "load_chorales", lambda: chorales)
+    with pytest.raises(SystemExit, match="needs Bach's chorales"):
+        command_line.main(["reproduce", "music"])
+    bach = [[piece._replace(name="bwv") for piece in part] for part in chorales]
+    monkeypatch.setattr(reproduce, "load_chorales", lambda: Chorales(*bach))
+    for name in ("VALIDATION", "TEST"):
+        monkeypatch.setitem(getattr(reproduce.Music, name), "n_temperatures", 100)
+    monkeypatch.setattr(reproduce.Music, "PART", 2)
+    monkeypatch.setattr(reproduce.Music, "LONG_RUN", 100)
+    command_line.main(["reproduce", "music"])
+    result = json.loads((small / "results" / "music.json").read_text(encoding="utf8"))
+    assert result["parameters"]["learning_rate"] == 0.02
+    assert f"test log-likelihood {result['test_log_likelihood']:.2f} nats" in capsys.readouterr().out
+    monkeypatch.setattr(data, "DATA", small)
+    model = RNNRBM.from_parameters(data.load_weights("music"))
+    v, machines = model.all_machines([piece.roll for piece in chorales.test])
+    steps = -to_numpy(machines.free_energy(v)) - exact_log_partitions(machines)
+    exact = float(steps.reshape(4, -1)[:, :: reproduce.Music.EVERY].mean())
+    best = int(np.argmax(result["valid_log_likelihoods"]))
+    assert result["test_log_likelihoods"][best] == pytest.approx(exact, abs=0.05)
+    part = result["part"][best]
+    assert part["ais"] == pytest.approx(part["reverse"], abs=0.1) and part["counted"] >= part["ais"] - 0.05
 
 
 @pytest.mark.parametrize(

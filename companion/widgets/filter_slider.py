@@ -18,8 +18,8 @@ BOARD = 3 * FILTER * CELL + 220  # its width
 SMOOTH, SLOPE = np.array([1, 4, 6, 4, 1]) / 16, np.array([-1, -2, 0, 2, 1]) / 4
 POINT = np.eye(FILTER)[2]
 BY_HAND = {
-    "upright edge": np.outer(SMOOTH, SLOPE),
-    "lying edge": np.outer(SLOPE, SMOOTH),
+    "vertical edge": np.outer(SMOOTH, SLOPE),
+    "horizontal edge": np.outer(SLOPE, SMOOTH),
     "outline": 2 * (np.outer(POINT, POINT) - np.outer(SMOOTH, SMOOTH)),
     "blur": np.full((FILTER, FILTER), 1 / FILTER**2),
     "one pixel": np.outer(POINT, POINT),

@@ -37,8 +37,9 @@ class GibbsLab(Panel):
     """
 
     description = (
-        "The first of several Gibbs chains, large, with clamped pixels in orange and blue; beside it all chains, the "
-        "hidden units of the first as a grid, and the free energy of every chain over the steps."
+        "The first of several Gibbs chains, large, clamped pixels, if there are any, in orange and blue; "
+        "beside it all chains, the hidden units of the first as a grid, and the free energy of every chain over the "
+        "steps."
     )
 
     def __init__(self, rbm, images, classifier=None, seed=0):

@@ -225,7 +225,7 @@ def _below(images, gap, edge=0):
 
 
 def _column_still(width, items):
-    shown = [item for item in items if isinstance(item, list) or item.layout.display != "none"]
+    shown = [item for item in items if isinstance(item, list) or _is_seen(item)]
     parts = [
         _beside([_still(part, width // len(item) - 4) for part in item], 4)
         if isinstance(item, list)
@@ -233,6 +233,11 @@ def _column_still(width, items):
         for item in shown
     ]
     return _below([*parts, Image.new("RGB", (width, 0))], 4)
+
+
+def _is_seen(item):
+    """Whether an item has its place in a still: not what is hidden, and nothing that can only be heard."""
+    return item.layout.display != "none" and (isinstance(item, Canvas) or hasattr(item, "description"))
 
 
 def _still(item, width):

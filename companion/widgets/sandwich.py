@@ -91,9 +91,7 @@ class Sandwich(Panel):
         def across(nats):
             return (LEFT + RIGHT) / 2 + np.clip(nats / reach, -1, 1) * (RIGHT - LEFT) / 2
 
-        text(
-            image, (LEFT, 2), f"log Z by each of {self.n_chains.value} chains of the latest run, in nats", 14, INK
-        )
+        text(image, (LEFT, 2), f"log Z by each of {self.n_chains.value} chains of the latest run, in nats", 14, INK)
         rows = ((ABOVE, off[0], REVERSE, "back from the machine"), (BELOW, off[1], FORWARD, "on the way to it"))
         for (top, bottom), nats, color, words in rows:
             counts, edges = np.histogram(nats, BINS, (-reach, reach))

@@ -72,12 +72,12 @@ def test_hand_made_filters_see_what_their_names_say():
     upright[:, 14:] = 1
     even = np.ones((28, 28), np.float32)
     for name, sees_upright, sees_lying, sees_even in (
-        ("upright edge", True, False, False), ("lying edge", False, True, False), ("outline", True, True, False),
+        ("vertical edge", True, False, False), ("horizontal edge", False, True, False), ("outline", True, True, False),
         ("blur", True, True, True),
     ):  # fmt: skip
         for image, sees in ((upright, sees_upright), (upright.T, sees_lying), (even, sees_even)):
             assert (np.abs(loop(image, BY_HAND[name])).max() > 0.3) == sees, name
-    assert loop(upright, BY_HAND["upright edge"]).max() > 0, "positive where it becomes brighter to the right"
+    assert loop(upright, BY_HAND["vertical edge"]).max() > 0, "positive where it becomes brighter to the right"
 
 
 def test_a_scan_goes_line_by_line_and_fills_the_map(panel):

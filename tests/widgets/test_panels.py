@@ -11,9 +11,12 @@ import companion.widgets
 from companion.autoencoder import DenoisingAutoencoder
 from companion.data import load_mnist, load_weights
 from companion.dbn import DBN
+from companion.flights import flight_grammar, load_flights
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 from companion.rbm import RBM
+from companion.rnnrbm import RNNRBM
+from companion.tagger import Tagger
 from companion.widgets import (
     Adversary,
     Annealing,
@@ -26,8 +29,11 @@ from companion.widgets import (
     FilterSlider,
     GibbsLab,
     Playground,
+    Puck,
+    Roll,
     Sandwich,
     Stack,
+    Tagging,
     Tempering,
     ThreeByTwo,
 )
@@ -48,7 +54,9 @@ def make():
     network = MLP(hidden_sizes=(10,), **quick).fit(X, y)
     autoencoder = DenoisingAutoencoder(n_hidden=20, **quick).fit(X)
     dbn = DBN(hidden_sizes=(20, 30), pretraining={"n_epochs": 1}, random_state=0).pretrain(X, y)
+    tagger = Tagger(n_hidden=8, embedding=4, window=3, **quick).fit(*load_flights((60, 20, 2)).train)
     small = RBM(n_hidden=8, **quick).fit(X)
+    singer = RNNRBM.from_parameters(load_weights("rnnrbm"))
     recorded = {}
     RBM(n_hidden=64, n_epochs=2, random_state=0).fit(
         X, watch=lambda model: recorded.update({len(recorded): dict(model.parameters_)})
@@ -67,8 +75,11 @@ def make():
         "FilterSlider": lambda seed: FilterSlider(X, seed=seed),
         "GibbsLab": lambda seed: GibbsLab(rbm, X, classifier, seed),
         "Playground": Playground,
+        "Puck": lambda seed: Puck(seed=seed),
+        "Roll": lambda seed: Roll(singer, seed=seed),
         "Sandwich": lambda seed: Sandwich(small, small.sample(200, 20, random_state=0), seed=seed),
         "Stack": lambda seed: Stack(dbn, X, seed),
+        "Tagging": lambda seed: Tagging(tagger, flight_grammar()),
         "Tempering": lambda seed: Tempering(rbm, classifier, seed=seed),
         "ThreeByTwo": ThreeByTwo,
     }
@@ -100,7 +111,7 @@ def test_a_still_picture_stands_in_where_no_kernel_runs(make, name):
         assert len(np.unique(pixels @ np.array([65536, 256, 1]))) > 20 and pixels[0].min() == 255, "on its own white"
         if change == 0 and name in STEPPING:
             before = pixels
-            for _ in range(3):
+            for _ in range(2):
                 panel.step()
         elif name in STEPPING:
             assert pixels.shape != before.shape or (pixels != before).any()
@@ -147,6 +158,7 @@ def test_one_seed_is_one_course_of_things(make, name):
         "Adversary",
         "Descent",
         "Stack",
+        "Tagging",
     ):  # by default it draws nothing
         assert any(a.shape != b.shape or (a != b).any() for a, b in zip(first, other, strict=True))
 

@@ -1,0 +1,239 @@
+"""Rolls, scores, MIDI and sound; and the toy composer, whose likelihood is known."""
+
+import importlib.util
+import zipfile
+from itertools import product
+
+import numpy as np
+import pytest
+
+from companion import music
+from companion.music import (
+    HIGHEST,
+    LOWEST,
+    N_KEYS,
+    ToyComposer,
+    in_key,
+    load_chorales,
+    note_name,
+    organ,
+    read_midi,
+    read_score,
+    roll,
+    write_midi,
+)  # fmt: skip
+
+needs_music21 = pytest.mark.skipif(importlib.util.find_spec("music21") is None, reason="music21 is not installed")
+needs_mido = pytest.mark.skipif(importlib.util.find_spec("mido") is None, reason="mido is not installed")
+
+
+@pytest.fixture(scope="module")
+def composer():
+    return ToyComposer()
+
+
+def note(step, octave, duration, more=""):
+    return (
+        f"<note>{more}<pitch><step>{step}</step><octave>{octave}</octave></pitch><duration>{duration}</duration></note>"
+    )
+
+
+def score(path, parts, name="score.musicxml"):
+    """Write a compressed MusicXML file of these parts, each a text of measures."""
+    text = "".join(f"<part id='P{i}'>{measures}</part>" for i, measures in enumerate(parts))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("META-INF/container.xml", "<container/>")
+        archive.writestr(name, f"<score-partwise>{text}</score-partwise>")
+    return path
+
+
+# ------------------------------------------------------------------------------------------------------------- rolls
+
+
+def test_a_roll_has_ones_where_voices_sound():
+    keys = roll([[72, 67, 60, 48], [0, 67, 67, 0], [HIGHEST, 0, 0, LOWEST]])
+    assert keys.shape == (3, N_KEYS) and keys.dtype == np.float32
+    assert [list(np.flatnonzero(row) + LOWEST) for row in keys] == [[48, 60, 67, 72], [67], [LOWEST, HIGHEST]]
+
+
+@pytest.mark.parametrize("number", [35, 82, 1])
+def test_a_note_outside_the_compass_is_named(number):
+    with pytest.raises(ValueError, match=f"expected notes from 36 to 81, 0 for silence, found {number}"):
+        roll([[60, number]])
+
+
+def test_names_of_notes():
+    assert [note_name(n) for n in (36, 60, 61, 69, 81)] == ["C2", "C4", "C♯4", "A4", "A5"]
+
+
+def test_notes_in_key():
+    c_major = roll([[60, 62, 64, 65, 67, 69, 71]])
+    assert (
+        in_key(c_major, 0) == 1
+        and in_key(c_major, 1) == pytest.approx(6 / 7)
+        and in_key(c_major, -2) == pytest.approx(5 / 7)
+    )
+    assert in_key(roll([[61, 63, 66, 68, 70]]), 0) == 0
+
+
+# ------------------------------------------------------------------------------------------------------------ scores
+
+
+def test_a_score_is_read_quarter_by_quarter(tmp_path):
+    """Divisions, chords, rests, forward and backup, accidentals, ties by their sounding, and an upbeat of an eighth."""
+    divisions = "<attributes><divisions>2</divisions><key><fifths>-3</fifths></key></attributes>"
+    rest = "<note><rest/><duration>1</duration></note>"
+    bass = "<note><pitch><step>B</step><alter>-1</alter><octave>2</octave></pitch><duration>4</duration></note>"
+    first = f"<measure>{divisions}{rest}</measure>"
+    parts = [
+        f"<measure>{divisions}{note('C', 5, 1)}</measure>"
+        f"<measure>{note('D', 5, 2)}{note('E', 5, 1)}{note('F', 5, 1)}</measure>",
+        f"{first}<measure>{note('G', 4, 4)}</measure>",
+        f"{first}<measure><forward><duration>2</duration></forward>{note('C', 4, 2)}</measure>",
+        f"{first}<measure>{bass}<backup><duration>2</duration></backup>{note('A', 2, 2)}</measure>",
+    ]
+    piece = read_score(score(tmp_path / "bwv0.mxl", parts))
+    assert piece.name == "bwv0" and piece.fifths == -3
+    np.testing.assert_array_equal(piece.voices, [[74, 67, 0, 46], [76, 67, 60, 45]])
+    assert piece.roll.sum() == 7
+
+
+def test_a_score_of_other_than_four_parts_is_none(tmp_path):
+    measure = f"<measure>{note('C', 4, 1)}</measure>"
+    assert read_score(score(tmp_path / "three.mxl", [measure] * 3)) is None
+    assert read_score(score(tmp_path / "silent.mxl", [measure] * 3 + ["<measure/>"])) is None
+    assert read_score(score(tmp_path / "four.mxl", [measure] * 4)) is not None
+
+
+def test_what_is_no_score_is_refused(tmp_path):
+    (tmp_path / "text.mxl").write_text("no archive")
+    score(tmp_path / "empty.mxl", [], name="readme.txt")
+    with zipfile.ZipFile(tmp_path / "broken.mxl", "w") as archive:
+        archive.writestr("a.xml", "<score-partwise>")
+    with zipfile.ZipFile(tmp_path / "bomb.mxl", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.xml", b" " * (music.MOST_BYTES + 1))
+    for name in ("text", "empty", "broken", "bomb"):
+        with pytest.raises(ValueError, match=f"{name}.mxl: expected a compressed MusicXML file"):
+            read_score(tmp_path / f"{name}.mxl")
+
+
+def test_without_music21_the_toy_composer_steps_in(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(music, "CACHE", tmp_path / "none.npz")
+    monkeypatch.delenv("COMPANION_DATASET", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    chorales = load_chorales()
+    assert "music21 is not there" in capsys.readouterr().out
+    assert [len(part) for part in chorales] == [60, 15, 15]
+    for piece, again in zip(chorales.train, load_chorales(verbose=False).train):
+        np.testing.assert_array_equal(piece.voices, again.voices)
+
+
+def test_the_chorales_are_read_once_and_split_as_listed(monkeypatch, tmp_path):
+    """Four scores made here stand for those of music21, one of them listed for the test set."""
+    folder = tmp_path / "music21" / "corpus" / "bach"
+    folder.mkdir(parents=True)
+    measure = f"<measure>{note('C', 4, 1)}{note('D', 4, 1)}</measure>"
+    for name in ("bwv6.6", "bwv2.6", "bwv1000", "bwv62.6"):
+        score(folder / f"{name}.mxl", [measure] * 4)
+    score(folder / "bwv1001.mxl", [measure])
+
+    class Spec:
+        submodule_search_locations = [str(tmp_path / "music21")]
+
+    monkeypatch.setattr(music, "CACHE", tmp_path / "cache.npz")
+    monkeypatch.setattr(music, "version", lambda name: "0")
+    monkeypatch.setenv("COMPANION_DATASET", "full")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: Spec)
+    first = load_chorales()
+    assert [[piece.name for piece in part] for part in first] == [["bwv1000"], ["bwv2.6"], ["bwv6.6"]]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # the cache is enough
+    np.testing.assert_array_equal(load_chorales().test[0].voices, first.test[0].voices)
+
+
+@needs_music21
+def test_bach_is_split_by_piece_and_melodies_stay_together(monkeypatch):
+    monkeypatch.setenv("COMPANION_DATASET", "full")
+    chorales = load_chorales()
+    assert [len(part) for part in chorales] == [228, 66, 66]
+    openings = [{tuple(np.diff(piece.voices[:9, 0].astype(int))) for piece in part} for part in chorales]
+    assert not openings[0] & openings[1] and not openings[0] & openings[2] and not openings[1] & openings[2]
+
+
+# --------------------------------------------------------------------------------------------------- the toy composer
+
+
+def test_the_toy_composer_keeps_its_rules(composer):
+    np.testing.assert_allclose(composer.transitions.sum(axis=1), 1)
+    assert composer.first.sum() == pytest.approx(1)
+    settings = composer.settings
+    assert (np.diff(settings, axis=1) < 0).all(), "no voice crosses"
+    voices = composer.compose(2000, 0).astype(int)
+    for upper, lower in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)):
+        interval = (voices[:, upper] - voices[:, lower]) % 12
+        moved = (voices[1:, [upper, lower]] != voices[:-1, [upper, lower]]).all(axis=1)
+        for perfect in (0, 7):
+            assert not (moved & (interval[1:] == perfect) & (interval[:-1] == perfect)).any(), "parallels"
+    assert in_key(roll(voices), 0) == 1
+
+
+def test_the_likelihood_of_the_toy_composer_is_that_of_its_pieces(composer):
+    """All pieces of three chords add up to one; long pieces come near the entropy rate of the chain."""
+    n, total = len(composer.settings), 0.0
+    starts = np.flatnonzero(composer.first)
+    for first, second, third in product(starts[:2], range(n), range(n)):
+        voices = composer.settings[[first, second, third]]
+        total += np.exp(composer.log_likelihood(roll(voices)))
+    assert total == pytest.approx(2 / len(starts))
+    P = composer.transitions
+    stationary = np.linalg.matrix_power(P, 1000)[0]
+    logs = np.log(P, out=np.zeros_like(P), where=P > 0)
+    rate = float(-(stationary[:, None] * P * logs).sum())
+    pieces = [-composer.log_likelihood(roll(composer.compose(400, seed))) / 400 for seed in range(10)]
+    assert np.mean(pieces) == pytest.approx(rate, abs=4 * np.std(pieces) / np.sqrt(10))
+
+
+def test_what_breaks_a_rule_has_no_probability(composer):
+    assert composer.log_likelihood(roll([[60, 61, 62, 63]])) == -np.inf
+    voices = composer.settings[[0, 0]]
+    assert np.isfinite(composer.log_likelihood(roll(voices)))
+    assert composer.log_likelihood(roll(composer.compose(8, 0))[:, ::-1]) == -np.inf
+
+
+# ------------------------------------------------------------------------------------------------------ MIDI and sound
+
+
+@needs_mido
+def test_midi_there_and_back(tmp_path, composer):
+    keys = roll(composer.compose(12, 3))
+    write_midi(tmp_path / "piece.mid", keys)
+    np.testing.assert_array_equal(read_midi(tmp_path / "piece.mid"), keys)
+
+
+@needs_mido
+def test_midi_that_is_none_or_silent_is_named(tmp_path):
+    (tmp_path / "text.mid").write_text("no midi")
+    write_midi(tmp_path / "silence.mid", np.zeros((3, N_KEYS)))
+    with pytest.raises(ValueError, match="text.mid: expected a MIDI file"):
+        read_midi(tmp_path / "text.mid")
+    with pytest.raises(ValueError, match="silence.mid: expected notes, found none"):
+        read_midi(tmp_path / "silence.mid")
+    with pytest.raises(FileNotFoundError):
+        read_midi(tmp_path / "nowhere.mid")
+
+
+def test_midi_without_mido_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "mido", None)
+    with pytest.raises(ImportError, match=r"\[music\]"):
+        write_midi(tmp_path / "piece.mid", np.zeros((1, N_KEYS)))
+
+
+def test_the_organ_plays_the_right_notes():
+    """The strongest frequencies of a held fifth are its two fundamentals; silence is silent; nothing clips."""
+    sound = organ(roll([[69, 62]] * 4), tempo=60, rate=8000)
+    assert sound.shape == (32_000,) and sound.dtype == np.float32 and np.abs(sound).max() == pytest.approx(1)
+    spectrum = np.abs(np.fft.rfft(sound[4000:28_000] * np.hanning(24_000)))
+    peaks = np.argsort(spectrum)[::-1]
+    frequencies = sorted({round(float(peak) / 3) for peak in peaks[:4]})
+    assert {294, 440} <= set(frequencies)
+    sound = organ(roll([[69], [0]]), tempo=60, rate=8000)
+    assert np.abs(sound[8400:]).max() < 1e-3 < np.abs(sound[2000:7000]).max()

@@ -1,0 +1,70 @@
+"""A sentence, read word by word, without a kernel: tags, states and gradients are the tagger's own."""
+
+import numpy as np
+import pytest
+
+from companion.flights import flight_grammar, load_flights
+from companion.tagger import Tagger
+from companion.widgets.panel import blue_red
+from companion.widgets.tagger import BAR, HEAD, LONGEST, ROW, STATES, Tagging
+
+SENTENCE = "show me arrivals from boston to denver on monday"
+
+
+@pytest.fixture(scope="module")
+def tagger():
+    options = {"n_hidden": 26, "embedding": 4, "window": 3, "n_epochs": 3, "random_state": 0, "learning_rate": 0.01}
+    return Tagger(**options, cell="lstm").fit(*load_flights((60, 20, 2)).train)
+
+
+@pytest.fixture
+def panel(tagger):
+    panel = Tagging(tagger, flight_grammar(), SENTENCE)
+    yield panel
+    panel.close()
+
+
+def test_what_is_shown_is_the_taggers(panel, tagger):
+    for read in range(1, 10):
+        seen = SENTENCE.split()[:read]
+        assert panel.read == read and panel.tags == tagger.predict([seen])[0]
+        np.testing.assert_array_equal(panel.states, tagger.states([seen])[0])
+        np.testing.assert_array_equal(panel.influence, tagger.influence(seen, read - 1))
+        panel.one.click()
+    assert panel.read == 9, "there is no more to read"
+
+
+def test_pixels_are_states_and_gradients(panel):
+    panel.step(8)
+    longest = panel.influence.max()
+    for i in range(9):
+        middle = HEAD + ROW * i + ROW // 2
+        strip = panel.canvas.pixels[middle, STATES : STATES + 260 : 10]
+        np.testing.assert_array_equal(strip, blue_red(panel.states[i], 1.0))
+        bar = (panel.canvas.pixels[middle, BAR : BAR + LONGEST + 2] != 255).any(axis=1).sum()
+        assert abs(bar - LONGEST * panel.influence[i] / longest) < 2
+
+
+def test_the_gradient_of_any_word(panel, tagger):
+    panel.step(8)
+    panel.target.value = 4
+    np.testing.assert_array_equal(panel.influence, tagger.influence(SENTENCE.split(), 3))
+    panel.again.click()
+    assert panel.read == 1 and panel.target.value == 0
+
+
+def test_what_can_be_known_is_the_grammars(panel):
+    assert not panel.known
+    panel.step(8)
+    posterior = flight_grammar().posterior(SENTENCE.split())
+    assert [tag for tag, _ in panel.known] == flight_grammar().predict([SENTENCE.split()])[0]
+    np.testing.assert_allclose([p for _, p in panel.known], posterior.max(axis=1))
+
+
+@pytest.mark.parametrize("sentence", ["", "   ", "Take me to the zeppelin", "a " * 100])
+def test_anything_may_be_typed(panel, sentence):
+    panel.sentence.value = sentence
+    panel.step(100)
+    assert panel.read == len(panel.words) <= 40 and not panel.known
+    assert ("does not say" in panel.canvas.caption) == bool(sentence.strip())
+    assert panel.picture().width < 1000
