@@ -23,8 +23,13 @@ _INDEX = {
     "rbm": "RBM",
     "likelihood": "ais exact_log_partition log_likelihood parallel_tempering reverse_ais",
     "dbn": "DBN",
+    "hmc": "HMC DualAveraging Metropolis Normal hamiltonian_ais leapfrog",
+    "recurrent": "GRU LSTM Elman",
+    "tagger": "Tagger",
+    "music": "load_chorales read_midi write_midi",
+    "rnnrbm": "RNNRBM sequence_likelihood",
     "widgets": "Adversary Annealing CDAgainstPCD Contributions Denoising Descent Dreams EpochScrubber FilterSlider "
-    "GibbsLab Playground Sandwich Stack Tempering ThreeByTwo",
+    "GibbsLab Playground Puck Roll Sandwich Stack Tagging Tempering ThreeByTwo",
 }
 _MODULE_OF = {name: module for module, names in _INDEX.items() for name in names.split()}
 
