@@ -23,9 +23,11 @@ _INDEX = {
     "rbm": "RBM",
     "likelihood": "ais exact_log_partition log_likelihood parallel_tempering reverse_ais",
     "dbn": "DBN",
-    "hmc": "HMC Metropolis hamiltonian_ais leapfrog",
+    "hmc": "HMC DualAveraging Metropolis Normal hamiltonian_ais leapfrog",
+    "recurrent": "GRU LSTM Elman",
     "tagger": "Tagger",
-    "rnnrbm": "RNNRBM",
+    "music": "load_chorales read_midi write_midi",
+    "rnnrbm": "RNNRBM sequence_likelihood",
     "widgets": "Adversary Annealing CDAgainstPCD Contributions Denoising Descent Dreams EpochScrubber FilterSlider "
     "GibbsLab Playground Puck Roll Sandwich Stack Tagging Tempering ThreeByTwo",
 }

@@ -132,21 +132,19 @@ def without_solutions(text):
 
     A cell that waits for an answer fails, kindly, and lets those below it run.
     """
-    notebook, cells = json.loads(text), []
-    for cell in notebook["cells"]:
+    notebook = json.loads(text)
+    for cell in list(notebook["cells"]):
         source = "".join(cell["source"])
         if "solution" in cell["metadata"].get("tags", []):
-            if not (begins := re.match(r"# (\d+)\. ", source)):
-                continue  # it goes on with the solution above it
-            number = begins[1]
-            cell |= {"id": f"answer-{number}", "execution_count": None, "outputs": []}
+            if not (number := re.match(r"# (\d+)\. ", source)):
+                notebook["cells"].remove(cell)  # it goes on with the solution above
+                continue
+            cell |= {"id": f"answer-{number[1]}", "execution_count": None, "outputs": []}
             cell |= {"metadata": {"tags": ["answer", "raises-exception"]}}
-            cell |= {"source": ANSWER.format(number).splitlines(keepends=True)}
+            cell |= {"source": ANSWER.format(number[1]).splitlines(keepends=True)}
         elif cell["cell_type"] == "markdown" and "\n## Solutions\n" in source:
             source = source.partition("\n## Solutions\n")[0] + "\n## Your answers\n\nA cell for each, below."
             cell["source"] = source.splitlines(keepends=True)
-        cells.append(cell)
-    notebook["cells"] = cells
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
