@@ -8,7 +8,6 @@ from companion import optimize, training
 from companion.autoencoder import DenoisingAutoencoder, ReconstructionGradient
 from companion.backend import to_device, to_numpy
 from companion.data import load_mnist
-from companion.storage import load_model, save_model
 
 KINDS = [("cross_entropy", "logistic"), ("squared", "logistic"), ("squared", "identity")]
 
@@ -174,14 +173,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(images, tmp_path, monkeypatch
     assert resumed.history_.train_loss == whole.history_.train_loss
     with pytest.raises(ValueError, match="another training .*n_hidden was 5 and is 4"):
         DenoisingAutoencoder(**EVERYTHING | {"n_hidden": 4}, random_state=1).fit(images, checkpoint=tmp_path / "a.npz")
-
-
-def test_a_model_comes_back_from_its_file(images, tmp_path):
-    model = DenoisingAutoencoder(**EVERYTHING, random_state=0).fit(images)
-    save_model(tmp_path / "model.npz", model)
-    again = load_model(tmp_path / "model.npz", DenoisingAutoencoder)
-    np.testing.assert_array_equal(again.transform(images), model.transform(images))
-    assert again.get_params() == model.get_params()
 
 
 def test_watch_sees_every_epoch(images):

@@ -406,6 +406,17 @@ def answers(model, X, y):
 
 
 @every_variant
+def test_a_seed_gives_the_same_run_again(data, name):
+    def fit(seed):
+        return host(clone(VARIANTS[name]).set_params(random_state=seed).fit(*data).parameters_)
+
+    first = fit(3)
+    assert_same(first, fit(3))
+    assert_same(first, fit(np.random.default_rng(3)))
+    assert any((array != first[key]).any() for key, array in fit(4).items())
+
+
+@every_variant
 @pytest.mark.parametrize("way", ["file", "pickle", "deepcopy", "clone"])
 def test_a_round_trip_loses_nothing(data, tmp_path, name, way):
     X, y = data

@@ -230,17 +230,6 @@ def test_it_chooses_by_the_validation_set(problem, averaging):
 # ----------------------------------------------------------------------------- randomness, resume, divergence
 
 
-@pytest.mark.parametrize("settings", [{}, {"dropout": 0.3}, {"averaging": 0.9}])
-def test_a_seed_gives_the_same_run_again(problem, settings):
-    def fit(seed):
-        model = LogisticRegression(n_epochs=5, batch_size=20, random_state=seed, **settings).fit(*problem)
-        return np.vstack(numpy_parameters(model))
-
-    np.testing.assert_array_equal(fit(3), fit(3))
-    np.testing.assert_array_equal(fit(3), fit(np.random.default_rng(3)))
-    assert (fit(3) != fit(4)).any()
-
-
 @pytest.mark.parametrize("validated", [False, True])
 @pytest.mark.parametrize("settings", [{}, {"dropout": 0.3, "averaging": 0.9}])
 def test_fit_resumes_bit_for_bit(resumes_bit_for_bit, problem, validated, settings):

@@ -14,7 +14,6 @@ from companion.functions import log_softmax
 from companion.layers import Dense, ReLU, Tanh, initial_weights
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
-from companion.storage import load_model, save_model
 
 
 @pytest.fixture
@@ -297,16 +296,6 @@ def test_variances_last_through_five_layers(activation, scale):
 # ------------------------------------------------------------------------------- randomness, resume, storage
 
 
-@pytest.mark.parametrize("settings", [{}, EVERYTHING])
-def test_a_seed_gives_the_same_run_again(problem, settings):
-    def fit(seed):
-        return arrays(MLP(**({"hidden_sizes": (8,)} | settings), n_epochs=3, random_state=seed).fit(*problem))
-
-    assert_same_arrays(fit(3), fit(3))
-    assert_same_arrays(fit(3), fit(np.random.default_rng(3)))
-    assert (fit(3)["W1"] != fit(4)["W1"]).any()
-
-
 @pytest.mark.parametrize("validated", [False, True])
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 @pytest.mark.parametrize("averaging", [0.0, 0.95])
@@ -315,20 +304,6 @@ def test_fit_resumes_bit_for_bit(resumes_bit_for_bit, problem, optimizer, averag
     settings |= {"averaging": averaging, "patience": 30}
     # in the fourth epoch of eight updates
     resumes_bit_for_bit(lambda: MLP(**settings), *problem, validated, before=29, optimizer=optimizer)
-
-
-@pytest.mark.parametrize("settings", [{"hidden_sizes": (8,)}, EVERYTHING])
-def test_a_model_comes_back_from_its_file(tmp_path, problem, settings):
-    X, y = problem
-    model = MLP(**settings, n_epochs=3, random_state=0).fit(X, np.array(["no", "yes"])[y])
-    save_model(tmp_path / "mlp.npz", model)
-    again = load_model(tmp_path / "mlp.npz", MLP)
-    assert_same_arrays(arrays(again), arrays(model))
-    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
-    np.testing.assert_array_equal(again.predict(X), model.predict(X))
-    lists = {"hidden_sizes": list(model.hidden_sizes)}
-    assert again.get_params() | lists == model.get_params() | lists
-    assert_same_arrays(arrays(clone(again).fit(X, y)), arrays(clone(model).fit(X, y)))
 
 
 # ------------------------------------------------------------------------------------ among other estimators

@@ -8,7 +8,6 @@ from companion.autoencoder import DenoisingAutoencoder
 from companion.backend import generator, to_numpy
 from companion.data import load_mnist
 from companion.stacked import StackedDenoisingAutoencoder
-from companion.storage import load_model, save_model
 
 QUICK = {"hidden_sizes": (12, 8), "pretraining": {"corruption_level": (0.1, 0.3), "learning_rate": 0.1, "n_epochs": 3},
          "n_epochs": 5}  # fmt: skip
@@ -73,14 +72,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(problem, tmp_path, monkeypatc
                 stopped.fit(*problem, checkpoint=tmp_path / "run.npz")
     resumed = StackedDenoisingAutoencoder(**QUICK, random_state=5).fit(*problem, checkpoint=tmp_path / "run.npz")
     assert_same_parameters(resumed, whole)
-
-
-def test_a_model_comes_back_from_its_file(problem, tmp_path):
-    model = StackedDenoisingAutoencoder(**QUICK, random_state=0).fit(*problem)
-    save_model(tmp_path / "model.npz", model)
-    again = load_model(tmp_path / "model.npz", StackedDenoisingAutoencoder)
-    np.testing.assert_array_equal(again.predict_proba(problem[0]), model.predict_proba(problem[0]))
-    assert again.layers_[1].parameters_["W"].shape == (12, 8)
 
 
 @pytest.mark.slow
