@@ -224,8 +224,8 @@ def test_reproduce_measures_music(small, monkeypatch, capsys):
     result = json.loads((small / "results" / "music.json").read_text(encoding="utf8"))
     assert result["parameters"]["learning_rate"] == 0.02
     assert f"test log-likelihood {result['test_log_likelihood']:.2f} nats" in capsys.readouterr().out
-    monkeypatch.setattr(data, "DATA", small)
-    model = RNNRBM.from_parameters(data.load_weights("music"))
+    monkeypatch.setattr(results, "DATA", small)
+    model = RNNRBM.from_parameters(results.load_weights("music"))
     v, machines = model.all_machines([piece.roll for piece in chorales.test])
     steps = -to_numpy(machines.free_energy(v)) - exact_log_partitions(machines)
     exact = float(steps.reshape(4, -1)[:, :: reproduce.Music.EVERY].mean())
