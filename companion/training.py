@@ -162,7 +162,7 @@ class Training:
             If the checkpoint could not be written; once training is under way, that is a warning.
         """
         self._resume()
-        if self.checkpoint:
+        if self.checkpoint and not self.history.stopped:
             expect_writable(self.checkpoint)  # not when the first one is due, after hours
         bar = tqdm(disable=not self.verbose, unit=" updates", leave=False)
         # Overflow is looked for in the loss, where it can be explained.

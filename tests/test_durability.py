@@ -137,18 +137,20 @@ def test_a_folder_that_is_shut_is_told_before_training(data, tmp_path, monkeypat
 
 @alone
 def test_a_folder_that_may_not_be_written_to_is_named(data, tmp_path):
-    """Tried as somebody for whom permissions count."""
+    """Tried as somebody for whom permissions count; what was finished there before can still be had."""
+    expected = parameters(fresh("RBM").fit(*data, checkpoint=tmp_path / "finished.npz"))
     tmp_path.chmod(0o555)
 
     def learn():
         if os.getuid() == 0:
             os.setuid(65534)
+        assert_same(parameters(fresh("RBM").fit(*data, checkpoint=tmp_path / "finished.npz")), expected)
         with pytest.raises(PermissionError, match=r"run\.npz"):
             fresh("RBM").fit(*data, checkpoint=tmp_path / "run.npz")
         fresh("RBM").fit(*data)  # without a checkpoint, nothing is written anywhere
 
     assert os.waitpid(in_the_background(learn), 0)[1] == 0
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["finished.npz"]
 
 
 def test_a_disk_that_fills_up_does_not_end_a_training(data, tmp_path, every_epoch):
