@@ -3,8 +3,10 @@
 import os
 import random
 import signal
+import tempfile
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,21 +138,24 @@ def test_a_folder_that_is_shut_is_told_before_training(data, tmp_path, monkeypat
 
 
 @alone
-def test_a_folder_that_may_not_be_written_to_is_named(data, tmp_path):
+def test_a_folder_that_may_not_be_written_to_is_named(data):
     """Tried as somebody for whom permissions count; what was finished there before can still be had."""
-    expected = parameters(fresh("RBM").fit(*data, checkpoint=tmp_path / "finished.npz"))
-    tmp_path.chmod(0o555)
+    with tempfile.TemporaryDirectory() as name:  # that of pytest may not be entered by others
+        folder = Path(name)
+        expected = parameters(fresh("RBM").fit(*data, checkpoint=folder / "finished.npz"))
+        folder.chmod(0o555)
 
-    def learn():
-        if os.getuid() == 0:
-            os.setuid(65534)
-        assert_same(parameters(fresh("RBM").fit(*data, checkpoint=tmp_path / "finished.npz")), expected)
-        with pytest.raises(PermissionError, match=r"run\.npz"):
-            fresh("RBM").fit(*data, checkpoint=tmp_path / "run.npz")
-        fresh("RBM").fit(*data)  # without a checkpoint, nothing is written anywhere
+        def learn():
+            if os.getuid() == 0:
+                os.setuid(65534)
+            assert_same(parameters(fresh("RBM").fit(*data, checkpoint=folder / "finished.npz")), expected)
+            with pytest.raises(PermissionError, match=r"run\.npz"):
+                fresh("RBM").fit(*data, checkpoint=folder / "run.npz")
+            fresh("RBM").fit(*data)  # without a checkpoint, nothing is written anywhere
 
-    assert os.waitpid(in_the_background(learn), 0)[1] == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["finished.npz"]
+        ended = os.waitpid(in_the_background(learn), 0)[1]
+        assert ended == 0 and [path.name for path in folder.iterdir()] == ["finished.npz"]
+        folder.chmod(0o755)
 
 
 def test_a_disk_that_fills_up_does_not_end_a_training(data, tmp_path, every_epoch):
