@@ -5,6 +5,7 @@ import random
 import signal
 import tempfile
 import time
+import traceback
 import warnings
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def in_the_background(function):
     try:
         function()
         os._exit(0)
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(1)
 
@@ -143,6 +146,7 @@ def test_a_folder_that_may_not_be_written_to_is_named(data):
     with tempfile.TemporaryDirectory() as name:  # that of pytest may not be entered by others
         folder = Path(name)
         expected = parameters(fresh("RBM").fit(*data, checkpoint=folder / "finished.npz"))
+        load(folder / "finished.npz")  # imports what that takes, as long as it may be read
         folder.chmod(0o555)
 
         def learn():
