@@ -28,12 +28,11 @@ import numpy as np
 
 from .backend import to_device, to_numpy
 from .places import DATA, ROOT, shown
-from .results import load_weights
 from .storage import load, save
 
 __all__ = [
     "MNIST", "Pair", "bars_and_stripes", "binarize", "fetch_mnist", "find_mnist", "load_idx", "load_mnist",
-    "load_weights", "minibatches", "network_answers", "plane_points", "read_idx",
+    "minibatches", "network_answers", "plane_points", "read_idx",
 ]  # fmt: skip
 
 # name of the file: SHA-256 of its uncompressed bytes (mirrors compress them differently)

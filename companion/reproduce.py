@@ -17,11 +17,11 @@ from .mlp import MLP
 from .music import load_chorales
 from .places import DATA
 from .rbm import RBM, log_odds
-from .results import environment, read_result, recipes
+from .results import environment, recipes
 from .rnnrbm import StepMachines, annealed_log_partitions, counted_log_partitions, log_mean, sequence_likelihood
 from .storage import replacing, save, save_model
 
-__all__ = ["environment", "read_result", "recipes", "reproduce"]
+__all__ = ["reproduce"]
 
 
 def reproduce(name):

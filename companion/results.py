@@ -17,7 +17,7 @@ from .backend import xp_name
 from .places import BOOK, DATA
 from .storage import load
 
-__all__ = ["environment", "load_weights", "read_result", "recipes"]
+__all__ = ["environment", "find_weights", "load_weights", "read_result", "recipes"]
 
 PACKAGES = ("numpy", "scikit-learn", "matplotlib", "jupyterlab", "ipywidgets", "anywidget")
 
@@ -48,6 +48,17 @@ def read_result(name):
     return json.loads(_find("results", name, ".json", "recorded result").read_text(encoding="utf8"))
 
 
+def find_weights(name):
+    """Return the path of the trained weights of the headline run `name`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none of this name.
+    """
+    return _find("weights", name, ".npz", "trained weights")
+
+
 def load_weights(name):
     """Load the trained parameters of the headline run `name`: a dict of str to float32 array (of the host).
 
@@ -58,7 +69,7 @@ def load_weights(name):
     FileNotFoundError
         If there are none of this name.
     """
-    arrays, _ = load(_find("weights", name, ".npz", "trained weights"))
+    arrays, _ = load(find_weights(name))
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from companion import data
+from companion import data, results
 from companion.backend import to_numpy
 from companion.data import fetch_mnist, find_mnist, load_mnist, minibatches, read_idx
 
@@ -614,7 +614,7 @@ def test_binary_pixels_are_one_fixed_draw_with_the_grey_levels_as_probabilities(
 
 
 def test_trained_weights_are_at_hand_and_a_wrong_name_is_answered_with_the_right_ones():
-    weights = data.load_weights("rbm")
+    weights = results.load_weights("rbm")
     assert {name: array.shape for name, array in weights.items()} == {
         "W": (784, 500),
         "visible_bias": (784,),
@@ -622,7 +622,7 @@ def test_trained_weights_are_at_hand_and_a_wrong_name_is_answered_with_the_right
     }
     assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in weights.values())
     with pytest.raises(FileNotFoundError, match="no trained weights 'rmb'; there are: .*rbm"):
-        data.load_weights("rmb")
+        results.load_weights("rmb")
 
 
 # ------------------------------------------------------------------------------------- other names, types and data sets

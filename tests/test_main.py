@@ -288,9 +288,9 @@ def test_reproduce_lists_its_names_with_what_they_take(capsys, arguments):
     with contextlib.suppress(SystemExit):
         command_line.main(arguments)
     printed = capsys.readouterr().out
-    for name, recipe in reproduce.recipes().items():
+    for name, recipe in results.recipes().items():
         line = next(line for line in printed.splitlines() if line.startswith(f"  {name} "))
-        minutes = reproduce.read_result(name)["cpu_minutes_all_candidates"]
+        minutes = results.read_result(name)["cpu_minutes_all_candidates"]
         assert recipe["model"].rpartition(".")[2] in line and line.endswith(f" {minutes:.0f} CPU minutes")
         assert len(line) <= 100
 

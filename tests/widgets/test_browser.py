@@ -39,7 +39,8 @@ from companion.widgets import Playground
 Playground(seed=0)
 """
 PANELS["gibbs_lab"] = """
-from companion.data import load_mnist, load_weights
+from companion.data import load_mnist
+from companion.results import load_weights
 from companion.logistic import LogisticRegression
 from companion.rbm import RBM
 from companion.widgets import GibbsLab
@@ -51,7 +52,7 @@ GibbsLab(RBM.from_parameters(**load_weights("rbm")), test.images, classifier, se
 
 for name, made in (("annealing", "Annealing(rbm, seed=1)"), ("tempering", "Tempering(rbm, seed=1)")):
     PANELS[name] = f"""
-from companion.data import load_weights
+from companion.results import load_weights
 from companion.rbm import RBM
 from companion.widgets import Annealing, Tempering
 
@@ -61,14 +62,15 @@ rbm = RBM.from_parameters(**load_weights("rbm"))
 PANELS["three_by_two"] = "from companion.widgets import ThreeByTwo\nThreeByTwo(seed=0)"
 PANELS["cd_against_pcd"] = "from companion.widgets import CDAgainstPCD\nCDAgainstPCD(seed=0)"
 PANELS["epoch_scrubber"] = """
-from companion.data import load_weights
+from companion.results import load_weights
 from companion.widgets import EpochScrubber
 
 weights = load_weights("rbm")
 EpochScrubber({epoch: {name: epoch / 2 * array for name, array in weights.items()} for epoch in (1, 2)})
 """
 PANELS["dreams"] = """
-from companion.data import load_mnist, load_weights
+from companion.data import load_mnist
+from companion.results import load_weights
 from companion.dbn import DBN
 from companion.logistic import LogisticRegression
 from companion.widgets import Dreams

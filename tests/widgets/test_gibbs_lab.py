@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from companion.backend import Noise, generator, to_device, to_numpy
-from companion.data import load_weights
 from companion.rbm import RBM
+from companion.results import load_weights
 from companion.widgets import GibbsLab
 
 

@@ -9,12 +9,13 @@ from PIL import Image
 
 import companion.widgets
 from companion.autoencoder import DenoisingAutoencoder
-from companion.data import load_mnist, load_weights
+from companion.data import load_mnist
 from companion.dbn import DBN
 from companion.flights import flight_grammar, load_flights
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 from companion.rbm import RBM
+from companion.results import load_weights
 from companion.rnnrbm import RNNRBM
 from companion.tagger import Tagger
 from companion.widgets import (
