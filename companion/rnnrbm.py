@@ -24,6 +24,7 @@ from .functions import bernoulli, sigmoid, softplus
 from .likelihood import exact_log_partition, temperature_ladder
 from .optimize import Descent
 from .rbm import RBM, log_odds
+from .recurrent import Elman, Packing
 
 __all__ = [
     "RNNRBM", "SequenceLikelihood", "StepMachines", "StepPartitions", "annealed_log_partitions",
@@ -227,8 +228,8 @@ class RNNRBM(Estimator):
         if self.pretraining is not None:
             static = RBM(n_hidden=self.n_hidden, random_state=rng, verbose=self.verbose, **self.pretraining)
             shifted = [_shifted(frames, shift) for shift in range(-self.transpose, self.transpose + 1)]
-            path = checkpoint and Path(checkpoint).with_name(f"{checkpoint.stem}.static.npz")
-            static.fit(np.concatenate(shifted), checkpoint=path)
+            path = checkpoint and Path(checkpoint)
+            static.fit(np.concatenate(shifted), checkpoint=path and path.with_name(f"{path.name}.static.npz"))
             first |= static.parameters_
             self.pretraining_histories_ = [static.history_]
         return first
@@ -258,12 +259,12 @@ class RNNRBM(Estimator):
         """Make one update on the pieces with these numbers; return its loss."""
         lengths = at.lengths[pieces]
         shifts = [int(at.rng.integers(-at.room[i][0], at.room[i][1] + 1)) if self.transpose else 0 for i in pieces]
-        rows, columns, times = _layout(at.starts[pieces], lengths)
+        rows = _rows(at.starts[pieces], lengths)
         shift = np.repeat(shifts, lengths)
         v = _shifted_rows(at.frames[to_device(rows)], shift)
         chains = _shifted_rows(at.state["chains"][to_device(rows)], shift) if self.persistent else None
         loss, gradients, chains = self.gradients(
-            at.moving, v, (times, columns), at.noise, chains=chains, k=self.k, dropout=self.dropout
+            at.moving, v, lengths, at.noise, chains=chains, k=self.k, dropout=self.dropout
         )
         if self.persistent:
             at.state["chains"][to_device(rows)] = _shifted_rows(chains, -shift)
@@ -275,7 +276,7 @@ class RNNRBM(Estimator):
         return loss
 
     @staticmethod
-    def gradients(p, v, places, noise, *, chains=None, k=1, dropout=0.0):
+    def gradients(p, v, lengths, noise, *, chains=None, k=1, dropout=0.0):
         """Return loss, gradients and the ends of the chains, for the steps v (n_steps, n_keys) of some pieces.
 
         Parameters
@@ -284,8 +285,8 @@ class RNNRBM(Estimator):
             The parameters.
         v : array (n_steps, n_keys)
             The steps of all pieces, one piece after the other.
-        places : (array, array)
-            For each row its time and the number of its piece.
+        lengths : array_like (n_pieces,)
+            Steps of each piece.
         noise : companion.backend.Noise
         chains : array (n_steps, n_keys), optional
             Where the chains begin; at v if not given.
@@ -300,9 +301,8 @@ class RNNRBM(Estimator):
             Of the loss, with the ends of the chains held as they are.
         chains : array (n_steps, n_keys)
         """
-        states = _States(p, v, places, noise, dropout)
-        before = states.before
-        machines = StepMachines(p["W"], before @ p["W_uv"] + p["visible_bias"], before @ p["W_uh"] + p["hidden_bias"])
+        states = _States(p, v, lengths, noise, dropout)
+        before, machines = states.before, _machines(p, states.before)
         ends = machines.gibbs(v if chains is None else chains, noise, k)
         x_data, x_ends = v @ p["W"] + machines.hidden_bias, ends @ p["W"] + machines.hidden_bias
         loss = softplus(x_ends).sum() - softplus(x_data).sum() + ((ends - v) * machines.visible_bias).sum()
@@ -324,20 +324,14 @@ class RNNRBM(Estimator):
 
     def machines(self, X):
         """Return the `StepMachines` of a roll X (n_steps, n_keys): each knows the steps before its own."""
-        p, v = self.parameters_, to_device(self._check_rolls([X])[0], self.parameters_["W"].dtype)
-        u, before = xp.zeros(self.n_recurrent, v.dtype), []
-        with one_thread():
-            for row in v @ p["W_vu"] + p["state_bias"]:
-                before.append(u)
-                u = xp.tanh(row + u @ p["W_uu"])
-            before = xp.stack(before)
-            return StepMachines(p["W"], before @ p["W_uv"] + p["visible_bias"], before @ p["W_uh"] + p["hidden_bias"])
+        return self.all_machines([X])[1]
 
     def all_machines(self, X):
         """Return the steps of all rolls in the list X, (n_steps, n_keys), and the `StepMachines` of all of them."""
-        parts = [self.machines(roll) for roll in X]
-        v = to_device(np.concatenate([to_numpy(roll) for roll in X]), parts[0].W.dtype)
-        return v, StepMachines(parts[0].W, *(xp.concatenate(arrays) for arrays in list(zip(*parts))[1:]))
+        p, rolls = self.parameters_, self._check_rolls(X)
+        v = to_device(np.concatenate(rolls), p["W"].dtype)
+        with one_thread():
+            return v, _machines(p, _States(p, v, list(map(len, rolls))).before)
 
     def log_likelihood(self, X, *, n_temperatures=1000, n_chains=5, random_state=None):
         """Estimate the log-likelihood of the rolls in the list X, in nats a step, by annealing at every step.
@@ -423,9 +417,7 @@ class RNNRBM(Estimator):
         `given` (n_keys,) has 0 or 1 for keys that are given, nan for others.
         """
         p = self.parameters_
-        machine = StepMachines(
-            p["W"], (u @ p["W_uv"] + p["visible_bias"])[None], (u @ p["W_uh"] + p["hidden_bias"])[None]
-        )
+        machine = _machines(p, u[None])
         v, clamp = bernoulli(sigmoid(machine.visible_bias), noise), None
         if given is not None:
             given = to_device(given, v.dtype)[None]
@@ -456,54 +448,45 @@ class RNNRBM(Estimator):
         return rolls
 
 
-class _States:
-    """The recurrent states of some pieces of different lengths, forth and, through time, back."""
+def _machines(p, before):
+    """Return the `StepMachines` of some steps from the states before them (n_steps, n_recurrent)."""
+    return StepMachines(p["W"], before @ p["W_uv"] + p["visible_bias"], before @ p["W_uh"] + p["hidden_bias"])
 
-    def __init__(self, p, v, places, noise, dropout):
-        self.p, (self.times, self.columns) = p, places
-        self.v, keep, R = v, 1 - dropout, len(p["state_bias"])
-        T, B = int(self.times.max()) + 1, int(self.columns.max()) + 1
-        self.places = (to_device(self.times), to_device(self.columns))
+
+class _States:
+    """The recurrent states of some pieces, forth and, through time, back: `companion.recurrent.Elman` at work.
+
+    Rows are steps, piece after piece; `before` (n_steps, n_recurrent) are the states that each step finds.
+    """
+
+    def __init__(self, p, v, lengths, noise=None, dropout=0.0):
+        self.packing, keep = Packing(lengths), 1 - dropout
         if dropout:
-            self.v = v * bernoulli(xp.full_like(v, keep), noise) / keep
-        inputs = xp.zeros((T, B, R), v.dtype)
-        inputs[self.places] = self.v @ p["W_vu"] + p["state_bias"]
-        self.u = xp.zeros((T + 1, B, R), v.dtype)  # u[t] is the state before step t
-        for t in range(T):
-            u = xp.matmul(self.u[t], p["W_uu"], out=self.u[t + 1])
-            u += inputs[t]
-            xp.tanh(u, out=u)
-        self.before = self.u[self.places]  # (n_steps, R): a copy, one row for each step of each piece
+            v = v * bernoulli(xp.full_like(v, keep), noise) / keep
+        self.network = Elman(p["W_vu"], p["state_bias"], p["W_uu"])
+        packed = xp.empty_like(v)
+        packed[self.packing.rows] = v
+        after, first = self.network.forward(packed, self.packing), self.packing.sizes[0]
+        before = xp.zeros_like(after)  # the first step of every piece finds zeros
+        before[first:] = after[self.packing.before]
+        self.before = before[self.packing.rows]
         self.mask = bernoulli(xp.full_like(self.before, keep), noise) / keep if dropout else None
         if dropout:
             self.before *= self.mask
 
     def backward(self, grad_before):
-        """Return the gradients for W_vu, W_uu and d, from that for the states before each step (n_steps, R)."""
-        if self.mask is not None:
-            grad_before = grad_before * self.mask
-        (T, B, R), p = self.u.shape, self.p
-        grad_u, grad_a = xp.zeros((T, B, R), self.u.dtype), xp.zeros((T - 1, B, R), self.u.dtype)
-        grad_u[self.places] = grad_before
-        slope = 1 - self.u * self.u
-        back, W_uu = xp.zeros((B, R), self.u.dtype), xp.ascontiguousarray(p["W_uu"].T)
-        for t in range(T - 2, -1, -1):
-            back += grad_u[t + 1]  # with what comes from the future: what reaches the state after step t
-            xp.multiply(back, slope[t + 1], out=grad_a[t])
-            xp.matmul(grad_a[t], W_uu, out=back)
-        rows = grad_a[self.places]  # steps past the end of a piece get and give nothing
-        return {
-            "W_vu": self.v.T @ rows,
-            "W_uu": self.u[:-1].reshape(-1, R).T @ grad_a.reshape(-1, R),
-            "state_bias": rows.sum(axis=0),
-        }
+        """Return the gradients for W_vu, d and W_uu, from that for the states before each step."""
+        packed = xp.empty_like(grad_before)
+        packed[self.packing.rows] = grad_before if self.mask is None else grad_before * self.mask
+        delta = xp.zeros_like(packed)
+        delta[self.packing.before] = packed[self.packing.sizes[0] :]
+        self.network.backward(delta)
+        return dict(zip(("W_vu", "state_bias", "W_uu"), self.network.gradients))
 
 
-def _layout(starts, lengths):
-    """For the steps of pieces one after the other: their rows in the data, their pieces' numbers, their times."""
-    columns = np.repeat(np.arange(len(lengths)), lengths)
-    times = np.arange(len(columns)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return np.repeat(starts, lengths) + times, columns, times
+def _rows(starts, lengths):
+    """Return where the steps of some pieces are in the data, piece after piece."""
+    return np.concatenate([np.arange(start, start + length) for start, length in zip(starts, lengths)])
 
 
 def _shifted(rows, shift):

@@ -196,8 +196,8 @@ class Tagger(Estimator):
         validate = None
         if validation is not None:
             _check_tags(validation[1], _check_sequences(validation[0], "sentences"))
-            data += [self._numbers(validation[0]), [list(row) for row in validation[1]]]
             at_hand = self._numbers(validation[0])
+            data += [at_hand, [list(row) for row in validation[1]]]
 
             def validate():
                 return 1 - f1(validation[1], self._tags(predictor, at_hand))

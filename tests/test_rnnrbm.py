@@ -14,7 +14,6 @@ from companion.rnnrbm import (
     RNNRBM,
     StepMachines,
     StepPartitions,
-    _layout,
     _shifted,
     annealed_log_partitions,
     counted_log_partitions,
@@ -62,13 +61,12 @@ class Repeated:
 def test_gradients_are_those_of_finite_differences(central_differences, dropout):
     """With the ends of the chains held, the loss is a function of the parameters: all eight, through time."""
     model, rolls = random_model(), random_rolls()
-    p, lengths = model.parameters_, np.array([len(r) for r in rolls])
-    _, pieces, times = _layout(np.cumsum(lengths) - lengths, lengths)
+    p, lengths = model.parameters_, [len(r) for r in rolls]
     v = to_device(np.concatenate(rolls), xp.float64)
     chains = to_device(np.concatenate(random_rolls(seed=2)), xp.float64)
 
     def evaluate():
-        return RNNRBM.gradients(p, v, (times, pieces), Repeated(), chains=chains, k=0, dropout=dropout)
+        return RNNRBM.gradients(p, v, lengths, Repeated(), chains=chains, k=0, dropout=dropout)
 
     _, gradients, _ = evaluate()
     assert gradients.keys() == p.keys()
@@ -96,8 +94,8 @@ def test_with_exact_samples_the_gradient_is_that_of_the_log_likelihood(central_d
         weights = np.exp(-to_numpy(RBM.from_parameters(p["W"], b, c).free_energy(every)))
         draws.append(every[rng.choice(8, n, p=weights / weights.sum())])
     ends = to_device(np.concatenate(np.stack(draws, axis=1)), xp.float64)  # n pieces of three steps
-    many, times = to_device(np.tile(v, (n, 1)), xp.float64), np.tile(np.arange(3), n)
-    _, found, _ = RNNRBM.gradients(p, many, (times, np.repeat(np.arange(n), 3)), Noise(generator(0)), chains=ends, k=0)
+    many = to_device(np.tile(v, (n, 1)), xp.float64)
+    _, found, _ = RNNRBM.gradients(p, many, [3] * n, Noise(generator(0)), chains=ends, k=0)
     for name, gradient in found.items():
         expected = -central_differences(log_likelihood, p[name])
         np.testing.assert_allclose(to_numpy(gradient), expected, atol=0.012, err_msg=name)
@@ -109,10 +107,9 @@ def test_pieces_of_unequal_length_do_not_touch_each_other():
     p, chains = model.parameters_, random_rolls(seed=2)
 
     def gradients(which):
-        lengths = np.array([len(rolls[i]) for i in which])
-        _, pieces, times = _layout(np.cumsum(lengths) - lengths, lengths)
+        lengths = [len(rolls[i]) for i in which]
         v, ends = (to_device(np.concatenate([a[i] for i in which]), xp.float64) for a in (rolls, chains))
-        return RNNRBM.gradients(p, v, (times, pieces), Noise(generator(0)), chains=ends, k=0)[1]
+        return RNNRBM.gradients(p, v, lengths, Noise(generator(0)), chains=ends, k=0)[1]
 
     together = gradients([0, 1, 2])
     single = [gradients([i]) for i in range(3)]

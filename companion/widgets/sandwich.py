@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..backend import generator
-from ..likelihood import ais, exact_log_partition, reverse_ais, temperature_ladder
+from ..likelihood import ais, exact_log_partition, reverse_ais
 from ..plots import COLORS
 from .canvas import Canvas
 from .panel import GREY, INK, PALE, Panel, control, seed_control, text
@@ -65,13 +65,13 @@ class Sandwich(Panel):
 
     def step(self):
         """Make one more run in each direction."""
-        n, betas = self.n_chains.value, temperature_ladder(self.n.value)
+        n, temperatures = self.n_chains.value, self.n.value
         rng = generator([self.seed.value, len(self.runs)])
         start = self.samples[rng.choice(len(self.samples), n)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of few effective samples: the histograms show them
-            forward = ais(self.rbm, self.base_bias, n_temperatures=len(betas), n_chains=n, random_state=rng)
-            reverse = reverse_ais(self.rbm, start, self.base_bias, n_temperatures=len(betas), random_state=rng)
+            forward = ais(self.rbm, self.base_bias, n_temperatures=temperatures, n_chains=n, random_state=rng)
+            reverse = reverse_ais(self.rbm, start, self.base_bias, n_temperatures=temperatures, random_state=rng)
         self.runs.append((forward, reverse))
         self.refresh()
 
