@@ -9,7 +9,31 @@ import numpy as np
 
 from .backend import to_device, xp
 
-__all__ = ["Banana", "Funnel", "Hills", "Ridge"]
+__all__ = ["Banana", "Funnel", "Hills", "Ridge", "Valley"]
+
+
+class Valley:
+    r"""Two independent variables, :math:`x_1 \sim N(0, s^2)` and :math:`x_2 \sim N(0, w^2)`: a valley along an axis.
+
+    Parameters
+    ----------
+    length, width : float
+        s and w.
+    """
+
+    limits = (-2, 2, -2, 2)
+
+    def __init__(self, length=10**0.5, width=0.5**0.5):
+        self.scales = np.array([length, width])
+
+    def energy(self, x):
+        return 0.5 * (self.gradient(x) * x).sum(axis=1)
+
+    def gradient(self, x):
+        return x / to_device(self.scales**2, x.dtype)
+
+    def draw(self, n, rng):
+        return self.scales * rng.standard_normal((n, 2))
 
 
 class Ridge:

@@ -202,6 +202,8 @@ class RNNRBM(Estimator):
             If a setting or a roll is not what it must be, or the checkpoint is that of another training.
         companion.training.Divergence
             If the loss is no longer finite.
+        KeyboardInterrupt
+            If interrupted while it pretrains.
         """
         self._check_settings()
         rolls = self._check_rolls(X, reset=True)
@@ -232,6 +234,8 @@ class RNNRBM(Estimator):
             static.fit(np.concatenate(shifted), checkpoint=path and path.with_name(f"{path.name}.static.npz"))
             first |= static.parameters_
             self.pretraining_histories_ = [static.history_]
+            if static.history_.stopped == "interrupt":  # what was learned is in its checkpoint, if there is one
+                raise KeyboardInterrupt
         return first
 
     def _shapes(self, n_features, n_classes=0, names=()):

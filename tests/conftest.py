@@ -3,7 +3,6 @@
 The kernels in which the chapters are run inherit this environment.
 """
 
-import asyncio
 import importlib.util
 import os
 
@@ -52,38 +51,6 @@ def central_differences():
         return gradient
 
     return differentiate
-
-
-@pytest.fixture
-def runs_and_rests():
-    """Return the function that runs and pauses a panel, makes it once more, and closes it: nothing is left behind."""
-
-    def check(make, count=lambda panel: panel.steps, meanwhile=lambda panel: None):
-        async def play():
-            panel = make()
-            assert not panel.running
-            panel.play.value = True
-            await asyncio.sleep(0.3)
-            meanwhile(panel)
-            assert panel.running
-            await asyncio.sleep(0.2)
-            panel.play.value = False
-            assert (done := count(panel)) > 0 and not panel.running
-            await asyncio.sleep(0.1)
-            assert count(panel) == done, "a pause is at once"
-            panel.play.value = True
-            again = make()
-            assert not panel.running and not again.running, "the cell run again leaves one panel, at rest"
-            assert not panel.play.value
-            again.play.value = True
-            again.close()
-            await asyncio.sleep(0.05)
-            assert len(asyncio.all_tasks()) == 1
-            return panel
-
-        return asyncio.run(play())
-
-    return check
 
 
 @pytest.fixture

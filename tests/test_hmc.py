@@ -8,7 +8,7 @@ from scipy.stats import chisquare, kstest
 
 from companion.backend import Noise, to_device, to_numpy, xp
 from companion.hmc import HMC, DualAveraging, Metropolis, Normal, hamiltonian_ais, leapfrog
-from companion.landscapes import Banana, Funnel, Hills, Ridge
+from companion.landscapes import Banana, Funnel, Hills, Ridge, Valley
 from companion.likelihood import effective_sample_size, exact_log_partition
 from companion.rbm import RBM
 
@@ -55,7 +55,7 @@ def momenta(rng, x):
 # ------------------------------------------------------------------------------------------------------- the leapfrog
 
 
-@pytest.mark.parametrize("make", [ridge, banana, hills, Funnel, Machine])
+@pytest.mark.parametrize("make", [Valley, ridge, banana, hills, Funnel, Machine])
 def test_gradients_are_those_of_the_energies(make, rng, central_differences):
     target = make()
     x = to_device(target.draw(4, rng))
@@ -63,7 +63,7 @@ def test_gradients_are_those_of_the_energies(make, rng, central_differences):
     np.testing.assert_allclose(to_numpy(target.gradient(x)), numeric, atol=1e-7)
 
 
-@pytest.mark.parametrize("make", [ridge, banana, hills, lambda: Funnel(1.0)])
+@pytest.mark.parametrize("make", [lambda: Valley(0.6, 0.3), ridge, banana, hills, lambda: Funnel(1.0)])
 def test_exact_draws_are_those_of_the_energy(make, rng):
     """Counts in 12 by 12 cells by chi-square against exp(-energy), added up on a fine grid."""
     target, cells = make(), 12

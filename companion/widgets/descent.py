@@ -6,6 +6,7 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
 from ..backend import generator, to_device, to_numpy
+from ..landscapes import Banana, Hills, Valley
 from ..optimize import SGD, Adam
 from ..plots import COLORS
 from .canvas import Canvas
@@ -13,30 +14,13 @@ from .panel import GREY, INK, PALE, Panel, control, seed_control, speed_control,
 
 __all__ = ["Descent"]
 
-SIZE, REACH, CURVE = 440, 2.0, (320, 190)  # pixels of the map, how far it reaches from the origin, pixels of the curves
-LOWEST = 1e-4  # the end of the logarithmic axis
-START = (-1.7, 1.2)
+SIZE, CURVE = 440, (320, 190)  # pixels of the map and of the curves
+LOWEST, HIGHEST = 1e-4, 1e2  # the ends of the logarithmic axis
+START = (0.075, 0.2)  # from the left and from the top of the map, as fractions
 KINDS = {"plain": COLORS[0], "momentum": COLORS[1], "Adam": COLORS[2]}
 
 
-def _valley(x, y):
-    return 0.05 * x**2 + y**2, (0.1 * x, 2 * y)
-
-
-def _bend(x, y):  # Rosenbrock's, flatter, its lowest point at (1, 1)
-    return (
-        0.1 * (1 - x) ** 2 + 0.5 * (y - x**2) ** 2,
-        (-0.2 * (1 - x) - 2 * x * (y - x**2), y - x**2),
-    )
-
-
-def _dips(x, y):  # a shallow dip on the left, a deep one on the right
-    left, right = np.exp(-2 * ((x + 1) ** 2 + y**2)), np.exp(-2 * ((x - 1) ** 2 + y**2))
-    slope_x = 0.1 * x + 2 * (x + 1) * left + 4 * (x - 1) * right
-    return 0.05 * (x**2 + y**2) + 1.05 - 0.5 * left - right, (slope_x, 0.1 * y + 2 * y * left + 4 * y * right)
-
-
-LANDSCAPES = {"long valley": _valley, "bent valley": _bend, "two dips": _dips}
+LANDSCAPES = {"long valley": Valley(), "bent valley": Banana(width=0.8), "two dips": Hills(3.5, share=0.8)}
 
 
 class Descent(Panel):
@@ -75,42 +59,39 @@ class Descent(Panel):
     def put(self, strokes):
         """Let the balls start where the map was touched last."""
         row, column, _ = strokes[-1]
-        self.start = (column / SIZE * 2 - 1) * REACH, (1 - row / SIZE * 2) * REACH
+        self.start = column / SIZE, row / SIZE
         self.reset()
 
     def reset(self):
         """Put all balls back to the start."""
-        rate = self.rate.value
-        optimizers = (SGD(rate), SGD(rate, self.momentum.value), Adam(rate))
-        self.balls = {name: to_device(np.array(self.start)) for name in KINDS}
-        self.optimizers = dict(zip(KINDS, optimizers))
+        self.land, rate = LANDSCAPES[self.kind.value], self.rate.value
+        left, right, bottom, top = self.land.limits
+        start = np.array([left + self.start[0] * (right - left), top - self.start[1] * (top - bottom)])
+        self.optimizers = dict(zip(KINDS, (SGD(rate), SGD(rate, self.momentum.value), Adam(rate))))
+        self.balls = {name: to_device(start[None].copy()) for name in KINDS}  # (1, 2) each
         for name, optimizer in self.optimizers.items():
             optimizer.start([self.balls[name]])
+        x, y = np.meshgrid(np.linspace(left, right, SIZE // 4), np.linspace(top, bottom, SIZE // 4))
+        energies = to_numpy(self.land.energy(to_device(np.stack([x.ravel(), y.ravel()], axis=1))))
+        self.ground = energies.min()  # the lowest place of the map counts as height 0
+        self.background = self._draw_background(energies.reshape(x.shape) - self.ground)
         self.rng, self.steps = generator(self.seed.value), 0
-        self.paths = {name: [self.start] for name in KINDS}
-        self.heights = {name: [self.height(*self.start)] for name in KINDS}
+        self.paths = {name: [start] for name in KINDS}
+        self.heights = {name: [self._height(self.balls[name])] for name in KINDS}
         self.refresh()
 
-    def height(self, x, y):
-        """Return the height of the landscape above its lowest point."""
-        value = LANDSCAPES[self.kind.value](x, y)[0]
-        return value - self._ground()
-
-    def _ground(self):
-        grid = np.linspace(-REACH, REACH, 201)
-        return LANDSCAPES[self.kind.value](*np.meshgrid(grid, grid))[0].min()
+    def _height(self, ball):
+        return max(0.0, float(self.land.energy(ball)[0]) - self.ground)
 
     def step(self, steps=None):
         """Take so many steps, by default those of a frame, with the same noise for all, then draw."""
         for _ in range(steps or self.speed.value):
-            noise = self.noise.value * self.rng.standard_normal(2)
+            noise = to_device(self.noise.value * self.rng.standard_normal((1, 2)))
             for name, ball in self.balls.items():
-                _, slope = LANDSCAPES[self.kind.value](*to_numpy(ball))
-                self.optimizers[name].update([ball], [to_device(np.array(slope) + noise)])
-                place = np.clip(to_numpy(ball), -50, 50)  # far outside: it has diverged, and need not go to infinity
-                ball[...] = to_device(place)
-                self.paths[name].append(tuple(place.tolist()))
-                self.heights[name].append(self.height(*place))
+                self.optimizers[name].update([ball], [self.land.gradient(ball) + noise])
+                ball.clip(-50, 50, out=ball)  # far outside: it has diverged, and need not go to infinity
+                self.paths[name].append(to_numpy(ball)[0].copy())
+                self.heights[name].append(self._height(ball))
             self.steps += 1
         self.refresh()
 
@@ -121,24 +102,30 @@ class Descent(Panel):
         now = ", ".join(f"{name} {heights[-1]:.2g}" for name, heights in self.heights.items())
         self.map.caption = f"step {self.steps:,} · height: {now}"
 
-    def _draw_map(self):
-        side = np.linspace(-REACH, REACH, SIZE // 4)
-        heights = LANDSCAPES[self.kind.value](*np.meshgrid(side, -side))[0]
-        levels = np.sqrt((heights - heights.min()) / np.ptp(heights))
-        bands = np.floor(12 * levels) / 12  # steps of height, like the lines of a map
+    @staticmethod
+    def _draw_background(heights):
+        bands = np.floor(12 * np.sqrt(heights / heights.max())) / 12  # steps of height, like the lines of a map
         image = Image.fromarray(colormaps["Greys_r"](0.45 + 0.5 * bands, bytes=True)[..., :3])
-        image = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+        return image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+
+    def _draw_map(self):
+        image = self.background.copy()
         draw = ImageDraw.Draw(image)
         for (name, color), shift in zip(KINDS.items(), (-1, 0, 1)):
-            path = [(x + shift, y + shift) for x, y in map(_pixel, self.paths[name])]
+            path = [(x + shift, y + shift) for x, y in self._pixels(self.paths[name])]
             if len(path) > 1:
                 draw.line(path, fill=color, width=2)
             x, y = path[-1]
             draw.ellipse((x - 7, y - 7, x + 7, y + 7), fill=color, outline="white", width=2)
-        x, y = _pixel(self.start)
+        x, y = (SIZE * fraction for fraction in self.start)
         draw.line((x - 6, y, x + 6, y), fill="black", width=2)
         draw.line((x, y - 6, x, y + 6), fill="black", width=2)
         return np.asarray(image)
+
+    def _pixels(self, places):
+        """Return where places of the plane are on the map, (x, y) each."""
+        left, right, bottom, top = self.land.limits
+        return (SIZE * (np.array(places) - [left, top]) / [right - left, bottom - top]).tolist()
 
     def _draw_curve(self):
         image, (width, height) = Image.new("RGB", CURVE, "white"), CURVE
@@ -148,7 +135,7 @@ class Descent(Panel):
         for name, color in KINDS.items():
             text(image, (x, 21), name, 14, color)
             x += 92
-        low, high = np.log10(LOWEST), max(1.0, np.log10(max(max(h) for h in self.heights.values())))
+        low, high = np.log10((LOWEST, HIGHEST))
         for mark in range(int(low), int(high) + 1):
             y = bottom - (mark - low) / (high - low) * (bottom - top)
             draw.line((left, y, width, y), fill=PALE)
@@ -156,15 +143,9 @@ class Descent(Panel):
         across = max(100, self.steps)
         text(image, (width, bottom + 4), f"{across:,} steps", 13, GREY, "rt")
         for name, color in KINDS.items():
-            logs = np.log10(np.maximum(self.heights[name], LOWEST))
+            logs = np.log10(np.clip(self.heights[name], LOWEST, HIGHEST))
             xs = left + np.arange(len(logs)) * (width - 1 - left) / across
             ys = bottom - (logs - low) / (high - low) * (bottom - top)
             if len(xs) > 1:
                 draw.line(np.stack([xs, ys], axis=1).ravel().tolist(), fill=color, width=2)
         return np.asarray(image)
-
-
-def _pixel(place):
-    """Return where a place of the plane is on the map, (x, y)."""
-    x, y = place
-    return (x / REACH + 1) * SIZE / 2, (1 - y / REACH) * SIZE / 2

@@ -193,6 +193,23 @@ def until_changed(page, canvas, before):
     raise AssertionError("the picture did not change")
 
 
+def paint_a_line(page, pad):
+    """Draw with the mouse, from left to right, near the top of a pad of 28 × 28 pixels."""
+    box = pad.bounding_box()
+    side = box["width"] / 28
+    page.mouse.move(box["x"] + 8.5 * side, box["y"] + 5.5 * side)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 20.5 * side, box["y"] + 5.5 * side, steps=5)
+    page.mouse.up()
+
+
+def the_line(picture):
+    """Return which pixels are clamped, orange: those of the line, and no others."""
+    clamped = (picture[:, :, 0] == 255) & (picture[:, :, 2] == 59)
+    assert clamped[5:7, 8:22].all() and clamped.sum() == 28
+    return clamped
+
+
 def at_rest(page, canvas):
     """Wait until the last frame that was on its way has arrived."""
     last = None
@@ -298,15 +315,9 @@ def test_gibbs_lab_chains_step_run_pause_and_keep_what_is_clamped(page):
     press("Step")
     np.testing.assert_array_equal(until_changed(page, pad, start), first, "the same seed, the same chain")
 
-    box = pad.bounding_box()
-    side = box["width"] / 28
-    page.mouse.move(box["x"] + 8.5 * side, box["y"] + 5.5 * side)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 20.5 * side, box["y"] + 5.5 * side, steps=5)
-    page.mouse.up()
+    paint_a_line(page, pad)
     painted = rest()
-    clamped = (painted[:, :, 0] == 255) & (painted[:, :, 2] == 59)  # orange
-    assert clamped[5:7, 8:22].all() and clamped.sum() == 28
+    clamped = the_line(painted)
     for _ in range(3):
         before = pixels(pad)
         press("Step")
@@ -476,17 +487,11 @@ def test_the_lab_opens_alone_for_a_projector(chromium, tmp_path):
             slider = page.locator(".companion-panel .noUi-base").first.bounding_box()
             assert slider["width"] > 80, "long enough for a finger"
             assert abs(left + right - width) < 20, "in the middle"
-        box = pad.bounding_box()
-        side = box["width"] / 28
-        page.mouse.move(box["x"] + 8.5 * side, box["y"] + 5.5 * side)
-        page.mouse.down()
-        page.mouse.move(box["x"] + 20.5 * side, box["y"] + 5.5 * side, steps=5)
-        page.mouse.up()
+        paint_a_line(page, pad)
         page.get_by_role("button", name="Run", exact=True).click()
         running = until_changed(page, pad, pixels(pad))
         until_changed(page, pad, running)
-        clamped = (running[:, :, 0] == 255) & (running[:, :, 2] == 59)  # orange
-        assert clamped[5:7, 8:22].all() and clamped.sum() == 28
+        the_line(running)
         page.wait_for_timeout(1000)
         left, top, right, bottom, *_ = page.evaluate(WHOLE)
         assert bottom <= 1000, "what is written below the pictures makes room for itself"

@@ -1,5 +1,6 @@
 """Moving through the epochs without a kernel: chains are the book's, and go on when the machine changes."""
 
+import asyncio
 from itertools import islice
 
 import numpy as np
@@ -215,9 +216,17 @@ def test_a_training_can_be_recorded_by_watching_it(images):
     assert not np.allclose(ends[0], ends[2], rtol=1e-3, atol=1e-4), "so the epochs can be told apart"
 
 
-def test_runs_pauses_and_leaves_nothing_behind(recorded, images, runs_and_rests):
-    def move(panel):
-        panel.epoch.value = 5  # it goes on when the slider moves
+def test_it_runs_on_when_the_epoch_changes(recorded, images):
+    async def play():
+        panel = EpochScrubber(recorded, images)
+        panel.play.value = True
+        for epoch in (0, 5):
+            panel.epoch.value = epoch
+            for _ in range(100):
+                await asyncio.sleep(0.02)
+                if epoch in panel.epochs:
+                    break
+        assert panel.running and set(panel.epochs) == {0, 5}
+        panel.close()
 
-    panel = runs_and_rests(lambda: EpochScrubber(recorded, images), meanwhile=move)
-    assert set(panel.epochs) == {0, 5}
+    asyncio.run(play())
