@@ -5,7 +5,8 @@ import numpy as np
 
 from ..backend import generator
 from .canvas import Canvas
-from .panel import Panel, blue_red, control, label_bars, seed_control, touched
+from .drawing import blue_red, label_bars
+from .panel import Panel, control, seed_control, touched
 
 __all__ = ["Adversary"]
 

@@ -10,7 +10,8 @@ from ..backend import Noise, generator, to_numpy
 from ..likelihood import TRUSTED, Anneal, temperature_ladder
 from ..plots import tile_images
 from .canvas import Canvas
-from .panel import INK, PALE, Panel, control, seed_control, speed_control, text
+from .drawing import INK, PALE, text
+from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["Annealing"]
 

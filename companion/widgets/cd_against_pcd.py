@@ -13,7 +13,8 @@ from ..optimize import SGD
 from ..plots import COLORS, tile_images
 from ..rbm import RBM, ContrastiveDivergence
 from .canvas import Canvas
-from .panel import GREY, INK, Panel, control, seed_control, speed_control, text
+from .drawing import GREY, INK, text
+from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["CDAgainstPCD"]
 

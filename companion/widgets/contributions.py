@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw
 from ..backend import generator, to_device, to_numpy
 from ..functions import softmax
 from .canvas import Canvas
-from .panel import INK, PALE, Panel, blue_red, control, text
+from .drawing import INK, PALE, blue_red, text
+from .panel import Panel, control
 
 __all__ = ["Contributions"]
 

@@ -10,7 +10,8 @@ from ..landscapes import Banana, Hills, Valley
 from ..optimize import SGD, Adam
 from ..plots import COLORS
 from .canvas import Canvas
-from .panel import GREY, INK, PALE, Panel, control, seed_control, speed_control, text
+from .drawing import GREY, INK, PALE, text
+from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["Descent"]
 

@@ -6,7 +6,8 @@ import numpy as np
 from ..backend import Noise, generator, one_thread, to_device, to_numpy
 from ..plots import COLORS, tile_images
 from .canvas import Canvas
-from .panel import Panel, control, label_bars, seed_control, speed_control
+from .drawing import label_bars
+from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["Dreams"]
 

@@ -10,7 +10,8 @@ from ..backend import Noise, generator, to_device, to_numpy
 from ..plots import COLORS, tile_images
 from ..rbm import RBM
 from .canvas import Canvas
-from .panel import GREY, INK, PALE, Panel, blue_red, control, seed_control, speed_control, text
+from .drawing import GREY, INK, PALE, blue_red, text
+from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["EpochScrubber"]
 

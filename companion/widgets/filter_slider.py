@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw
 from ..backend import generator, one_thread, to_device, to_numpy, xp
 from ..image_layers import Conv2D, Images
 from .canvas import Canvas
-from .panel import INK, Panel, blue_red, control, seed_control, text, touched
+from .drawing import INK, blue_red, text
+from .panel import Panel, control, seed_control, touched
 
 __all__ = ["FilterSlider"]
 

@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw
 from ..backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from ..plots import tile_images
 from .canvas import Canvas
-from .panel import INK, Panel, control, seed_control, speed_control, text, touched
+from .drawing import INK, text
+from .panel import Panel, control, seed_control, speed_control, touched
 
 __all__ = ["GibbsLab"]
 

@@ -10,7 +10,8 @@ from ..functions import softmax
 from ..layers import SoftmaxCrossEntropy
 from ..mlp import ACTIVATIONS, MLP
 from .canvas import Canvas
-from .panel import Panel, blue_red, control, seed_control, text
+from .drawing import blue_red, text
+from .panel import Panel, control, seed_control
 
 __all__ = ["Playground"]
 

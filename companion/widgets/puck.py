@@ -11,7 +11,8 @@ from ..landscapes import Banana, Funnel, Hills, Ridge
 from ..likelihood import autocorrelation, effective_sample_size
 from ..plots import COLORS
 from .canvas import Canvas
-from .panel import INK, Panel, control, seed_control, speed_control, text
+from .drawing import INK, text
+from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["Puck"]
 

@@ -10,7 +10,8 @@ from ..backend import generator
 from ..likelihood import ais, exact_log_partition, reverse_ais
 from ..plots import COLORS
 from .canvas import Canvas
-from .panel import GREY, INK, PALE, Panel, control, seed_control, text
+from .drawing import GREY, INK, PALE, text
+from .panel import Panel, control, seed_control
 
 __all__ = ["Sandwich"]
 

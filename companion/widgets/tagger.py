@@ -6,7 +6,8 @@ from PIL import Image, ImageDraw
 
 from ..plots import COLORS
 from .canvas import Canvas
-from .panel import GREY, INK, Panel, blue_red, control, text
+from .drawing import GREY, INK, blue_red, text
+from .panel import Panel, control
 
 __all__ = ["Tagging"]
 

@@ -9,7 +9,8 @@ from ..functions import bernoulli, sigmoid
 from ..likelihood import ParallelTempering
 from ..plots import COLORS
 from .canvas import Canvas
-from .panel import GREY, INK, PALE, Panel, control, seed_control, speed_control, text
+from .drawing import GREY, INK, PALE, text
+from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["Tempering"]
 

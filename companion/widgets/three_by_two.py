@@ -11,7 +11,8 @@ from ..likelihood import autocorrelation, effective_sample_size, exact_log_parti
 from ..plots import COLORS
 from ..rbm import RBM
 from .canvas import Canvas
-from .panel import GREY, INK, Panel, control, seed_control, speed_control, text
+from .drawing import GREY, INK, text
+from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["ThreeByTwo"]
 

@@ -8,8 +8,8 @@ import pytest
 from companion.backend import to_device, to_numpy
 from companion.image_layers import Conv2D
 from companion.widgets import FilterSlider
+from companion.widgets.drawing import blue_red
 from companion.widgets.filter_slider import BY_HAND
-from companion.widgets.panel import blue_red
 
 
 @pytest.fixture

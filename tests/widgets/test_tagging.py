@@ -5,7 +5,7 @@ import pytest
 
 from companion.flights import flight_grammar, load_flights
 from companion.tagger import Tagger
-from companion.widgets.panel import blue_red
+from companion.widgets.drawing import blue_red
 from companion.widgets.tagger import BAR, HEAD, LONGEST, ROW, STATES, Tagging
 
 SENTENCE = "show me arrivals from boston to denver on monday"
