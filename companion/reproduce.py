@@ -52,15 +52,14 @@ def reproduce(name):
     recipe = recipes()[name]
     module, _, cls = recipe["model"].rpartition(".")
     cls = getattr(importlib.import_module(module), cls)
-    judges = {
-        "classification": Classification,
-        "density": Density,
-        "dreams": Dreams,
-        "tagging": Tagging,
-        "music": Music,
-    }
-    gathered = {"tagging": tuple, "music": _chorales}.get(recipe["judge"], _all_digits)
-    judge = judges[recipe["judge"]](*gathered())
+    judged, gathered = {
+        "classification": (Classification, _all_digits),
+        "density": (Density, _all_digits),
+        "dreams": (Dreams, _all_digits),
+        "tagging": (Tagging, _all_requests),
+        "music": (Music, _all_chorales),
+    }[recipe["judge"]]
+    judge = judged(gathered())
 
     trials = []
     candidates = [recipe.get("common", {}) | candidate for candidate in recipe["candidates"]]
@@ -113,15 +112,20 @@ def _all_digits():
         raise ValueError(f"a headline result needs all of MNIST, not the sample ({source.reason})")
     if source is None:
         fetch_mnist()
-    return [load_mnist()]
+    return load_mnist()
 
 
-def _chorales():
+def _all_requests():
+    """Return the sentences that taggers learn from, are chosen by and tested on, whatever the environment asks for."""
+    return load_flights("full")
+
+
+def _all_chorales():
     """Return Bach's chorales, or raise ValueError."""
     chorales = load_chorales()
     if chorales.train[0].name.startswith("toy"):
         raise ValueError("a headline result needs Bach's chorales: install the extra, pip install -e '.[music]'")
-    return [chorales]
+    return chorales
 
 
 def _histories(model):
@@ -301,8 +305,8 @@ class Tagging:
 
     criterion, sign = "valid_error", 1
 
-    def __init__(self):
-        self.grammar, (self.train, self.valid, self.test_requests) = flight_grammar(), load_flights("full")
+    def __init__(self, requests):
+        self.grammar, (self.train, self.valid, self.test_requests) = flight_grammar(), requests
 
     def fit(self, model, checkpoint):
         """Train `model`, keeping its best by the validation sentences."""
