@@ -261,6 +261,7 @@ class RNNRBM(Estimator):
 
     def _update(self, at, pieces):
         """Make one update on the pieces with these numbers; return its loss."""
+        pieces = to_numpy(pieces)  # what is only counted stays on the host
         lengths = at.lengths[pieces]
         shifts = [int(at.rng.integers(-at.room[i][0], at.room[i][1] + 1)) if self.transpose else 0 for i in pieces]
         rows = _rows(at.starts[pieces], lengths)

@@ -22,7 +22,7 @@ CUPY = importlib.util.find_spec("cupy") is not None  # the real one, or the stan
 # on the stand-in; also what to run on a machine with a GPU, with COMPANION_BACKEND=cupy
 MODEL_TESTS = (
     "functions layers conv optimize training storage logistic mlp lenet rbm likelihood dbn autoencoder stacked "
-    "recurrent".split()
+    "recurrent rnnrbm".split()
 )
 
 
