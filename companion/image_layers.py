@@ -71,15 +71,17 @@ class Conv2D(Layer):
     ----------
     W : array (n_filters, n_channels, height, width), contiguous
     b : array (n_filters,)
+    l2 : float
+        :math:`\lambda_2` of a penalty :math:`\lambda_2 \|W\|_2^2`.
 
     Attributes
     ----------
     dW, db : array
-        Gradients of the loss, of the shapes of `W` and `b`; `backward` overwrites them.
+        Gradients of loss and penalty, of the shapes of `W` and `b`; `backward` overwrites them.
     """
 
-    def __init__(self, W, b):
-        self.W, self.b = W, b
+    def __init__(self, W, b, l2=0.0):
+        self.W, self.b, self.l2 = W, b, float(l2)
         self.dW, self.db = xp.empty_like(W), xp.empty_like(b)
         self.parameters, self.gradients = (W, b), (self.dW, self.db)
         self._lines = self._output = self._dx = None
@@ -120,6 +122,8 @@ class Conv2D(Layer):
         dW = sum(delta[:, y] @ self._windows(y).T for y in range(rows))
         turned = self.dW.swapaxes(1, 2)
         turned[...] = dW.reshape(turned.shape)
+        if self.l2:
+            self.dW += 2 * self.l2 * self.share * self.W
         xp.sum(delta, axis=(1, 2), out=self.db)
         if not need_dx:
             return None
@@ -136,6 +140,10 @@ class Conv2D(Layer):
         for j in range(width):
             self._dx[:, :, j : j + columns] += lines[:, :, j].swapaxes(0, 1)
         return self._dx
+
+    def penalty(self):
+        """Return the penalty as it stands, a number to add to the loss."""
+        return self.l2 * (self.W**2).sum() if self.l2 else 0.0
 
 
 class MaxPool2D(Layer):
@@ -203,20 +211,18 @@ class Pieces(Network):
     Parameters
     ----------
     layers : list of Layer
-    l2 : float
-        Times the sum of the squares of the weights, which are every other parameter, is the penalty.
 
     Attributes
     ----------
     gradients : list of array
-        Summed over the pieces.
+        Summed over the pieces, of which each bears its share of the penalties.
     """
 
     ROWS = 100  # of 28 × 28 pixels, and all that LeNet makes of them: some 25 MB
 
-    def __init__(self, layers, l2=0.0):
+    def __init__(self, layers):
         super().__init__(layers)
-        self.l2, self._of_a_piece = float(l2), self.gradients
+        self._of_a_piece = self.gradients
         self.gradients = [xp.empty_like(parameter) for parameter in self.parameters]
 
     def _pieces(self, n):
@@ -237,16 +243,11 @@ class Pieces(Network):
         for piece in reversed(pieces := self._pieces(len(delta))):
             if piece != pieces[-1]:
                 super().forward(self._x[piece])
+            for layer in self.layers:
+                layer.share = len(delta[piece]) / len(delta)
             below = super().backward(delta[piece], need_dx)
             if need_dx:
                 dx[piece] = below
             for total, gradient in zip(self.gradients, self._of_a_piece):
                 total += gradient
-        if self.l2:
-            for W, total in zip(self.parameters[::2], self.gradients[::2]):
-                total += 2 * self.l2 * W
         return dx
-
-    def penalty(self):
-        """Return the penalty as it stands."""
-        return self.l2 * sum((W**2).sum() for W in self.parameters[::2]) if self.l2 else 0.0

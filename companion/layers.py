@@ -41,9 +41,11 @@ class Layer:
     ----------
     parameters, gradients : tuple of array
         What is learned, and the gradients of the loss that `backward` leaves, in the same order.
+    share : float
+        Of a minibatch: `backward` adds so much of the penalties' gradients. `companion.image_layers.Pieces` sets it.
     """
 
-    parameters = gradients = ()
+    parameters, gradients, share = (), (), 1.0
 
     def __repr__(self):
         return type(self).__name__
@@ -95,9 +97,9 @@ class Dense(Layer):
         xp.matmul(self._x.T, delta, out=self.dW)
         xp.sum(delta, axis=0, out=self.db)
         if self.l1:
-            self.dW += self.l1 * xp.sign(self.W)
+            self.dW += self.l1 * self.share * xp.sign(self.W)
         if self.l2:
-            self.dW += 2 * self.l2 * self.W
+            self.dW += 2 * self.l2 * self.share * self.W
         if need_dx:  # the first layer's input is data: nothing to pass on
             self._dx = reuse(self._dx, self._x.shape, self.W.dtype)
             return xp.matmul(delta, self.W.T, out=self._dx[: len(delta)])

@@ -162,9 +162,9 @@ class LeNet(Classifier):
         activation, layers = ACTIVATIONS[self.activation], [Images(*self._image())]
         for W, b in below:
             # The activation grows with its input: after the pooling it gives the same, of a quarter of the numbers.
-            layers += [Conv2D(W, b), MaxPool2D(self.pool_size, border=True), activation()]
+            layers += [Conv2D(W, b, self.l2), MaxPool2D(self.pool_size, border=True), activation()]
         layers = [
-            Pieces([*layers, Flatten()], self.l2),
+            Pieces([*layers, Flatten()]),
             Dense(*hidden, l2=self.l2),
             activation(),
             Dense(*top, l2=self.l2),

@@ -23,6 +23,7 @@ from .storage import expect_writable, load, save
 __all__ = ["Divergence", "History", "Training", "digest"]
 
 CHECKPOINT_SECONDS = 20  # at most so much work is lost, plus the epoch under way
+ENDLESS = 1e18  # updates that no training makes
 # What of an identity is a checksum, and says nothing to a reader.
 CHANGED = {"data": "it learned from other data", "start": "it started from other parameters or random numbers"}
 
@@ -136,7 +137,7 @@ class Training:
         self.step, self.n, self.parameters, self.state = step, n, parameters, state or {}
         self.batch_size, self.n_epochs, self.verbose = batch_size, n_epochs, verbose
         self.rng, self.noise, self.watch = rng, noise, watch
-        self.validate, self.patience = validate, patience if validate else None
+        self.validate, self.patience = validate, (patience or Patience(ENDLESS)) if validate else None
         self.checkpoint = checkpoint and Path(checkpoint)
         mine = {"n": n, "batch_size": batch_size, "n_epochs": n_epochs, "validated": validate is not None}
         text = json.dumps(mine | (identity or {}), default=lambda value: type(value).__name__)
@@ -144,7 +145,7 @@ class Training:
         self.history = History(n_batches=-(-n // batch_size))
         self.frequency = self.history.n_batches
         if self.patience:  # at least once an epoch, and at least twice before the patience can end
-            self.frequency = max(1, min(self.frequency, int(patience.patience) // 2))
+            self.frequency = max(1, min(self.frequency, int(self.patience.patience) // 2))
         self.update = 0
         self.loss_sum = xp.zeros(())  # since the last entry; on the device, so that adding to it does not wait
         self._keep_best()
@@ -230,10 +231,8 @@ class Training:
         history.updates.append(self.update)
         history.train_loss.append(loss)
         if self.validate:
-            best = min((e for e in history.valid_error if not np.isnan(e)), default=float("inf"))
             history.valid_error.append(error)
-            improved = self.patience.improved(self.update - 1, error) if self.patience else error < best
-        if not self.validate or improved:
+        if not self.validate or self.patience.improved(self.update - 1, error):
             history.best_update = self.update
             self._keep_best()
 

@@ -19,9 +19,6 @@ if os.environ["COMPANION_BACKEND"] == "cupy" and importlib.util.find_spec("cupy"
 import numpy as np
 import pytest
 
-from companion import optimize, training
-from companion.backend import to_numpy
-
 
 def pytest_xdist_auto_num_workers():
     """One process more than there are cores: kernels that start, and the browser, wait a good deal."""
@@ -51,39 +48,3 @@ def central_differences():
         return gradient
 
     return differentiate
-
-
-@pytest.fixture
-def resumes_bit_for_bit(tmp_path, monkeypatch, capsys):
-    """Return the function that interrupts the fit of a classifier, resumes it, and compares it with an unbroken one.
-
-    Momenta, running averages, the average of the parameters, the schedule and all noise must go on where they were.
-    """
-
-    def check(make, X, y, validated, before, optimizer="SGD"):
-        """Interrupt before the update of this number; return the checkpoint."""
-        monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-        checkpoint, validation = tmp_path / "fit.npz", (X[::3], y[::3]) if validated else None
-        whole = make().fit(X, y, validation)
-        optimizer = getattr(optimize, optimizer)
-        update = optimizer.update
-
-        def interrupted(self, parameters, gradients):
-            if self.updates == before:
-                raise KeyboardInterrupt
-            update(self, parameters, gradients)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(optimizer, "update", interrupted)
-            stopped = make().fit(X, y, validation, checkpoint=checkpoint)
-        assert stopped.history_.stopped == "interrupt" and "Interrupted" in capsys.readouterr().out
-        resumed = make().fit(X, y, validation, checkpoint=checkpoint)
-        assert resumed.parameters_.keys() == whole.parameters_.keys()
-        for name, array in whole.parameters_.items():
-            np.testing.assert_array_equal(to_numpy(resumed.parameters_[name]), to_numpy(array), err_msg=name)
-        times = {"wall_seconds": 0, "cpu_seconds": 0}
-        assert vars(resumed.history_) | times == vars(whole.history_) | times
-        np.testing.assert_array_equal(resumed.predict_proba(X), whole.predict_proba(X))
-        return checkpoint
-
-    return check

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.linalg import subspace_angles
 
-from companion import optimize, training
 from companion.autoencoder import DenoisingAutoencoder, ReconstructionGradient
 from companion.backend import to_device, to_numpy
 from companion.data import load_mnist
@@ -152,27 +151,6 @@ def test_codes_and_back(images):
 
 EVERYTHING = {"n_hidden": 5, "momentum": 0.7, "schedule": "linear", "weight_decay": 1e-3, "averaging": 0.9,
               "corruption": "salt_and_pepper", "n_epochs": 4, "batch_size": 30}  # fmt: skip
-
-
-def test_a_resumed_run_equals_an_uninterrupted_one(images, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    whole = DenoisingAutoencoder(**EVERYTHING, random_state=1).fit(images)
-    update = optimize.SGD.update
-
-    def interrupted(self, parameters, gradients):
-        if self.updates == 17:  # in the third epoch of seven updates
-            raise KeyboardInterrupt
-        update(self, parameters, gradients)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(optimize.SGD, "update", interrupted)
-        stopped = DenoisingAutoencoder(**EVERYTHING, random_state=1).fit(images, checkpoint=tmp_path / "a.npz")
-    assert stopped.history_.stopped == "interrupt" and "Interrupted" in capsys.readouterr().out
-    resumed = DenoisingAutoencoder(**EVERYTHING, random_state=1).fit(images, checkpoint=tmp_path / "a.npz")
-    assert_same_arrays(arrays(resumed), arrays(whole))
-    assert resumed.history_.train_loss == whole.history_.train_loss
-    with pytest.raises(ValueError, match="another training .*n_hidden was 5 and is 4"):
-        DenoisingAutoencoder(**EVERYTHING | {"n_hidden": 4}, random_state=1).fit(images, checkpoint=tmp_path / "a.npz")
 
 
 def test_watch_sees_every_epoch(images):

@@ -8,7 +8,6 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from companion import training
 from companion.backend import generator, to_device, to_numpy, xp
 from companion.data import load_mnist
 from companion.dbn import DBN
@@ -116,38 +115,6 @@ def test_it_learns_digits():
     codes = [dbn.transform(images) for images in (train.images, test.images)]
     assert linear.fit(codes[0], train.labels).errors(codes[1], test.labels) < 0.16, "features that nobody labelled"
     assert dbn.fit(*train).errors(*test) < 0.085
-
-
-@pytest.mark.parametrize("phase", ["layer 1", "layer 2", "fine-tuning"])
-def test_a_resumed_run_equals_an_uninterrupted_one(problem, tmp_path, monkeypatch, phase):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    whole = DBN(**QUICK, averaging=0.9, random_state=5).pretrain(problem[0], problem[1])
-    whole.fit(*problem)
-    epochs = {"layer 1": 2, "layer 2": 3 + 2, "fine-tuning": 3 + 3 + 2}[phase]
-    run_epoch = training.Training._run_epoch
-
-    def interrupted(self, bar):
-        nonlocal epochs
-        epochs -= 1
-        if epochs < 0:
-            raise KeyboardInterrupt
-        run_epoch(self, bar)
-
-    def both(dbn):
-        file = tmp_path / "run.npz"
-        return dbn.pretrain(*problem, checkpoint=file).fit(*problem, checkpoint=file)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(training.Training, "_run_epoch", interrupted)
-        dbn = DBN(**QUICK, averaging=0.9, random_state=5)
-        if phase == "fine-tuning":
-            assert both(dbn).history_.stopped == "interrupt"
-        else:
-            with pytest.raises(KeyboardInterrupt):
-                both(dbn)
-    # a checkpoint that ends in "interrupt" goes on, as it does for every model of the book
-    resumed = both(DBN(**QUICK, averaging=0.9, random_state=5))
-    assert_same_arrays(resumed.parameters_, whole.parameters_)
 
 
 def test_an_interrupt_keeps_what_was_learned(problem, monkeypatch):

@@ -311,18 +311,6 @@ def test_initial_weights_keep_the_variance(rng):
     assert not any(to_numpy(initial[name]).any() for name in ("b1", "b2", "b3", "W4", "b4"))
 
 
-@pytest.mark.parametrize("validated", [False, True])
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
-@pytest.mark.parametrize("averaging", [0.0, 0.95])
-def test_fit_resumes_bit_for_bit(resumes_bit_for_bit, problem, optimizer, averaging, validated):
-    settings = EVERYTHING | {"n_epochs": 6, "batch_size": 40, "random_state": 1, "optimizer": optimizer.lower()}
-    settings |= {"averaging": averaging, "patience": 30}
-    # in the fourth epoch of eight updates
-    file = resumes_bit_for_bit(lambda: LeNet(**settings), *problem, validated, before=29, optimizer=optimizer)
-    with pytest.raises(ValueError, match="another training .*filter_size was 3 and is 2"):
-        LeNet(**(settings | {"filter_size": 2})).fit(*problem, problem if validated else None, file)
-
-
 def test_colours_are_not_read_as_one_large_image():
     X, y = np.random.default_rng(0).random((6, 3 * 32 * 32)), np.arange(6) % 2
     with pytest.raises(ValueError, match="found rows of 3072 pixels, three times 32 × 32"):

@@ -230,19 +230,6 @@ def test_it_chooses_by_the_validation_set(problem, averaging):
 # ----------------------------------------------------------------------------- randomness, resume, divergence
 
 
-@pytest.mark.parametrize("validated", [False, True])
-@pytest.mark.parametrize("settings", [{}, {"dropout": 0.3, "averaging": 0.9}])
-def test_fit_resumes_bit_for_bit(resumes_bit_for_bit, problem, validated, settings):
-    settings = {
-        "n_epochs": 8,
-        "batch_size": 40,
-        "learning_rate": 1.0,
-        "random_state": 1,
-        "patience": 20,
-    } | settings
-    resumes_bit_for_bit(lambda: LogisticRegression(**settings), *problem, validated, before=16)
-
-
 def test_a_checkpoint_of_other_hyper_parameters_is_refused(tmp_path, problem):
     LogisticRegression(n_epochs=2).fit(*problem, checkpoint=tmp_path / "fit.npz")
     with pytest.raises(ValueError, match="l2 was 0.0 and is 0.5"):

@@ -296,16 +296,6 @@ def test_variances_last_through_five_layers(activation, scale):
 # ------------------------------------------------------------------------------- randomness, resume, storage
 
 
-@pytest.mark.parametrize("validated", [False, True])
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
-@pytest.mark.parametrize("averaging", [0.0, 0.95])
-def test_fit_resumes_bit_for_bit(resumes_bit_for_bit, problem, optimizer, averaging, validated):
-    settings = EVERYTHING | {"n_epochs": 6, "batch_size": 40, "random_state": 1, "optimizer": optimizer.lower()}
-    settings |= {"averaging": averaging, "patience": 30}
-    # in the fourth epoch of eight updates
-    resumes_bit_for_bit(lambda: MLP(**settings), *problem, validated, before=29, optimizer=optimizer)
-
-
 # ------------------------------------------------------------------------------------ among other estimators
 
 

@@ -13,8 +13,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from threadpoolctl import threadpool_limits
 
-from companion import estimator, training
 from companion import rbm as rbm_module
+from companion import training
 from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.data import bars_and_stripes
 from companion.likelihood import exact_log_partition
@@ -952,35 +952,6 @@ def test_divergence_is_explained(images):
 
 
 # ------------------------------------------------------------------------------- randomness, resume, storage
-
-
-@pytest.mark.parametrize(
-    "name", ["CD", "PCD", "centered", "sparsity", "momentum", "averaging", "Gaussian", "everything"]
-)
-def test_fit_resumes_bit_for_bit(tmp_path, monkeypatch, capsys, images, name):
-    """Chains, running means, momenta, the average, the schedule and all noise go on where they were."""
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    settings = {"n_hidden": 5, "n_epochs": 6, "batch_size": 20, "random_state": 1} | SETTINGS[name]
-    whole = RBM(**settings).fit(images)
-
-    class Interrupted(SGD):
-        def update(self, parameters, gradients):
-            if self.updates == 21:  # in the fourth epoch of six updates
-                raise KeyboardInterrupt
-            super().update(parameters, gradients)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(estimator, "SGD", Interrupted)
-        stopped = RBM(**settings).fit(images, checkpoint=tmp_path / "fit.npz")
-    assert stopped.history_.stopped == "interrupt" and "Interrupted" in capsys.readouterr().out
-    epochs = []
-    resumed = RBM(**settings).fit(images, checkpoint=tmp_path / "fit.npz", watch=epochs.append)
-    assert len(epochs) == 3  # the three that were left
-    assert_same_arrays(arrays(resumed), arrays(whole))
-    times = {"wall_seconds": 0, "cpu_seconds": 0}
-    assert vars(resumed.history_) | times == vars(whole.history_) | times
-    if whole.persistent:
-        np.testing.assert_array_equal(to_numpy(resumed.chains_), to_numpy(whole.chains_))
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path, images):

@@ -5,10 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from companion import training
 from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.music import LOWEST, ToyComposer, roll
-from companion.optimize import SGD, Adam
 from companion.rbm import RBM
 from companion.rnnrbm import (
     RNNRBM,
@@ -287,54 +285,6 @@ def test_cold_chains_keep_to_what_is_likely(writer):
 
 
 # ----------------------------------------------------------------------------------------------------------- training
-
-
-@pytest.mark.parametrize("options", [{}, {"persistent": True, "dropout": 0.3, "transpose": 2, "averaging": 0.9,
-                                          "weight_decay": 1e-3, "pretraining": {"n_epochs": 1}}])  # fmt: skip
-def test_resumes_bit_for_bit(tmp_path, monkeypatch, capsys, options):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    _, rolls = toy_rolls(5, 6)
-    whole = RNNRBM(**SMALL | options).fit(rolls)
-    update, checkpoint = Adam.update, tmp_path / "fit.npz"
-
-    def interrupted(self, parameters, gradients):
-        if self.updates == 7:
-            raise KeyboardInterrupt
-        update(self, parameters, gradients)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Adam, "update", interrupted)
-        stopped = RNNRBM(**SMALL | options).fit(rolls, checkpoint=checkpoint)
-    assert stopped.history_.stopped == "interrupt" and "Interrupted" in capsys.readouterr().out
-    resumed = RNNRBM(**SMALL | options).fit(rolls, checkpoint=checkpoint)
-    for name, array in whole.parameters_.items():
-        np.testing.assert_array_equal(to_numpy(resumed.parameters_[name]), to_numpy(array), err_msg=name)
-    with pytest.raises(ValueError, match="n_epochs was 3 and is 4"):
-        RNNRBM(**SMALL | options | {"n_epochs": 4}).fit(rolls, checkpoint=checkpoint)
-
-
-def test_an_interrupted_pretraining_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
-    """The whole is not trained then; checkpoints of two runs are told apart, whatever dots are in their names."""
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    options = SMALL | {"pretraining": {"n_epochs": 4}}
-    _, rolls = toy_rolls(5, 6)
-    whole, checkpoint = RNNRBM(**options).fit(rolls), str(tmp_path / "rate0.1")
-    update = SGD.update
-
-    def interrupted(self, parameters, gradients):
-        if self.updates == 2:
-            raise KeyboardInterrupt
-        update(self, parameters, gradients)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SGD, "update", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            RNNRBM(**options).fit(rolls, checkpoint=checkpoint)
-    assert "Interrupted" in capsys.readouterr().out
-    assert [path.name for path in tmp_path.iterdir()] == ["rate0.1.static.npz"]
-    resumed = RNNRBM(**options).fit(rolls, checkpoint=checkpoint)
-    for name, array in whole.parameters_.items():
-        np.testing.assert_array_equal(to_numpy(resumed.parameters_[name]), to_numpy(array), err_msg=name)
 
 
 def test_parameters_make_a_model(writer):

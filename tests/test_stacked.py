@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from companion import training
 from companion.autoencoder import DenoisingAutoencoder
 from companion.backend import generator, to_numpy
 from companion.data import load_mnist
@@ -46,32 +45,6 @@ def test_layers_and_network_have_the_same_arrays(problem):
             np.testing.assert_array_equal(
                 to_numpy(stack.parameters_[f"{name}{number}"]), to_numpy(layer.parameters_[mine])
             )
-
-
-@pytest.mark.parametrize("phase", ["layer 1", "layer 2", "fine-tuning"])
-def test_a_resumed_run_equals_an_uninterrupted_one(problem, tmp_path, monkeypatch, phase):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    whole = StackedDenoisingAutoencoder(**QUICK, random_state=5).fit(*problem)
-    epochs = {"layer 1": 2, "layer 2": 3 + 2, "fine-tuning": 3 + 3 + 2}[phase]
-    run_epoch = training.Training._run_epoch
-
-    def interrupted(self, bar):
-        nonlocal epochs
-        epochs -= 1
-        if epochs < 0:
-            raise KeyboardInterrupt
-        run_epoch(self, bar)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(training.Training, "_run_epoch", interrupted)
-        stopped = StackedDenoisingAutoencoder(**QUICK, random_state=5)
-        if phase == "fine-tuning":
-            assert stopped.fit(*problem, checkpoint=tmp_path / "run.npz").history_.stopped == "interrupt"
-        else:
-            with pytest.raises(KeyboardInterrupt):
-                stopped.fit(*problem, checkpoint=tmp_path / "run.npz")
-    resumed = StackedDenoisingAutoencoder(**QUICK, random_state=5).fit(*problem, checkpoint=tmp_path / "run.npz")
-    assert_same_parameters(resumed, whole)
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from companion import optimize, training
 from companion.backend import to_device, to_numpy, xp
 from companion.flights import load_flights
 from companion.layers import SoftmaxCrossEntropy
@@ -113,33 +112,6 @@ def test_it_learns_what_is_far_away():
     mirrored, tags = [s[::-1] for s in X], [row[::-1] for row in y]
     assert Tagger(**options, cell="lstm").fit(mirrored, tags).score(mirrored, tags) < 0.75, "what comes cannot be known"
     assert Tagger(**options, cell="gru", bidirectional=True).fit(mirrored, tags).score(mirrored, tags) == 1
-
-
-@every_variant
-def test_resumes_bit_for_bit(requests, tmp_path, monkeypatch, capsys, options):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    checkpoint, update = tmp_path / "fit.npz", optimize.Adam.update
-
-    def make(**more):
-        return Tagger(**QUICK | options).fit(*requests.train, validation=requests.valid, **more)
-
-    def interrupted(self, parameters, gradients):
-        if self.updates == 23:
-            raise KeyboardInterrupt
-        update(self, parameters, gradients)
-
-    whole = make()
-    with monkeypatch.context() as patch:
-        patch.setattr(optimize.Adam, "update", interrupted)
-        assert make(checkpoint=checkpoint).history_.stopped == "interrupt"
-    resumed = make(checkpoint=checkpoint)
-    for name, array in whole.parameters_.items():
-        np.testing.assert_array_equal(to_numpy(resumed.parameters_[name]), to_numpy(array), err_msg=name)
-    times = {"wall_seconds": 0, "cpu_seconds": 0}
-    assert vars(resumed.history_) | times == vars(whole.history_) | times
-    other = (requests.train.sentences, [["O"] * len(row) for row in requests.train.tags])
-    with pytest.raises(ValueError, match="other data"):
-        Tagger(**QUICK | options).fit(*other, validation=requests.valid, checkpoint=checkpoint)
 
 
 def test_validation_chooses_by_f1(requests):

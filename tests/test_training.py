@@ -32,9 +32,9 @@ def counting(w, events=None):
 def train(w, step=None, errors=None, **settings):
     """Train with a validation error from the list `errors` each time; w counts the updates."""
     settings = {"batch_size": BATCH, "n_epochs": 5, "rng": np.random.default_rng(0)} | settings
-    errors = errors and iter(errors)
-    validate = errors and (lambda: next(errors))
-    return Training(step or counting(w), N, parameters={"w": w}, validate=validate, **settings)
+    if errors:
+        settings["validate"] = iter(errors).__next__
+    return Training(step or counting(w), N, parameters={"w": w}, **settings)
 
 
 @pytest.fixture
@@ -177,9 +177,7 @@ def test_an_interrupt_while_validating_leaves_a_history_that_can_be_drawn(w):
             raise KeyboardInterrupt
         return 1 / float(w[0])
 
-    run = train(w)
-    run.validate = validate
-    history = run.run()
+    history = train(w, validate=validate).run()
     assert history.stopped == "interrupt" and float(w[0]) == 10
     assert len(history.updates) == len(history.train_loss) == len(history.valid_error) == 2
 
