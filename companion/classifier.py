@@ -23,9 +23,9 @@ class Classifier(ClassifierMixin, Estimator):
     A subclass has, among its hyper-parameters, ``learning_rate``, ``n_epochs``, ``batch_size``, ``averaging``,
     ``patience``, ``patience_increase``, ``improvement_threshold``, ``random_state`` and ``verbose``, and two methods:
 
-    * ``_initial_parameters(n_features, n_classes, rng)`` returns a dict of arrays on the device;
-    * ``_network(parameters, noise)`` returns a `companion.layers.Network` that works on those very arrays; `noise` is
-      None where it will only predict.
+    * ``initial_parameters(n_features, n_classes, rng)`` returns a dict of arrays on the device;
+    * ``network(parameters, noise=None)`` returns a `companion.layers.Network` that works on those very arrays; without
+      `noise` it will only predict.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Classifier(ClassifierMixin, Estimator):
             valid_targets = self._encode(validation[1], len(valid_X))
             data += [valid_X, valid_targets]
         at = self._prepare(X, self.parameters_ if goes_on else None)
-        predictor = self._network(at.descent.kept, None)
+        predictor = self.network(at.descent.kept)
 
         def step(indices):
             return self._update(at, X[indices], targets[indices], weights if weights is None else weights[indices])
@@ -128,11 +128,11 @@ class Classifier(ClassifierMixin, Estimator):
         rng = generator(self.random_state)
         noise = Noise(rng)
         if first is None:
-            first = self._initial_parameters(X.shape[1], len(self.classes_), rng)
+            first = self.initial_parameters(X.shape[1], len(self.classes_), rng)
         else:
             self._check_first(first, X.shape[1], len(self.classes_))
         parameters = {name: own_copy(array) for name, array in first.items()}
-        network = self._network(parameters, noise)
+        network = self.network(parameters, noise)
         descent = Descent(self._optimizer(self._n_updates(X)), parameters, network.parameters, self.averaging)
         return SimpleNamespace(rng=rng, noise=noise, network=network, loss=SoftmaxCrossEntropy(), descent=descent)
 
@@ -187,7 +187,7 @@ class Classifier(ClassifierMixin, Estimator):
         check_is_fitted(self)
         X = self._check_data(X)
         with one_thread():
-            return self._network(self.parameters_, None).predict(X)
+            return self.network(self.parameters_).predict(X)
 
     def predict_proba(self, X):
         """Probabilities (n, n_classes) of the classes for images X (n, n_features)."""

@@ -144,7 +144,7 @@ class LeNet(Classifier):
             shapes |= {f"W{i}": W, f"b{i}": (b,)}
         return shapes
 
-    def _initial_parameters(self, n_features, n_classes, rng):
+    def initial_parameters(self, n_features, n_classes, rng):
         # The top layer feeds a softmax: starting it at zero makes the first prediction one of ignorance.
         shapes = self._shapes(n_features, n_classes)
         parameters = {name: xp.zeros(shape, xp.float32) for name, shape in shapes.items()}
@@ -157,7 +157,7 @@ class LeNet(Classifier):
                 parameters[f"W{i}"] = xp.ascontiguousarray(W.T).reshape(shape)
         return parameters
 
-    def _network(self, parameters, noise):
+    def network(self, parameters, noise=None):
         *below, hidden, top = [(parameters[f"W{i}"], parameters[f"b{i}"]) for i in range(1, len(parameters) // 2 + 1)]
         activation, layers = ACTIVATIONS[self.activation], [Images(*self._image())]
         for W, b in below:

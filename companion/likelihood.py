@@ -20,6 +20,7 @@ from .functions import bernoulli, sigmoid, softplus
 __all__ = [
     "Anneal", "LogLikelihood", "LogPartition", "ParallelTempering", "ais", "autocorrelation", "effective_sample_size",
     "exact_log_partition", "log_likelihood", "parallel_tempering", "reverse_ais", "temperature_ladder",
+    "total_variation",
 ]  # fmt: skip
 
 MOST_UNITS = 25  # 2 ** 25 states take about a minute
@@ -534,6 +535,11 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, random_
     for _ in islice(tempering, steps):
         pass
     return tempering.v[0], tempering.swap_rates
+
+
+def total_variation(p, q):
+    r"""Total variation distance :math:`\frac12 \sum_i |p_i - q_i|`, from 0 to 1, of two distributions (n,)."""
+    return float(abs(np.asarray(p) - np.asarray(q)).sum() / 2)
 
 
 def autocorrelation(series, n_lags=None):

@@ -72,11 +72,11 @@ class LogisticRegression(Classifier):
     def _shapes(self, n_features, n_classes, names=()):
         return {"W": (n_features, n_classes), "b": (n_classes,)}
 
-    def _initial_parameters(self, n_features, n_classes, rng):
+    def initial_parameters(self, n_features, n_classes, rng):
         # Zeros will do: the loss is convex, and the columns of W get different gradients from the first step on.
         return {name: xp.zeros(shape, xp.float32) for name, shape in self._shapes(n_features, n_classes).items()}
 
-    def _network(self, parameters, noise):
+    def network(self, parameters, noise=None):
         layers = [Dense(parameters["W"], parameters["b"], self.l1, self.l2)]
         if noise and self.dropout:
             layers.insert(0, Dropout(self.dropout, noise))

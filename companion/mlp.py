@@ -130,7 +130,7 @@ class MLP(Classifier):
                 shapes |= {f"{name}{i}": (n_out,) for name in BATCH_NORM}
         return shapes
 
-    def _initial_parameters(self, n_features, n_classes, rng):
+    def initial_parameters(self, n_features, n_classes, rng):
         # The top layer feeds a softmax: starting it at zero makes the first prediction one of ignorance.
         parameters = {
             name: xp.full(shape, float(name.startswith(("gamma", "running_var"))), xp.float32)
@@ -145,7 +145,7 @@ class MLP(Classifier):
         """Return the activation of hidden layer `number`; they count from 1."""
         return self.activation
 
-    def _network(self, parameters, noise):
+    def network(self, parameters, noise=None):
         layers = []
         for i in range(1, len(self.hidden_sizes) + 2):
             if noise and (rate := self.input_dropout if i == 1 else self.dropout):
@@ -194,7 +194,7 @@ class MLP(Classifier):
         if self.batch_norm:
             raise ValueError("input_gradient: expected a network without batch normalisation, found one with it")
         X = self._check_data(X)
-        network, targets = self._network(self.parameters_, None), self._encode(y, len(X))
+        network, targets = self.network(self.parameters_), self._encode(y, len(X))
         with one_thread():
             return len(X) * to_numpy(_input_gradient(network, SoftmaxCrossEntropy(), X, targets))
 

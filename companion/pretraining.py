@@ -289,10 +289,10 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
     def _has_learned(self):
         return super()._has_learned() and not getattr(self, "_pretrained", False)
 
-    def _network(self, parameters, noise):
+    def network(self, parameters, noise=None):
         if f"W{len(self.hidden_sizes) + 1}" not in parameters:
             raise NotFittedError(f"this {type(self).__name__} is pretrained, but has no softmax yet: call fit")
-        return super()._network(parameters, noise)
+        return super().network(parameters, noise)
 
     def _shapes(self, n_features, n_classes, names=()):
         shapes, sizes = super()._shapes(n_features, n_classes), [n_features, *self.hidden_sizes]
@@ -301,8 +301,8 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
             shapes = {name: shape for name, shape in shapes.items() if int(name[1:]) <= depth}
         return shapes | {f"visible_bias{number}": (sizes[number - 1],) for number in range(1, depth + 1)}
 
-    def _initial_parameters(self, n_features, n_classes, rng):
-        fresh = super()._initial_parameters(n_features, n_classes, rng)
+    def initial_parameters(self, n_features, n_classes, rng):
+        fresh = super().initial_parameters(n_features, n_classes, rng)
         for name, array in self.parameters_.items():
             if name in fresh and fresh[name].shape != array.shape:
                 raise ValueError(

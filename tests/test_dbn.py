@@ -94,13 +94,13 @@ def test_fine_tuning_is_that_of_a_perceptron_that_starts_there(problem, monkeypa
                "adversarial": 0.1, "max_norm": 2.0, "momentum": 0.5, "schedule": "linear", "batch_size": 30,
                }  # fmt: skip
     dbn = DBN(**QUICK | options, random_state=2).pretrain(problem[0])
-    start, initial = arrays(dbn), MLP._initial_parameters
+    start, initial = arrays(dbn), MLP.initial_parameters
 
     def pretrained(self, *arguments):
         return initial(self, *arguments) | {name: to_device(a.copy()) for name, a in start.items() if name[0] != "v"}
 
     dbn.fit(*problem)
-    monkeypatch.setattr(MLP, "_initial_parameters", pretrained)
+    monkeypatch.setattr(MLP, "initial_parameters", pretrained)
     mlp = MLP(hidden_sizes=(12, 8), activation="logistic", l2=0.0, **options, random_state=2).fit(*problem)
     assert_same_arrays({name: dbn.parameters_[name] for name in mlp.parameters_}, mlp.parameters_)
 

@@ -53,10 +53,10 @@ def build(n_pixels, n_classes=3, dtype=np.float64, **settings):
     model = LeNet(**settings)
     model.n_features_in_ = n_pixels
     rng = np.random.default_rng(1)
-    initial = model._initial_parameters(n_pixels, n_classes, generator(rng))
+    initial = model.initial_parameters(n_pixels, n_classes, generator(rng))
     # biases and the top layer start at zero
     there = {name: to_device(rng.normal(scale=0.3, size=array.shape).astype(dtype)) for name, array in initial.items()}
-    return model._network(there, None), there
+    return model.network(there), there
 
 
 # ------------------------------------------------------------------------------------------- what it learns
@@ -295,7 +295,7 @@ def test_dropout_acts_in_training_only(problem):
 def test_dropout_is_where_it_says():
     model = LeNet(dropout=0.5, conv_dropout=0.25)
     model.n_features_in_ = 784
-    network = model._network(model._initial_parameters(784, 10, generator(0)), noise=object())
+    network = model.network(model.initial_parameters(784, 10, generator(0)), noise=object())
     assert [repr(layer) for layer in network.layers[1:]] == [
         "Dropout(0.25)", "Dense(800 → 500)", "ReLU", "Dropout(0.5)", "Dense(500 → 10)",
     ]  # fmt: skip
@@ -305,7 +305,7 @@ def test_initial_weights_keep_the_variance(rng):
     """He's, of variance 2 / fan-in, where the fan-in of a filter is the pixels that it sees."""
     model = LeNet(n_filters=(200, 100))
     model.n_features_in_ = 784
-    initial = model._initial_parameters(784, 10, generator(0))
+    initial = model.initial_parameters(784, 10, generator(0))
     for name, fan_in in [("W1", 25), ("W2", 200 * 25), ("W3", 100 * 16)]:
         assert to_numpy(initial[name]).var() == pytest.approx(2 / fan_in, rel=0.1)
     assert not any(to_numpy(initial[name]).any() for name in ("b1", "b2", "b3", "W4", "b4"))

@@ -229,7 +229,7 @@ def test_gradient_of_the_loss_with_respect_to_the_pixels(problem, activation, ce
     targets = to_device((y[:7] == "yes").astype(int))
 
     def loss():
-        return -log_softmax(model._network(model.parameters_, None).predict(x))[xp.arange(7), targets].sum()
+        return -log_softmax(model.network(model.parameters_).predict(x))[xp.arange(7), targets].sum()
 
     np.testing.assert_allclose(found, central_differences(loss, x), rtol=1e-4, atol=1e-6)
 

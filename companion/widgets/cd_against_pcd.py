@@ -1,25 +1,18 @@
 """Chapter 6: contrastive divergence and persistent chains side by side, on images that can all be listed."""
 
-from itertools import islice, product
-
 import ipywidgets as widgets
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..backend import Noise, generator, one_thread, to_device, to_numpy
-from ..data import bars_and_stripes
-from ..likelihood import exact_log_partition, log_likelihood
-from ..optimize import SGD
+from ..backend import to_numpy
+from ..cd_and_pcd import SIDE, CDAndPCD
 from ..plots import COLORS, tile_images
-from ..rbm import RBM, ContrastiveDivergence
 from .canvas import Canvas
 from .drawing import GREY, INK, text
 from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["CDAgainstPCD"]
 
-SIDE, N_HIDDEN = 4, 12  # pixels of an image's side; log Z takes 2 ** 12 terms
-COPIES = 10  # of the data set in a minibatch, so that there are 300 chains: with few, PCD is nearly all noise
 EVERY = 20  # updates from one point of the curves to the next, at most
 
 BOARD, CURVES = (520, 494), (420, 358)
@@ -62,78 +55,36 @@ class CDAgainstPCD(Panel):
         self.seed.observe(lambda _: self.reset(), "value")
         controls = [self.k, self.rate, self.speed, self.seed, self.buttons(anew="new first weights from the seed")]
         super().__init__([(CURVES[0], [*controls, self.curves]), (BOARD[0], [self.board])])
-        self.images = bars_and_stripes(SIDE)
-        self.places = _number(self.images)  # of the images among all
-        self.data, self.batch = to_device(self.images), to_device(np.tile(self.images, (COPIES, 1)))
-        self.everything = to_device(list(product((0.0, 1.0), repeat=SIDE**2)))
         self.reset()
 
     def reset(self):
         """Begin anew, from the seed: the same first weights for both, and a stream of random numbers for each."""
-        first, *streams = generator(self.seed.value).spawn(3)
-        W = 0.1 * first.standard_normal((SIDE**2, N_HIDDEN))
-        self.rbms = [RBM.from_parameters(W.copy(), np.zeros(SIDE**2), np.zeros(N_HIDDEN)) for _ in streams]
-        self.estimates = [
-            ContrastiveDivergence(rbm, Noise(stream), k=self.k.value, n_chains=n_chains)
-            for rbm, stream, n_chains in zip(self.rbms, streams, (0, len(self.batch)))
-        ]
-        self.optimizers = [SGD(self.rate.value) for _ in streams]
-        self.updates, self.history, self.changes = 0, [], {}
+        self.pair = CDAndPCD(self.k.value, self.rate.value, self.seed.value)
+        self.history, self.changes = [], {}
         self.step(0)
 
     def _change(self):
         """From the next update on use k and the learning rate as they are now."""
-        for estimate, optimizer in zip(self.estimates, self.optimizers):
-            estimate.k, optimizer.learning_rate = self.k.value, self.rate.value
-        if self.updates:
-            self.changes[self.updates] = f"k {self.k.value}, rate {self.rate.value:.2g}"
+        self.pair.set(self.k.value, self.rate.value)
+        if self.pair.updates:
+            self.changes[self.pair.updates] = f"k {self.k.value}, rate {self.rate.value:.2g}"
         self.refresh()
 
     def step(self, updates=None):
         """Make so many updates of both machines, by default those of a frame, then draw."""
         left = self.speed.value if updates is None else updates
-        with one_thread():
-            while True:
-                for _ in range(min(left, EVERY)):
-                    for rbm, estimate, optimizer in zip(self.rbms, self.estimates, self.optimizers):
-                        estimate(self.batch)
-                        optimizer.update(list(rbm.parameters_.values()), estimate.gradients)
-                    self.updates += 1
-                left -= min(left, EVERY)
-                self.history.append((self.updates, *self._measure()))
-                if not left:
-                    break
+        while True:
+            self.pair.train(min(left, EVERY))
+            left -= min(left, EVERY)
+            self.history.append((self.pair.updates, *self.pair.measure()))
+            if not left:
+                break
         self.refresh()
-
-    def _measure(self):
-        """Return mean log-likelihoods in nats, of CD and PCD, and squared errors of reconstruction per image."""
-        self.log_z = [exact_log_partition(rbm) for rbm in self.rbms]
-        means = [log_likelihood(rbm, self.data, log_z).mean for rbm, log_z in zip(self.rbms, self.log_z)]
-        errors = [float(((rbm.reconstruct(self.data) - self.data) ** 2).sum(axis=1).mean()) for rbm in self.rbms]
-        return means, errors
 
     @property
     def names(self):
         """What the two machines are called, with k as it is now."""
         return [f"{kind}-{self.k.value}" for kind in ("CD", "PCD")]
-
-    def probabilities(self):
-        """Return the probabilities (2, 65536) of all images under CD's machine and under PCD's."""
-        pairs = zip(self.rbms, self.log_z)
-        with one_thread():
-            return np.stack([np.exp(-to_numpy(rbm.free_energy(self.everything)) - z.log_z) for rbm, z in pairs])
-
-    def particles(self):
-        """Return visible states (300, 16) as in the negative phases of CD and of PCD.
-
-        They are drawn afresh, for looking at: CD's chains take their k steps from the data, PCD's are where its hidden
-        states lead. Training has random numbers of its own, and does not notice.
-        """
-        noise = Noise(generator([self.seed.value, self.updates]))
-        cd, pcd = self.rbms
-        fresh, _, _ = next(islice(cd.chains(self.batch, noise), self.k.value - 1, None))
-        _, kept = pcd.sample_v_given_h(self.estimates[1].state["chains"], noise)
-        return to_numpy(fresh), to_numpy(kept)
 
     def refresh(self):
         """Draw everything anew."""
@@ -143,23 +94,24 @@ class CDAgainstPCD(Panel):
 
     def _draw_board(self):
         image = Image.new("RGB", BOARD, "white")
-        draw, n, p = ImageDraw.Draw(image), len(self.images), self.probabilities()
+        pair, p = self.pair, self.pair.probabilities()
+        draw, n = ImageDraw.Draw(image), len(pair.images)
         words = f"the {n} images; bars: probability by {self.names[0]} (hollow), {self.names[1]} (full); line: 1/{n}"
         text(image, (0, 0), words, 13, INK)
-        for i, place in enumerate(self.places):
+        for i, place in enumerate(pair.places):
             x, y = PITCH * (i % 15) + 3, 24 + (BAR + TILE + 18) * (i // 15)
-            _paste(image, self.images[i : i + 1], (x + 3, y + BAR + 4))
+            _paste(image, pair.images[i : i + 1], (x + 3, y + BAR + 4))
             for kind in range(2):
                 height = BAR * min(1, float(p[kind, place]) * n / 2)
                 left, right = x + 13 * kind + 1, x + 13 * kind + 11
                 box = (left, y + BAR - height, right, y + BAR)
                 draw.rectangle(box, fill=KINDS[kind] if kind else "white", outline=KINDS[kind], width=2)
             draw.line((x, y + BAR / 2, x + 25, y + BAR / 2), fill="black")
-        for kind, (left, rbm, v) in enumerate(zip(COLUMNS, self.rbms, self.particles())):
-            other = ~np.isin(_number(v), self.places)
+        for kind, (left, rbm, v) in enumerate(zip(COLUMNS, pair.rbms, pair.particles())):
+            other = ~np.isin(pair.number(v), pair.places)
             text(image, (left, 184), self.names[kind], 19, KINDS[kind])
             text(image, (left, 209), "reconstructions of the data", 13, INK)
-            _paste(image, to_numpy(rbm.reconstruct(self.data)), (left, 226))
+            _paste(image, to_numpy(rbm.reconstruct(pair.data)), (left, 226))
             words = f"negative particles: {other.mean():.0%} other images"
             text(image, (left, 308), words, 13, INK)
             _paste(image, v[:n], (left, 325), other[:n])
@@ -168,34 +120,34 @@ class CDAgainstPCD(Panel):
 
     def _draw_beliefs(self, image, left, p):
         """How much probability lies on the data, and which other image has most."""
-        draw, n = ImageDraw.Draw(image), len(self.images)
-        known = p[self.places]
+        draw, n = ImageDraw.Draw(image), len(self.pair.images)
+        known = p[self.pair.places]
         others = p.copy()
-        others[self.places] = 0
+        others[self.pair.places] = 0
         worst = int(others.argmax())
         text(image, (left, 408), f"p(all {n} images) = {known.sum():.2f}", 15, "black")
         draw.rectangle((left + 160, 408, left + 244, 421), outline=INK)
         draw.rectangle((left + 160, 408, left + 160 + round(84 * float(known.sum())), 421), fill=INK)
         text(image, (left, 438), f"likeliest other image: {n * others[worst]:.2f}/{n}", 14, INK)
-        _paste(image, to_numpy(self.everything[worst])[None], (left + 195, 434), [True])
+        _paste(image, to_numpy(self.pair.everything[worst])[None], (left + 195, 434), [True])
         count = int((others > known.min()).sum())
         text(image, (left, 462), f"{count:,} others are likelier than", 14, INK)
         text(image, (left, 479), f"the least likely of the {n}:", 13, INK)
-        _paste(image, self.images[known.argmin()][None], (left + 195, 468))
+        _paste(image, self.pair.images[known.argmin()][None], (left + 195, 468))
 
     def _draw_curves(self):
         image = Image.new("RGB", CURVES, "white")
         rows = [*self.history[: -1 : max(1, len(self.history) // 400)], self.history[-1]]
         updates, means, errors = (np.array(column) for column in zip(*rows))  # the last two: (points, 2)
         # The first climb, from -11, is left out below: what matters happens near the top.
-        low, high, best = min(-7.0, float(means[-1].min()) - 0.3), -3.0, -np.log(len(self.images))
+        low, high, best = min(-7.0, float(means[-1].min()) - 0.3), -3.0, -np.log(len(self.pair.images))
         ticks = {tick: f"{tick:.0f}" for tick in np.arange(np.ceil(low), high, np.ceil(-low / 8))}
         title = "exact log-likelihood, nats per image"
         self._draw_axes(image, LIKELIHOOD, title, updates, means, low, high, ticks)
         draw, y, right = ImageDraw.Draw(image), _height(best, low, high, LIKELIHOOD), CURVES[0] - 12
         draw.rectangle((AXIS, LIKELIHOOD[1] + 1, *CURVES), fill="white")
         draw.line((AXIS, y, right, y), fill="black")
-        text(image, (right, y - 3), f"the best possible, -log {len(self.images)} = {best:.2f}", 13, "black", "rb")
+        text(image, (right, y - 3), f"the best possible, -log {len(self.pair.images)} = {best:.2f}", 13, "black", "rb")
         logs = np.log10(np.maximum(errors, 1e-12))
         low = np.floor(logs.min())
         ticks = {tick: f"1e{tick:.0f}" if tick else "1" for tick in np.arange(0, low - 1, -2)}
@@ -206,9 +158,9 @@ class CDAgainstPCD(Panel):
                 text(image, (AXIS + 20 + 190 * kind, y - 28), f"{name}: {value:{form}}", 15, KINDS[kind], "lm")
         if self.changes:  # the last one is named, below on the left or on the right of its line
             update, words = list(self.changes.items())[-1]
-            x, late = self._across(update), update > self.updates / 2
+            x, late = self._across(update), update > self.pair.updates / 2
             text(image, (x - 5 if late else x + 5, LIKELIHOOD[1] - 4), words, 13, INK, "rb" if late else "lb")
-        text(image, (right, ERROR[1] + 1), f"{self.updates:,} updates", 13, INK, "rt")
+        text(image, (right, ERROR[1] + 1), f"{self.pair.updates:,} updates", 13, INK, "rt")
         return np.asarray(image)
 
     def _draw_axes(self, image, ends, title, updates, values, low, high, ticks):
@@ -234,12 +186,7 @@ class CDAgainstPCD(Panel):
 
     def _across(self, updates):
         """Return how far to the right, in pixels, a number of updates is drawn."""
-        return AXIS + (CURVES[0] - 12 - AXIS) * updates / max(500, self.updates)
-
-
-def _number(images):
-    """Number (n,) of each image (n, n_pixels) in the list of all images, the last pixel changing fastest."""
-    return (images @ 2 ** np.arange(images.shape[1])[::-1]).astype(int)
+        return AXIS + (CURVES[0] - 12 - AXIS) * updates / max(500, self.pair.updates)
 
 
 def _height(value, low, high, ends):

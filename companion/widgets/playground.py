@@ -9,6 +9,7 @@ from ..data import PLANE, plane_points
 from ..functions import softmax
 from ..layers import SoftmaxCrossEntropy
 from ..mlp import ACTIVATIONS, MLP
+from ..optimize import SGD
 from .canvas import Canvas
 from .drawing import blue_red, text
 from .panel import Panel, control, seed_control
@@ -61,10 +62,9 @@ class Playground(Panel):
         self.X, self.targets = to_device(self.points), to_device(self.labels)
         sizes = (self.first.value, self.second.value) if self.second.value else (self.first.value,)
         model = MLP(hidden_sizes=sizes, activation=self.activation.value, l2=0.0)
-        self.parameters = model._initial_parameters(2, 2, rng)
-        self.network, self.loss = model._network(self.parameters, None), SoftmaxCrossEntropy()
-        self.optimizer = model._optimizer(n_updates=1)
-        self.optimizer.learning_rate = self.rate.value
+        self.parameters = model.initial_parameters(2, 2, rng)
+        self.network, self.loss = model.network(self.parameters), SoftmaxCrossEntropy()
+        self.optimizer = SGD(self.rate.value)
         self.losses = []
         self.refresh()
 

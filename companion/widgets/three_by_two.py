@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..backend import Noise, generator, to_device, to_numpy
-from ..likelihood import autocorrelation, effective_sample_size, exact_log_partition
+from ..likelihood import autocorrelation, effective_sample_size, exact_log_partition, total_variation
 from ..plots import COLORS
 from ..rbm import RBM
 from .canvas import Canvas
@@ -135,8 +135,8 @@ class ThreeByTwo(Panel):
 
     @property
     def total_variation(self):
-        """Half the sum of the differences between frequencies and probabilities."""
-        return float(abs(self.frequencies - self.p_v).sum() / 2)
+        """How far the frequencies are from the probabilities."""
+        return total_variation(self.frequencies, self.p_v)
 
     def refresh(self):
         """Draw everything anew."""

@@ -89,8 +89,8 @@ def companion_mlp(batch):
 
     x, t = digits(batch)
     model = MLP(hidden_sizes=(500,), l2=0.0)
-    parameters = model._initial_parameters(784, 10, generator(0))
-    network, loss, optimizer = model._network(parameters, None), SoftmaxCrossEntropy(), model._optimizer(1)
+    parameters = model.initial_parameters(784, 10, generator(0))
+    network, loss, optimizer = model.network(parameters), SoftmaxCrossEntropy(), model._optimizer(1)
     W1, W2 = parameters["W1"], parameters["W2"]
     h, scores, dh = (np.empty((batch, size), np.float32) for size in (500, 10, 500))
     dW1, dW2 = np.empty_like(W1), np.empty_like(W2)
@@ -138,7 +138,7 @@ def companion_lenet(batch):
     x, t = digits(batch)
     model = LeNet()
     model.n_features_in_ = 784
-    network = model._network(model._initial_parameters(784, 10, generator(0)), None)
+    network = model.network(model.initial_parameters(784, 10, generator(0)))
     loss, optimizer = SoftmaxCrossEntropy(), SGD(0.01)
 
     def step():

@@ -20,11 +20,11 @@ def panel():
 
 
 def parameters(panel):
-    return [to_numpy(array).copy() for rbm in panel.rbms for array in rbm.parameters_.values()]
+    return [to_numpy(array).copy() for rbm in panel.pair.rbms for array in rbm.parameters_.values()]
 
 
 def state(panel):
-    return [*parameters(panel), to_numpy(panel.estimates[1].state["chains"]).copy()]
+    return [*parameters(panel), to_numpy(panel.pair.estimates[1].state["chains"]).copy()]
 
 
 def assert_equal(found, expected):
@@ -49,8 +49,8 @@ def enumerated(rbm):
 
 def spurious(panel):
     """For CD and PCD, how many images that are no data are more probable than the least probable that is."""
-    known = is_data(to_numpy(panel.everything))
-    return [(p[~known] > p[known].min()).sum() for p in panel.probabilities()]
+    known = is_data(to_numpy(panel.pair.everything))
+    return [(p[~known] > p[known].min()).sum() for p in panel.pair.probabilities()]
 
 
 def test_the_data_are_all_bars_and_stripes_once():
@@ -61,7 +61,7 @@ def test_the_data_are_all_bars_and_stripes_once():
 
 
 def test_both_begin_with_the_same_weights_and_go_apart(panel):
-    cd, pcd = panel.rbms
+    cd, pcd = panel.pair.rbms
     assert_equal(*([to_numpy(array) for array in rbm.parameters_.values()] for rbm in (cd, pcd)))
     assert not np.shares_memory(to_numpy(cd.W_), to_numpy(pcd.W_)) and to_numpy(cd.W_).std() == pytest.approx(0.1, 0.2)
     panel.step(1)
@@ -87,20 +87,20 @@ def test_training_is_that_of_the_book(panel):
     panel.rate.value = 10**-1.5
     panel.step(25)
     assert_equal(state(panel), [*expected, to_numpy(estimate.state["chains"])])
-    assert panel.updates == 125 and list(panel.changes) == [70, 100] and "rate 0.032" in panel.changes[100]
+    assert panel.pair.updates == 125 and list(panel.changes) == [70, 100] and "rate 0.032" in panel.changes[100]
 
 
 @pytest.mark.parametrize("updates", [0, 700])
 def test_what_it_shows_is_what_enumeration_says(panel, updates):
     panel.rate.value = 0.3
     panel.step(updates)
-    v, _ = enumerated(panel.rbms[0])
+    v, _ = enumerated(panel.pair.rbms[0])
     known = is_data(v)
-    for rbm, shown, error, p in zip(panel.rbms, *panel.history[-1][1:], panel.probabilities()):
+    for rbm, shown, error, p in zip(panel.pair.rbms, *panel.history[-1][1:], panel.pair.probabilities()):
         _, log_p = enumerated(rbm)
         assert shown == pytest.approx(log_p[known].mean(), abs=1e-9)
         np.testing.assert_allclose(p, np.exp(log_p), rtol=1e-9)
-        assert p[panel.places].sum() == pytest.approx(np.exp(log_p[known]).sum(), rel=1e-9)
+        assert p[panel.pair.places].sum() == pytest.approx(np.exp(log_p[known]).sum(), rel=1e-9)
         W, b, c = (to_numpy(array) for array in rbm.parameters_.values())
         h = 1 / (1 + np.exp(-(v[known] @ W + c)))
         v_again = 1 / (1 + np.exp(-(h @ W.T + b)))
@@ -115,7 +115,7 @@ def test_looking_changes_nothing(panel):
     for _ in range(5):
         panel.step(30)
         panel.refresh()
-        panel.particles()
+        panel.pair.particles()
         panel.picture()
     assert_equal([*state(panel), panel.board.pixels], [*undisturbed, pixels])
 
@@ -126,16 +126,16 @@ def test_negative_particles_are_those_of_each_way(panel, k):
     panel.k.value = k
     panel.step(400)
     noise = Noise(generator([3, 400]))
-    fresh, _, _ = next(islice(panel.rbms[0].chains(np.tile(bars_and_stripes(4), (10, 1)), noise), k - 1, None))
-    _, kept = panel.rbms[1].sample_v_given_h(panel.estimates[1].state["chains"], noise)
-    assert_equal(panel.particles(), [to_numpy(fresh), to_numpy(kept)])
+    fresh, _, _ = next(islice(panel.pair.rbms[0].chains(np.tile(bars_and_stripes(4), (10, 1)), noise), k - 1, None))
+    _, kept = panel.pair.rbms[1].sample_v_given_h(panel.pair.estimates[1].state["chains"], noise)
+    assert_equal(panel.pair.particles(), [to_numpy(fresh), to_numpy(kept)])
 
 
 def test_a_particle_is_framed_if_it_is_no_data(panel):
     panel.step(1500)
     frame = np.array([0xE6, 0x9F, 0x00])
     found = []
-    for left, v in zip((4, 274), panel.particles()):
+    for left, v in zip((4, 274), panel.pair.particles()):
         corners = [panel.board.pixels[325 + 25 * (i // 10) - 2, left + 25 * (i % 10) + 10] for i in range(30)]
         framed = [bool((corner == frame).all()) for corner in corners]
         np.testing.assert_array_equal(framed, ~is_data(v[:30]))
@@ -172,12 +172,12 @@ def test_one_seed_is_one_training_in_frames_of_any_size(panel):
     panel.step(65)
     together = state(panel)
     panel.again.click()
-    assert panel.updates == 0 and len(panel.history) == 1
+    assert panel.pair.updates == 0 and len(panel.history) == 1
     for panel.speed.value in (20, 20, 20, 5):
         panel.one.click()
     assert_equal(state(panel), together)
     panel.seed.value = 4
-    assert panel.updates == 0
+    assert panel.pair.updates == 0
     panel.step(65)
     assert not np.array_equal(state(panel)[0], together[0])
 
@@ -190,5 +190,5 @@ def test_curves_are_as_long_as_the_training(panel):
 def test_a_failed_training_can_still_be_drawn(panel):
     panel.rate.value, panel.speed.value = 1.0, 100
     panel.step(4000)
-    assert panel.history[-1][1][1] < -7 and xp.isfinite(panel.rbms[1].W_).all()
+    assert panel.history[-1][1][1] < -7 and xp.isfinite(panel.pair.rbms[1].W_).all()
     panel.picture()
