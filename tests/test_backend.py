@@ -22,7 +22,7 @@ CUPY = importlib.util.find_spec("cupy") is not None  # the real one, or the stan
 # on the stand-in; also what to run on a machine with a GPU, with COMPANION_BACKEND=cupy
 MODEL_TESTS = (
     "functions layers conv optimize training storage logistic mlp lenet rbm likelihood dbn autoencoder stacked "
-    "recurrent rnnrbm".split()
+    "recurrent tagger rnnrbm hmc resume".split()
 )
 
 
@@ -368,6 +368,7 @@ def test_the_stand_in_draws_what_a_seed_says(name):
         draw((3, 2), np.float32, out=out)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CUPY, reason="where CuPy is, the same tests run on it: COMPANION_BACKEND=cupy pytest")
 def test_the_models_convert_nothing_silently():
     """Their tests, in a process whose CuPy is the stand-in."""

@@ -72,6 +72,7 @@ def assert_same(found, expected):
 
 
 @alone
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_training_killed_four_times_ends_as_one_left_alone(data, tmp_path, every_epoch, name):
     """Five models, twenty kills, at random moments and without a chance to tidy up."""

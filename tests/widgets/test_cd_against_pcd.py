@@ -143,6 +143,7 @@ def test_a_particle_is_framed_if_it_is_no_data(panel):
     assert any(found) and not all(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_likelihoods_part_ways_and_reconstruction_errors_do_not(panel, seed):
     """As the panel begins, and then with a smaller rate: of 20 seeds, none had less than 0.34 and 0.83 nats."""
@@ -158,6 +159,7 @@ def test_likelihoods_part_ways_and_reconstruction_errors_do_not(panel, seed):
     assert many > 1000 and few == 0, "CD leaves some of the data behind thousands of other images, PCD none"
 
 
+@pytest.mark.slow
 def test_the_error_falls_while_the_likelihood_falls(panel):
     panel.rate.value = 0.3
     panel.step(1000)
@@ -187,6 +189,7 @@ def test_curves_are_as_long_as_the_training(panel):
     assert [row[0] for row in panel.history] == [0, 20, 40, 60, 80, 100, 120, 130]
 
 
+@pytest.mark.slow
 def test_a_failed_training_can_still_be_drawn(panel):
     panel.rate.value, panel.speed.value = 1.0, 100
     panel.step(4000)
