@@ -12,7 +12,7 @@ from .backend import Noise, generator, to_device, to_numpy
 from .data import binarize, fetch_mnist, find_mnist, load_mnist
 from .dbn import DBN
 from .flights import HiddenMarkovModel, f1, flight_grammar, load_flights
-from .likelihood import ais, log_likelihood, reverse_ais
+from .likelihood import MOST_UNITS, ais, exact_log_partition, log_likelihood, reverse_ais
 from .mlp import MLP
 from .music import load_chorales
 from .places import DATA
@@ -33,8 +33,8 @@ def reproduce(name):
     -------
     dict
         What was written. For a classifier: ``test_error`` is a fraction, the mean over the seeds, ``test_error_std``
-        their standard deviation. Otherwise see `Density`, `Dreams` and `Music`. Minutes are those of one training run,
-        all its phases together, of the chosen candidate.
+        their standard deviation. Otherwise see `Density`, `Measures`, `Dreams` and `Music`. Minutes are those of one
+        training run, all its phases together, of the chosen candidate.
 
     Raises
     ------
@@ -55,6 +55,7 @@ def reproduce(name):
     judged, gathered = {
         "classification": (Classification, _all_digits),
         "density": (Density, _all_digits),
+        "measures": (Measures, _all_digits),
         "dreams": (Dreams, _all_digits),
         "tagging": (Tagging, _all_requests),
         "music": (Music, _all_chorales),
@@ -190,12 +191,7 @@ class Density:
         """Measure the best of `models`, by the validated `values`, with care; the test set is used here only."""
         self.best = best = models[int(np.argmax(values))]
         forward = ais(best, self.base_bias, **self.FORWARD, random_state=self.SEED)
-        # The backward chains start at ends of forward ones, drawn by their weights, that have walked on for long.
-        rng = generator(self.SEED)
-        weights = np.exp(forward.log_weights - forward.log_weights.max())
-        start = forward.samples[to_device(rng.choice(len(weights), len(weights), p=weights / weights.sum()))]
-        samples = best.sample(steps=self.LONG_RUN, start=start, random_state=rng)
-        reverse = reverse_ais(best, samples, self.base_bias, **self.REVERSE, random_state=rng)
+        reverse, samples = self._backwards(best, forward, **self.REVERSE)
         images, rounded = binarize(self.test_images, self.DRAW), np.round(self.test_images)
         likelihood = log_likelihood(best, images, forward)
         self.half = {name: to_numpy(array).astype(np.float16) for name, array in best.parameters_.items()}
@@ -215,6 +211,14 @@ class Density:
             "half_precision_cost": self._half_precision_cost(samples, images),
         }
 
+    def _backwards(self, model, forward, **annealing):
+        """Reverse AIS, and its samples: ends of forward chains, drawn by weight, that have walked on for long."""
+        rng = generator(self.SEED)
+        weights = np.exp(forward.log_weights - forward.log_weights.max())
+        start = forward.samples[to_device(rng.choice(len(weights), len(weights), p=weights / weights.sum()))]
+        samples = model.sample(steps=self.LONG_RUN, start=start, random_state=rng)
+        return reverse_ais(model, samples, self.base_bias, **annealing, random_state=rng), samples
+
     def _half_precision_cost(self, samples, images):
         """Nats per image of the test set that rounding the parameters costs.
 
@@ -228,6 +232,53 @@ class Density:
     def keep(self, name):
         """Write the best machine's parameters to ``data/weights/NAME.npz``, in half precision."""
         save(DATA / "weights" / f"{name}.npz", self.half)
+
+
+class Measures(Density):
+    """How measures of quality are held against each other: by what each says of the same machines.
+
+    Log Z is a sum where the smaller layer has at most 25 units, and annealed from both sides otherwise. Machines of one
+    size and seed began with the same weights: differences between candidates are taken in pairs.
+    """
+
+    ANNEALING, LONG_RUN = {"n_temperatures": 1500}, 500
+    FEW = 2000  # digits for the pseudo-likelihood
+
+    def __init__(self, digits):
+        super().__init__(digits)
+        self.measured, self.partitions = [], {}
+
+    def validate(self, model):
+        """Measure a machine; return its validation log-likelihood, in nats per image."""
+        images = to_device(binarize(self.valid, self.DRAW))
+        if exact := min(model.W_.shape) <= MOST_UNITS:
+            forward = reverse = exact_log_partition(model)
+        else:
+            forward = ais(model, self.base_bias, **self.ANNEALING, random_state=self.SEED)
+            reverse, _ = self._backwards(model, forward, **self.ANNEALING)
+        likelihood = log_likelihood(model, images, forward)
+        self.partitions[id(model)] = forward
+        self.measured.append({
+            "settings": {name: getattr(model, name) for name in ("n_hidden", "persistent", "n_epochs")},
+            "seed": model.random_state,
+            "reconstruction_error": float(((model.reconstruct(images) - images) ** 2).sum(axis=1).mean()),
+            "pseudo_log_likelihood": float(model.pseudo_log_likelihood(images[: self.FEW]).mean()),
+            "log_likelihood": likelihood.mean,
+            "log_likelihood_reverse": log_likelihood(model, images, reverse).mean,
+            **({} if exact else {"forward": _facts(forward), "reverse": _facts(reverse)}),
+        })  # fmt: skip
+        return likelihood.mean
+
+    def test(self, models, values):
+        """Return all that was measured, and the test log-likelihoods of the chosen machines."""
+        images = binarize(self.test_images, self.DRAW)
+        found = [log_likelihood(model, images, self.partitions[id(model)]).mean for model in models]
+        return {
+            "measured": self.measured,
+            "test_log_likelihood": float(np.mean(found)),
+            "test_log_likelihoods": found,
+            "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
+        }
 
 
 class Dreams:

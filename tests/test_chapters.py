@@ -73,6 +73,26 @@ def test_solutions_are_hidden_numbered_and_last(notebook):
     assert any("\n## Solutions\n" in cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
+def test_sections_come_in_the_order_of_the_book(notebook, path):
+    """A title with a number, then the same last sections in every chapter, under headings of two marks."""
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert notebook.cells[0].source.startswith(f"# {int(path.name[:2])} · ") and len(re.findall("^# ", text, re.M)) == 1
+    found = [re.sub(r"^\d+\. ", "", title) for title in re.findall("^## (.+)", text, re.M)]
+    order = ["Where we are going", "Running it at full scale", "Summary", "Exercises", "Solutions", "In practice today"]
+    assert [title for title in found if title in order] == order and found[-1] == "References"
+    assert "What goes wrong, and why" in found and "**You will**" in notebook.cells[0].source
+
+
+def test_the_test_set_is_opened_last(notebook):
+    """Chapter 0 promises it: chosen on the validation set, reported on the test set once, at the end."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and re.search("^## .*Running it at full scale", cell.source, re.M):
+            return
+        code = re.sub(r"len\(test\.\w+\)", "", cell.source) if cell.cell_type == "code" else ""  # to count is no use
+        assert not re.search(r"\btest\.\w|\*test\b", code), f"cell {cell.id}: take the validation set"
+    raise AssertionError("there is no section that runs at full scale")
+
+
 def test_names_no_path_of_a_machine(notebook, path):
     found = MACHINE_PATH.search(path.read_text(encoding="utf8"))
     assert not found, f"{found.group()} in {path.name}"

@@ -157,6 +157,35 @@ def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
     assert abs(result["half_precision_cost"]) < 0.01
 
 
+def test_reproduce_measures_machines_by_all_that_is_used_to_judge_them(small, monkeypatch):
+    """Log Z is annealed from both sides where it cannot be summed, and agrees with the sum here, where it can."""
+    rng = np.random.default_rng(1)
+    digits = MNIST(*(Pair((rng.random((n, 12)) < 0.4).astype(np.float32), np.zeros(n, int)) for n in (200, 100, 100)))
+    recipe = {
+        "chapter": "07_likelihood",
+        "model": "companion.rbm.RBM",
+        "judge": "measures",
+        "seeds": [0, 1],
+        "common": {"n_hidden": 4, "n_epochs": 10, "batch_size": 20},
+        "candidates": [{"persistent": False}, {"persistent": True}],
+        "tutorial": {},
+    }
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"ranking": recipe})
+    monkeypatch.setattr(reproduce, "load_mnist", lambda: digits)
+    monkeypatch.setitem(reproduce.Measures.ANNEALING, "n_temperatures", 300)
+    found = []
+    for most in (25, 0):  # summed, annealed
+        monkeypatch.setattr(reproduce, "MOST_UNITS", most)
+        found.append(reproduce.reproduce("ranking")["measured"])
+    kinds = [(machine["settings"]["persistent"], machine["seed"]) for machine in found[0]]
+    assert kinds == [(False, 0), (False, 1), (True, 0), (True, 1)]
+    for summed, annealed in zip(*found):
+        assert "forward" not in summed and annealed["forward"]["effective_sample_size"] > 20
+        assert summed["pseudo_log_likelihood"] == annealed["pseudo_log_likelihood"]
+        for side in ("log_likelihood", "log_likelihood_reverse"):
+            assert annealed[side] == pytest.approx(summed["log_likelihood"], abs=0.05)
+
+
 def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
     rng = np.random.default_rng(1)
     patterns = np.array([np.arange(12) % 3 == 0, np.arange(12) < 6])
