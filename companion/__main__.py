@@ -156,15 +156,34 @@ def headlines():
     return head + "\n".join(lines) + "\n\nEach needs all of MNIST, and goes on where it was if it is interrupted."
 
 
-def reproduce(name):
-    """Run a headline recipe and record its result; without a name, say which there are."""
-    if name is None:
+def reproduce(name, every, checking, jobs):
+    """Run a headline recipe and record its result, or only check a record; without a name, say which there are."""
+    if not (name or every):
         print(f"{_called()} reproduce NAME\n\n{headlines()}")
         return
+    from .reproduce import recipes
+
+    for each in [name] if name else recipes():
+        _check(each) if checking else _record(each, jobs)
+
+
+def _check(name):
+    """Train one seed again and say whether the record is borne out."""
+    from .reproduce import check
+
+    found, recorded, tolerance = check(name)
+    said = f"{name}: recorded {recorded:.4f}, found {found:.4f} with one seed; they may differ by {tolerance:.4f}"
+    if abs(found - recorded) > tolerance:
+        raise RuntimeError(f"{said}: not borne out")
+    print(f"{said}: borne out")
+
+
+def _record(name, jobs):
+    """Run a recipe, record its result, and say what was reached."""
     from .places import DATA, shown
     from .reproduce import reproduce
 
-    result = reproduce(name)
+    result = reproduce(name, jobs)
     if "test_error" in result:
         reached = f"test error {result['test_error']:.2%} ± {result['test_error_std']:.2%}"
         if possible := result.get("test_error_of_others", {}).get("best_possible"):
@@ -229,7 +248,13 @@ def main(arguments=None):
     for reading in (running, restoring):
         reading.add_argument("--folder", help="where your copies of the chapters are, or shall be")
     more = headlines() if "reproduce" in arguments else None  # read only where it is shown
-    command("reproduce", "repeat a headline result at full scale", more).add_argument("name", nargs="?")
+    repeating = command("reproduce", "repeat a headline result at full scale", more)
+    which = repeating.add_mutually_exclusive_group()
+    which.add_argument("name", nargs="?", metavar="NAME")
+    which.add_argument("--all", action="store_true", dest="every", help="repeat all of them, one after the other")
+    repeating.add_argument("--check", action="store_true", dest="checking",
+                           help="train one seed only, record nothing, and hold it against the record")  # fmt: skip
+    repeating.add_argument("--jobs", type=int, default=1, help="train so many seeds side by side (default: 1)")
     chosen, rest = parser.parse_known_args(arguments)
     if rest and chosen.command not in PASSED_ON:
         parser.error(f"unrecognised arguments: {' '.join(rest)}")

@@ -6,7 +6,9 @@ import json
 from dataclasses import replace
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.base import clone
+from tqdm.auto import tqdm
 
 from .backend import Noise, generator, to_device, to_numpy
 from .data import binarize, fetch_mnist, find_mnist, load_mnist
@@ -17,17 +19,23 @@ from .mlp import MLP
 from .music import load_chorales
 from .places import DATA
 from .rbm import RBM, log_odds
-from .results import environment, recipes
+from .results import environment, read_result, recipes
 from .rnnrbm import StepMachines, annealed_log_partitions, counted_log_partitions, log_mean, sequence_likelihood
 from .storage import replacing, save, save_model
 
-__all__ = ["reproduce"]
+__all__ = ["check", "reproduce"]
 
 
-def reproduce(name):
+def reproduce(name, jobs=1):
     """Run the recipe `name` and write ``data/results/NAME.json``; and, where the recipe says so, its weights.
 
     A run that is interrupted goes on where it was when it is started again.
+
+    Parameters
+    ----------
+    name : str
+    jobs : int
+        Processes that train side by side, each with one BLAS thread.
 
     Returns
     -------
@@ -47,23 +55,18 @@ def reproduce(name):
     KeyboardInterrupt
         If training was interrupted; nothing is recorded then.
     """
-    if name not in recipes():
-        raise KeyError(f"no recipe {name!r}; there are: {', '.join(recipes())}")
-    recipe = recipes()[name]
-    module, _, cls = recipe["model"].rpartition(".")
-    cls = getattr(importlib.import_module(module), cls)
-    judged, gathered = {
-        "classification": (Classification, _all_digits),
-        "density": (Density, _all_digits),
-        "measures": (Measures, _all_digits),
-        "dreams": (Dreams, _all_digits),
-        "tagging": (Tagging, _all_requests),
-        "music": (Music, _all_chorales),
-    }[recipe["judge"]]
-    judge = judged(gathered())
+    recipe = _recipe(name)
+    judge = _judge(recipe)
+    candidates = [recipe.get("common", {}) | candidate for candidate in recipe["candidates"]]
+    runs = [(number, seed) for number in range(len(candidates)) for seed in recipe["seeds"]]
+    if jobs > 1:
+        work = [delayed(_train_apart)(recipe, candidates[i], seed, _checkpoint(name, i, seed)) for i, seed in runs]
+        print(f"{name}: {len(work)} runs, {jobs} at a time", flush=True)
+        side_by_side = Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
+        for _ in tqdm(side_by_side, total=len(work), unit=" runs"):
+            pass  # what each has learned is in its checkpoint, from which the lines below take it
 
     trials = []
-    candidates = [recipe.get("common", {}) | candidate for candidate in recipe["candidates"]]
     for number, candidate in enumerate(candidates):
         models = []
         for seed in recipe["seeds"]:
@@ -71,11 +74,7 @@ def reproduce(name):
                 f"{name}: candidate {number + 1} of {len(candidates)} {recipe['candidates'][number]}, seed {seed}",
                 flush=True,
             )
-            model = cls(**candidate, random_state=seed, verbose=True)
-            judge.fit(model, _checkpoint(name, number, seed))
-            if any(history.stopped == "interrupt" for history in _histories(model)):
-                raise KeyboardInterrupt
-            models.append(model)
+            models.append(_train(recipe, judge, candidate, seed, _checkpoint(name, number, seed)))
         values = [judge.validate(model) for model in models]
         trials.append((float(np.mean(values)), candidate, models, values))
     validated, parameters, chosen, values = min(trials, key=lambda trial: trial[0] * judge.sign)
@@ -91,7 +90,8 @@ def reproduce(name):
         "candidates": [{"parameters": candidate, judge.criterion: value} for value, candidate, *_ in trials],
         "cpu_minutes": float(np.mean([_seconds(model, "cpu") for model in chosen])) / 60,
         "wall_minutes": float(np.mean([_seconds(model, "wall") for model in chosen])) / 60,
-        "cpu_minutes_all_candidates": sum(_seconds(model, "cpu") for *_, models, _ in trials for model in models) / 60,
+        "cpu_minutes_all_candidates": sum(_seconds(model, "cpu") for _, _, models, _ in trials for model in models)
+        / 60,
         "tutorial": recipe["tutorial"],
         "recorded": datetime.date.today().isoformat(),
         **environment(),
@@ -100,11 +100,74 @@ def reproduce(name):
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf8")
     if recipe.get("keep_weights"):
         judge.keep(name)
-    for number in range(len(recipe["candidates"])):
-        for seed in recipe["seeds"]:
-            for file in (checkpoint := _checkpoint(name, number, seed)).parent.glob(f"{checkpoint.stem}.*"):
-                file.unlink()
+    for number, seed in runs:
+        _forget(_checkpoint(name, number, seed))
     return result
+
+
+def check(name):
+    """Train one seed of the recorded result `name` again, and hold it against the record.
+
+    Nothing is recorded. The test set is used again: for a figure that is already public, and chooses nothing.
+
+    Returns
+    -------
+    found, recorded, tolerance : float
+        The figure of this run, that of the record, and how far apart they may be: three standard deviations over the
+        recorded seeds, or `UNCERTAIN` of the judge where that is more.
+
+    Raises
+    ------
+    KeyError, OSError, ValueError, KeyboardInterrupt
+        As `reproduce`.
+    FileNotFoundError
+        If there is no record.
+    """
+    recipe, record = _recipe(name), read_result(name)
+    judge, seed, checkpoint = _judge(recipe), record.get("seed", record["seeds"][0]), _checkpoint(name, "check", 0)
+    model = _train(recipe, judge, record["parameters"], seed, checkpoint)
+    found = judge.test([model], [judge.validate(model)])[judge.reported]
+    _forget(checkpoint)
+    spread = record.get(f"{judge.reported}_std", 0)
+    return found, record[judge.reported], max(3 * spread, judge.UNCERTAIN)
+
+
+def _recipe(name):
+    if name not in recipes():
+        raise KeyError(f"no recipe {name!r}; there are: {', '.join(recipes())}")
+    return recipes()[name]
+
+
+def _judge(recipe):
+    judged, gathered = {
+        "classification": (Classification, _all_digits),
+        "density": (Density, _all_digits),
+        "measures": (Measures, _all_digits),
+        "dreams": (Dreams, _all_digits),
+        "tagging": (Tagging, _all_requests),
+        "music": (Music, _all_chorales),
+    }[recipe["judge"]]
+    return judged(gathered())
+
+
+def _train(recipe, judge, parameters, seed, checkpoint, verbose=True):
+    """Return a model, trained, or taken from its checkpoint if that is of a training that has ended."""
+    module, _, cls = recipe["model"].rpartition(".")
+    model = getattr(importlib.import_module(module), cls)(**parameters, random_state=seed, verbose=verbose)
+    judge.fit(model, checkpoint)
+    if any(history.stopped == "interrupt" for history in _histories(model)):
+        raise KeyboardInterrupt
+    return model
+
+
+def _train_apart(recipe, parameters, seed, checkpoint):
+    """Train a model in a process of its own, for the sake of its checkpoint."""
+    _train(recipe, _judge(recipe), parameters, seed, checkpoint, verbose=False)
+
+
+def _forget(checkpoint):
+    for file in checkpoint.parent.glob(f"{checkpoint.stem}.*"):
+        file.unlink()
 
 
 def _all_digits():
@@ -142,6 +205,7 @@ class Classification:
     """How classifiers are trained, chosen and tested: by their errors."""
 
     criterion, sign = "valid_error", 1
+    reported, UNCERTAIN = "test_error", 0.0005  # digits: five in 10,000
 
     def __init__(self, digits):
         self.digits = digits
@@ -169,6 +233,7 @@ class Density:
     """
 
     criterion, sign = "valid_log_likelihood", -1
+    reported, UNCERTAIN = "test_log_likelihood", 0.3  # nats
     DRAW, SEED = 0, 784
     VALIDATION = {"n_temperatures": 10_000}
     FORWARD, REVERSE = {"n_temperatures": 20_000, "n_chains": 200}, {"n_temperatures": 20_000}
@@ -246,7 +311,7 @@ class Measures(Density):
 
     def __init__(self, digits):
         super().__init__(digits)
-        self.measured, self.partitions = [], {}
+        self.measured, self.partitions = [], []
 
     def validate(self, model):
         """Measure a machine; return its validation log-likelihood, in nats per image."""
@@ -257,7 +322,7 @@ class Measures(Density):
             forward = ais(model, self.base_bias, **self.ANNEALING, random_state=self.SEED)
             reverse, _ = self._backwards(model, forward, **self.ANNEALING)
         likelihood = log_likelihood(model, images, forward)
-        self.partitions[id(model)] = forward
+        self.partitions.append((model, forward))
         self.measured.append({
             "settings": {name: getattr(model, name) for name in ("n_hidden", "persistent", "n_epochs")},
             "seed": model.random_state,
@@ -272,7 +337,12 @@ class Measures(Density):
     def test(self, models, values):
         """Return all that was measured, and the test log-likelihoods of the chosen machines."""
         images = binarize(self.test_images, self.DRAW)
-        found = [log_likelihood(model, images, self.partitions[id(model)]).mean for model in models]
+        found = [
+            log_likelihood(model, images, forward).mean
+            for model in models
+            for measured, forward in self.partitions
+            if measured is model
+        ]
         return {
             "measured": self.measured,
             "test_log_likelihood": float(np.mean(found)),
@@ -290,6 +360,7 @@ class Dreams:
     """
 
     criterion, sign = "valid_bound", -1
+    reported, UNCERTAIN = "test_bound", 0.5  # nats
     DRAW, SEED, SAMPLES = Density.DRAW, Density.SEED, 10  # samples of the codes for each image
     EACH, STEPS = 100, 1000  # dreams of each digit, and the Gibbs steps before one is looked at
     READER = {
@@ -355,6 +426,7 @@ class Tagging:
     """
 
     criterion, sign = "valid_error", 1
+    reported, UNCERTAIN = "test_error", 0.005
 
     def __init__(self, requests):
         self.grammar, (self.train, self.valid, self.test_requests) = flight_grammar(), requests
@@ -408,6 +480,7 @@ class Music:
     """
 
     criterion, sign = "valid_log_likelihood", -1
+    reported, UNCERTAIN = "test_log_likelihood", 0.1  # nats a step
     SEED, EVERY = 88, 6
     VALIDATION = {"n_temperatures": 1000, "n_chains": 1}
     TEST = {"n_temperatures": 3000, "n_chains": 2}

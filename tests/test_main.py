@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 
@@ -91,6 +92,28 @@ def test_reproduce_goes_on_after_an_interrupt(small, monkeypatch, capsys):
     resumed = json.loads(path.read_text(encoding="utf8"))
     for key in ("test_errors", "valid_error", "parameters", "candidates"):
         assert resumed[key] == uninterrupted[key]
+
+
+def test_runs_side_by_side_are_those_one_after_the_other(small):
+    alone = reproduce.reproduce("small")
+    with joblib.parallel_config(backend="threading"):  # in processes the replaced digits are not seen
+        together = reproduce.reproduce("small", jobs=2)
+    for key in ("test_errors", "valid_error", "parameters", "candidates"):
+        assert together[key] == alone[key]
+    assert not list((small / "checkpoints").iterdir())
+
+
+def test_a_record_is_checked_with_one_seed_and_left_as_it_is(small, monkeypatch, capsys):
+    command_line.main(["reproduce", "--all"])
+    monkeypatch.setattr(results, "DATA", small)
+    path = small / "results" / "small.json"
+    record = path.read_text(encoding="utf8")
+    command_line.main(["reproduce", "small", "--check"])
+    assert "borne out" in capsys.readouterr().out and path.read_text(encoding="utf8") == record
+    assert not list((small / "checkpoints").iterdir())
+    path.write_text(json.dumps(json.loads(record) | {"test_error": 0.9}), encoding="utf8")
+    with pytest.raises(SystemExit, match="recorded 0.9000, found .* not borne out"):
+        command_line.main(["reproduce", "small", "--check"])
 
 
 def test_reproduce_holds_a_tagger_against_the_best_possible(small, monkeypatch, capsys):
