@@ -7,6 +7,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from readme_tables import renewed
+
+from companion.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
@@ -69,3 +72,10 @@ def test_no_data_set_and_nothing_large_is_committed():
     for name in filter(None, listed.stdout.split("\0")):
         assert not re.search(r"ubyte|mnist\.(npz|pkl)|uv\.lock|\.pyc$", name), name
         assert not (ROOT / name).exists() or (ROOT / name).stat().st_size < 4_000_000, name
+
+
+def test_the_tables_of_results_are_those_of_the_records():
+    """To write them anew: ``python tests/readme_tables.py``."""
+    text = read("README.md")
+    assert text == renewed(text)
+    assert all(f"<!-- {judge} -->" in text for judge in TABLES)

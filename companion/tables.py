@@ -1,0 +1,85 @@
+"""The tables of results, in Markdown, as README shows them: one row for each recorded headline run."""
+
+from .results import read_result, recipes
+
+__all__ = ["TABLES", "table"]
+
+TABLES = {  # by the judge of the recipes: the head of the table, which `_row` fills
+    "classification": "chapter | model | test error | CPU time of a run | old tutorial",
+    "density": (
+        "chapter | restricted Boltzmann machine, 500 hidden units | log-likelihood | pseudo-likelihood, pixels"
+        " thresholded | CPU time | elsewhere"
+    ),
+    "dreams": "chapter | deep belief network | dreams read as asked for | bound | CPU time",
+    "tagging": "chapter | network | 1 − F1 | least possible | window of 7 words | hidden Markov model | CPU time",
+    "music": "chapter | RNN-RBM | log-likelihood | frame accuracy | CPU time",
+}
+
+
+def table(judge):
+    """Return the table of the recorded results of one judge (see `TABLES`), lines of Markdown.
+
+    Errors are in percent, mean ± standard deviation over the seeds; likelihoods in nats; times are those of one run.
+    """
+    chosen = [(name, recipe) for name, recipe in recipes().items() if recipe["judge"] == judge]
+    head = TABLES[judge].split(" | ")
+    rows = [_row(judge, recipe, read_result(name)) for name, recipe in sorted(chosen, key=lambda it: it[1]["chapter"])]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)).replace(
+        "|  |", "| |"
+    )
+
+
+def _row(judge, recipe, record):
+    cells = {
+        "classification": lambda: [_error(record), _time(record), recipe.get("elsewhere", "")],
+        "density": lambda: [
+            _likelihood(record),
+            _nats(record["test_pseudo_log_likelihood_thresholded"], 1),
+            _time(record),
+            recipe["elsewhere"],
+        ],
+        "dreams": lambda: [_percent(record["recognised"], 1), f"**{_nats(record['test_bound'])}** nats", _time(record)],
+        "tagging": lambda: [_error(record), *_others(record), _time(record)],
+        "music": lambda: [
+            f"**{_nats(record['test_log_likelihood'])}** nats",
+            _percent(sum(record["test_frame_accuracy"]) / len(record["test_frame_accuracy"]), 1),
+            _time(record),
+        ],
+    }[judge]()
+    return [str(int(recipe["chapter"][:2])), recipe["described"], *cells]
+
+
+def _percent(value, digits):
+    return f"{100 * value:.{digits}f} %"
+
+
+def _nats(value, digits=2):
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def _error(record):
+    return f"**{100 * record['test_error']:.2f} ± {_percent(record['test_error_std'], 2)}**"
+
+
+def _likelihood(record):
+    """Nats; with a word of doubt where annealing from both sides disagrees."""
+    value = _nats(record["test_log_likelihood"])
+    if abs(record["test_log_likelihood"] - record["test_log_likelihood_reverse"]) > 0.5:
+        return f"about **{value}** nats (its AIS cannot be trusted)"
+    return f"**{value}** nats"
+
+
+def _others(record):
+    others = record["test_error_of_others"]
+    return [
+        _percent(others["best_possible"], 2),
+        _percent(others["window_of_7"], 1),
+        _percent(others["hidden_markov_model"], 1),
+    ]
+
+
+def _time(record):
+    minutes = record["cpu_minutes"]
+    if minutes < 0.5:
+        return f"{60 * minutes:.0f} s"
+    return f"{minutes:.1f} min" if minutes < 2 else f"{minutes:.0f} min"
