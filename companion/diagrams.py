@@ -356,7 +356,7 @@ def ais_bridge():
     y = np.linspace(0.55, 2.75, 500)
     start = np.exp(-(((y - 1.65) / 0.6) ** 2) / 2)
     end = np.exp(-(((y - 1.0) / 0.1) ** 2) / 2) + 0.6 * np.exp(-(((y - 2.35) / 0.12) ** 2) / 2)
-    noise = np.random.default_rng(5).uniform(-0.08, 0.08, (len(betas), 3))
+    noise = np.random.default_rng(5).uniform(-0.12, 0.12, (len(betas), 3))
     paths = []
     for x, beta, share in zip(np.linspace(0.7, 6.1, len(betas)), betas, (0.13, 0.42, 0.85) + noise):
         density = start ** (1 - beta) * end**beta  # the path of geometric means

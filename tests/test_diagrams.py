@@ -20,7 +20,6 @@ def test_derivatives_in_the_computation_graph_are_those_of_its_loss():
 @pytest.mark.parametrize("name", FIGURES)
 def test_texts_lie_on_the_paper_and_apart(name):
     fig = getattr(diagrams, name)(*ARGUMENTS.get(name, ()))
-    fig.draw_without_rendering()
     texts = [text for text in fig.axes[0].texts if text.get_text()]
     boxes = [text.get_window_extent() for text in texts]
     width, height = fig.get_size_inches() * fig.dpi
