@@ -112,3 +112,12 @@ def test_korean_summaries_tell_of_every_chapter_in_order():
     for section in sections:
         hangul = len(re.findall("[가-힣]", section))
         assert hangul > 250, "half a page"
+
+
+@LINKED
+def test_every_recall_question_has_its_answer(name):
+    (cell,) = [cell for cell in PROSE[name] if "## Recall" in cell or "Can you say, without looking back" in cell]
+    questions, _, rest = re.split("## Recall|Can you say, without looking back", cell)[1].partition("<details>")
+    answers = rest.partition("</details>")[0]
+    asked = len(re.findall(r"^\d\. ", questions, flags=re.M)) or questions.count("?")
+    assert len(re.findall(r"^\d\. \S", answers, flags=re.M)) == asked
