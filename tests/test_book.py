@@ -6,6 +6,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from number_figures import number_of, shown
+
+from companion.plots import caption
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = {path.name: path for path in sorted((ROOT / "chapters").glob("[0-9]*.ipynb"))}
@@ -121,3 +124,19 @@ def test_every_recall_question_has_its_answer(name):
     answers = rest.partition("</details>")[0]
     asked = len(re.findall(r"^\d\. ", questions, flags=re.M)) or questions.count("?")
     assert len(re.findall(r"^\d\. \S", answers, flags=re.M)) == asked
+
+
+@LINKED
+def test_figures_are_numbered_in_order_and_named_by_numbers_that_exist(name):
+    """Put right by ``python tests/number_figures.py``."""
+    notebook, chapter = nbformat.read(CHAPTERS[name], as_version=4), int(name[:2])
+    code = [
+        cell for cell in notebook.cells if cell.cell_type == "code" and "solution" not in cell.metadata.get("tags", [])
+    ]
+    calls = [call for cell in code for call in shown(cell.source)]
+    assert [number_of(call) for call in calls] == [f"{chapter}.{n}" for n in range(1, len(calls) + 1)]
+    captions = [caption(number) for number in map(number_of, calls)]
+    stored = [output.data for cell in code for output in cell.outputs if "text/markdown" in output.get("data", {})]
+    assert stored == captions
+    for number in re.findall(r"[Ff]igure (\d+\.\d+)", TEXT[name]):
+        assert number.startswith(f"{chapter}.") and int(number.partition(".")[2]) <= len(calls)
