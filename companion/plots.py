@@ -57,8 +57,22 @@ def png(fig, dpi=160):
     return buffer.getvalue()
 
 
-def show(fig, alt):
-    """Display a figure in the notebook with `alt`, what it shows in words, for those who cannot see it."""
+def caption(number):
+    """Return the caption of a figure, as data that a notebook can display."""
+    return {"text/markdown": f"**Figure {number}**", "text/plain": f"Figure {number}"}
+
+
+def show(fig, alt, number=None):
+    """Display a figure in the notebook.
+
+    Parameters
+    ----------
+    fig : matplotlib.figure.Figure
+    alt : str
+        What it shows in words, for those who cannot see it.
+    number : str, optional
+        Of the figure, such as "6.3", by which the text refers to it. ``tests/number_figures.py`` counts them.
+    """
     from IPython.display import display
 
     width, height = (int(size * fig.dpi) for size in fig.get_size_inches())
@@ -67,6 +81,8 @@ def show(fig, alt):
         metadata={"image/png": {"alt": alt, "width": width, "height": height}},
         raw=True,
     )
+    if number:
+        display(caption(number), raw=True)
 
 
 def tile_images(images, columns=None, shape=(28, 28), gap=1, background=1.0):

@@ -1,0 +1,36 @@
+"""The schematics: their numbers are right, and nothing that is written leaves the paper or lies on something else."""
+
+import numpy as np
+import pytest
+
+from companion import diagrams
+
+ARGUMENTS = {"unrolled": ("flights to new york".split(),), "deep_belief_network": (True,)}
+FIGURES = [name for name in diagrams.__all__ if name != "forward_and_back"]
+
+
+def test_derivatives_in_the_computation_graph_are_those_of_its_loss():
+    start, step = {"x": 2.0, "w1": 0.5, "w2": 1.5}, 1e-6
+    slope = diagrams.forward_and_back(**start)[1]
+    for name in start:
+        up, down = (diagrams.forward_and_back(**start | {name: start[name] + d})[0]["loss"] for d in (step, -step))
+        assert slope[name] == pytest.approx((up - down) / (2 * step), abs=1e-8)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_texts_lie_on_the_paper_and_apart(name):
+    fig = getattr(diagrams, name)(*ARGUMENTS.get(name, ()))
+    texts = [text for text in fig.axes[0].texts if text.get_text()]
+    boxes = [text.get_window_extent() for text in texts]
+    width, height = fig.get_size_inches() * fig.dpi
+    for text, box in zip(texts, boxes):
+        assert 0 <= box.x0 and box.x1 <= width and 0 <= box.y0 and box.y1 <= height, text.get_text()
+        assert text.get_fontsize() >= 8, "readable at the width of a notebook"
+    for i, box in enumerate(boxes):
+        crossed = [texts[j].get_text() for j in range(i) if np.all(overlap(box, boxes[j]) > 1)]
+        assert not crossed, f"{texts[i].get_text()} lies on {crossed}"
+
+
+def overlap(one, other):
+    """Return how far two boxes overlap, in pixels, along both axes."""
+    return np.minimum(one.max, other.max) - np.maximum(one.min, other.min)
