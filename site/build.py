@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import companion
+import record
 from companion.places import BOOK
 from companion.results import load_weights
 from companion.storage import replacing
@@ -22,6 +23,7 @@ from companion.widgets.canvas import SCRIPT, STYLE
 
 HERE = Path(__file__).parent
 MATHJAX = "sphinx-mathjax-offline"
+OPTIONAL = ("notation", "glossary", "bibliography")
 
 
 def main():
@@ -32,7 +34,7 @@ def main():
     begun, source = time.perf_counter(), output.with_name(f"{output.name}-source")
     gather(source)
     trees = output.with_name(f"{output.name}-trees")
-    options = ["-q", "-W", "--keep-going", "-c", str(HERE), "-d", str(trees)]
+    options = ["-q", "-W", "--keep-going", "-c", str(HERE), "-d", str(trees), "-D", f"html_static_path={source / 'static'}"]
     code = subprocess.call([sys.executable, "-m", "sphinx", *options, str(source), str(output)])
     if code:
         sys.exit(code)
@@ -44,11 +46,14 @@ def main():
 def gather(source):
     """Put into the folder `source` all that Sphinx reads; what has not changed keeps its time, and is not read again."""
     for path in [*HERE.glob("*.md"), *HERE.glob("live/*.md")]:
-        _copy(path, source / path.relative_to(HERE))
+        _write(source / path.relative_to(HERE), _without_missing(path.read_text(encoding="utf8")))
     for path in (BOOK / "chapters").glob("[0-9]*.ipynb"):
         _copy(path, source / "chapters" / path.name)
     _copy(BOOK / "chapters" / "images" / "gibbs_lab.png", source / "gibbs_lab.png")
     _write_interface(source / "api")
+    text, pictures = record.page()
+    for name, content in {"results.md": text, **pictures}.items():
+        _write(source / name, content)
     static = source / "static"
     for path in HERE.glob("static/*"):
         _copy(path, static / path.name)
@@ -61,6 +66,14 @@ def gather(source):
     _write(static / "live" / "rbm.f16", b"".join(parts))
     mathjax = importlib.metadata.distribution(MATHJAX).locate_file(f"{MATHJAX}/static/mathjax/tex-svg.js")
     _copy(mathjax, static / "mathjax" / "tex-svg.js")
+
+
+def _without_missing(text):
+    """Return the text of a page less the entries of its contents for pages of reference that are not there."""
+    for name in OPTIONAL:
+        if not (HERE / f"{name}.md").exists():
+            text = text.replace(f"\n{name}\n", "\n")
+    return text
 
 
 def _write_interface(folder):

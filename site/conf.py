@@ -23,7 +23,6 @@ extensions = [
     "sphinx_codeautolink",
 ]
 exclude_patterns = ["static/**"]
-suppress_warnings = ["toc.empty_glob"]  # pages of reference that are not written yet
 
 # Chapters: their committed outputs are shown, nothing is executed.
 nb_execution_mode = "off"
@@ -47,7 +46,8 @@ codeautolink_warn_on_missing_inventory = False
 
 html_theme = "sphinx_book_theme"
 html_title = "Deep Beliefs"
-html_static_path = ["static"]
+html_favicon = "static/favicon.svg"
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's machine is
 html_css_files = ["book.css"]
 html_copy_source = False
 html_show_sphinx = False
