@@ -1,0 +1,109 @@
+"""Make the book as pages: ``python site/build.py``, or ``make book``.
+
+Chapters are shown with their committed outputs; nothing is executed, and no page needs a network. What Sphinx reads is put
+together in ``build/book-source``; the pages are in ``build/book``.
+"""
+
+import argparse
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import companion
+import record
+from companion.places import BOOK
+from companion.results import load_weights
+from companion.storage import replacing
+from companion.widgets.canvas import SCRIPT, STYLE
+
+HERE = Path(__file__).parent
+MATHJAX = "sphinx-mathjax-offline"
+OPTIONAL = ("notation", "glossary", "bibliography")
+
+
+def main():
+    """Put the sources together and call Sphinx; warnings are errors."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=HERE.parent / "build" / "book", help="folder of the pages")
+    output = parser.parse_args().output.resolve()
+    begun, source = time.perf_counter(), output.with_name(f"{output.name}-source")
+    gather(source)
+    trees = output.with_name(f"{output.name}-trees")
+    options = ["-q", "-W", "--keep-going", "-c", str(HERE), "-d", str(trees), "-D", f"html_static_path={source / 'static'}"]
+    code = subprocess.call([sys.executable, "-m", "sphinx", *options, str(source), str(output)])
+    if code:
+        sys.exit(code)
+    size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    print(f"{output / 'index.html'}: {size / 1e6:.1f} MB in {time.perf_counter() - begun:.0f} s. The live pages need")
+    print(f"a server, for instance: python -m http.server --bind 127.0.0.1 --directory {output}")
+
+
+def gather(source):
+    """Put into the folder `source` all that Sphinx reads; what has not changed keeps its time, and is not read again."""
+    for path in [*HERE.glob("*.md"), *HERE.glob("live/*.md")]:
+        _write(source / path.relative_to(HERE), _without_missing(path.read_text(encoding="utf8")))
+    for path in (BOOK / "chapters").glob("[0-9]*.ipynb"):
+        _copy(path, source / "chapters" / path.name)
+    _copy(BOOK / "chapters" / "images" / "gibbs_lab.png", source / "gibbs_lab.png")
+    _write_interface(source / "api")
+    text, pictures = record.page()
+    for name, content in {"results.md": text, **pictures}.items():
+        _write(source / name, content)
+    static = source / "static"
+    for path in HERE.glob("static/*"):
+        _copy(path, static / path.name)
+    for path in HERE.glob("live/*.js"):
+        _copy(path, static / "live" / path.name)
+    _write(static / "live" / "canvas.js", SCRIPT)
+    _write(static / "live" / "canvas.css", STYLE)
+    arrays = load_weights("rbm")
+    parts = [arrays[name].astype("<f2").tobytes() for name in ("W", "visible_bias", "hidden_bias")]
+    _write(static / "live" / "rbm.f16", b"".join(parts))
+    mathjax = importlib.metadata.distribution(MATHJAX).locate_file(f"{MATHJAX}/static/mathjax/tex-svg.js")
+    _copy(mathjax, static / "mathjax" / "tex-svg.js")
+
+
+def _without_missing(text):
+    """Return the text of a page less the entries of its contents for pages of reference that are not there."""
+    for name in OPTIONAL:
+        if not (HERE / f"{name}.md").exists():
+            text = text.replace(f"\n{name}\n", "\n")
+    return text
+
+
+def _write_interface(folder):
+    """Write a page for every module of the companion, and a list of them."""
+    package = Path(companion.__file__).parent
+    modules = sorted(path.stem for path in package.glob("*.py") if not path.stem.startswith("__"))
+    for module in [*modules, "widgets"]:
+        name = f"companion.{module}"
+        lines = [name, "=" * len(name), "", f".. automodule:: {name}", "   :members:", "   :show-inheritance:"]
+        for part in sorted(package.glob("widgets/[a-z]*.py")) if module == "widgets" else ():
+            lines += ["", f".. automodule:: companion.widgets.{part.stem}", "   :members:", "   :show-inheritance:"]
+        _write(folder / f"{module}.rst", "\n".join(lines) + "\n")
+    listed = "\n".join(f"   {module}" for module in [*modules, "widgets"])
+    words = "The companion\n=============\n\n.. automodule:: companion\n\n.. toctree::\n   :maxdepth: 1\n\n"
+    _write(folder / "index.rst", f"{words}{listed}\n")
+
+
+def _copy(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists() or target.read_bytes() != Path(source).read_bytes():
+        shutil.copyfile(source, target)
+
+
+def _write(target, content):
+    content = content.encode() if isinstance(content, str) else content
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists() or target.read_bytes() != content:
+        with replacing(target) as temporary:
+            temporary.write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Settings of the book as pages: Sphinx reads them; `build.py` prepares what it reads and calls it."""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `notebooks`, beside this file
+os.environ.setdefault("COMPANION_BACKEND", "numpy")
+
+import companion
+import notebooks
+
+project, author = "Deep Beliefs", "the authors of Deep Beliefs"
+copyright = "2026, the authors of Deep Beliefs. Code: BSD-3-Clause. Text and figures: CC BY 4.0"
+release = version = companion.__version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_codeautolink",
+]
+exclude_patterns = ["static/**"]
+
+# Chapters: their committed outputs are shown, nothing is executed.
+nb_execution_mode = "off"
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]  # a panel's still instead
+nb_merge_streams = True
+myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+mathjax_path = "mathjax/tex-svg.js"  # from the installed package, see build.py: no page asks another host
+
+# The companion: pages out of its docstrings, and links to them from every name in a chapter's code.
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+add_module_names = False
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+napoleon_custom_sections = [("Yields", "returns_style")]
+codeautolink_concat_default = True  # a name may be imported in an earlier cell
+codeautolink_warn_on_missing_inventory = False
+
+html_theme = "sphinx_book_theme"
+html_title = "Deep Beliefs"
+html_favicon = "static/favicon.svg"
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's machine is
+html_css_files = ["book.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_permalinks_icon = "#"
+html_theme_options = {
+    "home_page_in_toc": True,
+    "navbar_persistent": [],  # else there are two search bars
+    "show_toc_level": 2,
+    "max_navbar_depth": 2,
+    "toc_title": "On this page",
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+
+
+def setup(app):
+    """Connect what is done to chapters and to docstrings as they are read."""
+    app.connect("source-read", notebooks.as_page)
+    app.connect("autodoc-skip-member", _skip)
+
+
+def _skip(app, kind, name, member, skip, options):
+    """Leave out what scikit-learn adds to every estimator for its own metadata routing."""
+    return True if name.startswith("set_") and name.endswith("_request") else None
