@@ -4,21 +4,22 @@ from itertools import groupby, islice
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from ..backend import Noise, generator, to_numpy
 from ..likelihood import TRUSTED, Anneal, temperature_ladder
 from ..plots import tile_images
 from .canvas import Canvas
-from .drawing import INK, PALE, text
+from .drawing import INK, PALE, Axes, text
 from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["Annealing"]
 
 SHOWN, COLUMNS, SCALE = 20, 5, 2.3  # chains that are shown, in rows of five, enlarged
 SIZE, LEFT, RIGHT = (500, 440), 44, 484  # of the plots in pixels, and where their axes begin and end
-BAR, SIZES, WEIGHTS = (32, 48), (100, 220), (294, 404)  # progress, curve and histogram: top and bottom
+PROGRESS, SIZES, WEIGHTS = ((LEFT, top, RIGHT, bottom) for top, bottom in ((32, 48), (100, 220), (294, 404)))
 NATS, BINS = (-13.25, 6.75), 40  # of the histogram; one of its bars stands over 0
+QUARTERS = (0, 0.25, 0.5, 0.75, 1)
 FINE, DOUBTFUL = "#0072B2", "#D55E00"
 GREY = "#9aa5ad"
 
@@ -93,71 +94,57 @@ class Annealing(Panel):
 
     def _draw_plots(self):
         image = Image.new("RGB", SIZE, "white")
-        draw, beta = ImageDraw.Draw(image), self.anneal.beta
-        self._draw_progress(image, draw, beta)
-        self._draw_sizes(image, draw)
-        where = "log Z" if self.finished else f"log Z at beta = {beta:.3f}"
+        self._draw_progress(image)
+        self._draw_sizes(image)
+        where = "log Z" if self.finished else f"log Z at beta = {self.anneal.beta:.3f}"
         numbers = f"{where}:  {self.estimate.log_z:.2f} +/- {self.estimate.std_error:.2f} nats"
         text(image, (LEFT, 244), numbers, 18)
-        self._draw_weights(image, draw)
+        self._draw_weights(image)
         return np.asarray(image)
 
-    def _draw_progress(self, image, draw, beta):
+    def _draw_progress(self, image):
+        axes, beta = Axes(image, PROGRESS), self.anneal.beta
         text(image, (LEFT, 4), f"beta = {beta:.3f}", 18)
         text(image, (RIGHT, 6), f"step {len(self.curve):,} of {len(self.anneal):,}", 15, INK, "rt")
-        draw.rectangle((LEFT, BAR[0], RIGHT, BAR[1]), fill="#eeeeee")
-        draw.rectangle((LEFT, BAR[0], _across(beta), BAR[1]), fill=FINE)
+        axes.draw.rectangle(PROGRESS, fill="#eeeeee")
+        axes.draw.rectangle((LEFT, axes.top, axes.across(beta), axes.bottom), fill=FINE)
         for rung in self.anneal.betas[:: len(self.anneal) // 50]:  # every fiftieth part of the steps
-            draw.line((_across(rung), BAR[1] - 4, _across(rung), BAR[1]), fill="white" if rung < beta else INK)
-        for mark in (0, 0.25, 0.5, 0.75, 1):
-            draw.line((_across(mark), SIZES[0], _across(mark), SIZES[1]), fill="#eeeeee")
-            text(image, (_across(mark), BAR[1] + 5), f"{mark:g}", 13, INK, "mt")
+            axes.upright(rung, "white" if rung < beta else INK, axes.bottom - 4)
+        for mark in QUARTERS:
+            axes.below(mark, f"{mark:g}")
 
-    def _draw_sizes(self, image, draw):
-        (top, bottom), n = SIZES, self.n_chains.value
-        size = self.estimate.ess
-        text(image, (LEFT, top - 23), "effective sample size", 15, INK)
+    def _draw_sizes(self, image):
+        n, size = self.n_chains.value, self.estimate.ess
+        axes = Axes(image, SIZES, y=(0, n))
+        text(image, (LEFT, axes.top - 23), "effective sample size", 15, INK)
         words = f"{size:.1f} of {n}" + (f", below {TRUSTED}" if size < TRUSTED else "")
-        text(image, (RIGHT, top - 24), words, 16, DOUBTFUL if size < TRUSTED else FINE, "rt")
-        height = {value: bottom - value / n * (bottom - top) for value in (0, TRUSTED, n)}
-        for value, y in height.items():
-            draw.line((LEFT, y, RIGHT, y), fill=GREY if value == TRUSTED else PALE)
-            text(image, (LEFT - 6, y), f"{value}", 13, INK, "rm")
+        text(image, (RIGHT, axes.top - 24), words, 16, DOUBTFUL if size < TRUSTED else FINE, "rt")
+        for mark in QUARTERS:
+            axes.upright(mark, "#eeeeee")
+        for value in {0, TRUSTED, n}:
+            axes.level(value, f"{value}", GREY if value == TRUSTED else PALE)
         curve = np.array([(0.0, n), *self.curve])
-        points = np.stack([_across(curve[:, 0]), bottom - curve[:, 1] / n * (bottom - top)], axis=1)
-        pieces = groupby(range(1, len(curve)), key=lambda i: curve[i, 1] < TRUSTED)
-        for doubtful, piece in pieces:
+        for doubtful, piece in groupby(range(1, len(curve)), key=lambda i: curve[i, 1] < TRUSTED):
             piece = list(piece)
-            line = points[piece[0] - 1 : piece[-1] + 1].ravel().tolist()
-            draw.line(line, fill=DOUBTFUL if doubtful else FINE, width=3 if doubtful else 2)
+            part = curve[piece[0] - 1 : piece[-1] + 1]
+            axes.curve(*part.T, DOUBTFUL if doubtful else FINE, 3 if doubtful else 2)
 
-    def _draw_weights(self, image, draw):
-        (top, bottom), (low, high) = WEIGHTS, NATS
+    def _draw_weights(self, image):
         nats = self.estimate.log_weights - self.estimate.log_z
-        inside = np.clip(nats, low, high - 1e-9)  # what is further out stands in the last bar
-        chains = np.histogram(inside, BINS, NATS)[0] / len(nats)
+        inside = np.clip(nats, NATS[0], NATS[1] - 1e-9)  # what is further out stands in the last bar
+        chains, edges = np.histogram(inside, BINS, NATS)
+        chains = chains / len(nats)
         shares = np.histogram(inside, BINS, NATS, weights=np.exp(nats))[0] / len(nats)  # of the sum of all weights
         full = next(full for full in (0.25, 0.5, 1) if max(chains.max(), shares.max()) <= full + 1e-6)
-        width = (RIGHT - LEFT) / BINS
-        for k, (count, share) in enumerate(zip(chains, shares)):
-            x = LEFT + k * width
-            for value, inset, color in ((count, 1, GREY), (share, 4, FINE)):
-                if value:
-                    y = bottom - value / full * (bottom - top)
-                    draw.rectangle((x + inset, y, x + width - inset - 1, bottom), fill=color)
-        text(image, (LEFT, top - 24), "grey: share of the chains", 14, INK)
-        text(image, (LEFT + 178, top - 24), "blue: share of the weights", 14, FINE)
-        text(image, (LEFT - 6, top), f"{full:.0%}", 13, INK, "rm")
-        draw.line((LEFT, bottom + 1, RIGHT, bottom + 1), fill=GREY)
-        zero = LEFT - low / (high - low) * (RIGHT - LEFT)
-        draw.line((zero, top, zero, bottom), fill="black")
+        axes = Axes(image, WEIGHTS, NATS, (0, full))
+        axes.bars(edges, chains, GREY, (1, 2))
+        axes.bars(edges, shares, FINE, (4, 5))
+        text(image, (LEFT, axes.top - 24), "grey: share of the chains", 14, INK)
+        text(image, (LEFT + 178, axes.top - 24), "blue: share of the weights", 14, FINE)
+        axes.level(full, f"{full:.0%}", None)
+        axes.draw.line((LEFT, axes.bottom + 1, RIGHT, axes.bottom + 1), fill=GREY)
+        axes.upright(0, "black")
         for mark in (-12, -8, -4, 0, 4):
-            x = zero + mark / (high - low) * (RIGHT - LEFT)
-            text(image, (x, bottom + 5), f"{mark:+d}" if mark else "0", 13, INK, "mt")
+            axes.below(mark, f"{mark:+d}" if mark else "0")
         words = "log Z by each chain alone, nats from the estimate"
-        text(image, ((LEFT + RIGHT) / 2, bottom + 20), words, 14, INK, "mt")
-
-
-def _across(beta):
-    """Return where an inverse temperature is on the horizontal axis, in pixels."""
-    return LEFT + beta * (RIGHT - LEFT)
+        text(image, ((LEFT + RIGHT) / 2, axes.bottom + 20), words, 14, INK, "mt")

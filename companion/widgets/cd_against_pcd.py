@@ -8,7 +8,7 @@ from ..backend import to_numpy
 from ..cd_and_pcd import SIDE, CDAndPCD
 from ..plots import COLORS, tile_images
 from .canvas import Canvas
-from .drawing import GREY, INK, text
+from .drawing import GREY, INK, Axes, text
 from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["CDAgainstPCD"]
@@ -19,8 +19,8 @@ BOARD, CURVES = (520, 494), (420, 358)
 COLUMNS = (4, 274)  # where the two machines begin
 TILE, GAP = 20, 5  # pixels of an image, and between two
 PITCH, BAR = 35, 40  # of the listed images: distance, and height of a bar that stands for 2 / 30
-AXIS = 46  # pixels left of the curves
-LIKELIHOOD, ERROR = (58, 206), (272, 340)  # top and bottom of the axes
+LEFT, RIGHT = 46, 408  # where the curves begin and end
+LIKELIHOOD, ERROR = (LEFT, 58, RIGHT, 206), (LEFT, 272, RIGHT, 340)
 KINDS = (COLORS[1], COLORS[0])
 OTHER = COLORS[4]
 
@@ -136,62 +136,48 @@ class CDAgainstPCD(Panel):
         _paste(image, self.pair.images[known.argmin()][None], (left + 195, 468))
 
     def _draw_curves(self):
-        image = Image.new("RGB", CURVES, "white")
+        image, updates = Image.new("RGB", CURVES, "white"), self.pair.updates
         rows = [*self.history[: -1 : max(1, len(self.history) // 400)], self.history[-1]]
-        updates, means, errors = (np.array(column) for column in zip(*rows))  # the last two: (points, 2)
+        times, means, errors = (np.array(column) for column in zip(*rows))  # the last two: (points, 2)
         # The first climb, from -11, is left out below: what matters happens near the top.
         low, high, best = min(-7.0, float(means[-1].min()) - 0.3), -3.0, -np.log(len(self.pair.images))
+        axes = Axes(image, LIKELIHOOD, (0, max(500, updates)), (low, high))
         ticks = {tick: f"{tick:.0f}" for tick in np.arange(np.ceil(low), high, np.ceil(-low / 8))}
-        title = "exact log-likelihood, nats per image"
-        self._draw_axes(image, LIKELIHOOD, title, updates, means, low, high, ticks)
-        draw, y, right = ImageDraw.Draw(image), _height(best, low, high, LIKELIHOOD), CURVES[0] - 12
-        draw.rectangle((AXIS, LIKELIHOOD[1] + 1, *CURVES), fill="white")
-        draw.line((AXIS, y, right, y), fill="black")
-        text(image, (right, y - 3), f"the best possible, -log {len(self.pair.images)} = {best:.2f}", 13, "black", "rb")
-        logs = np.log10(np.maximum(errors, 1e-12))
-        low = np.floor(logs.min())
-        ticks = {tick: f"1e{tick:.0f}" if tick else "1" for tick in np.arange(0, low - 1, -2)}
-        self._draw_axes(image, ERROR, "squared error of reconstruction, log scale", updates, logs, low, 0.7, ticks)
-        for y, values, form in ((LIKELIHOOD[0], means[-1], ".2f"), (ERROR[0], errors[-1], ".4f")):
-            for kind, (name, value) in enumerate(zip(self.names, values)):
-                _mark(image, kind, AXIS + 8 + 190 * kind, y - 28)
-                text(image, (AXIS + 20 + 190 * kind, y - 28), f"{name}: {value:{form}}", 15, KINDS[kind], "lm")
+        self._draw_axes(axes, "exact log-likelihood, nats per image", times, means, ticks)
+        axes.draw.rectangle((LEFT, axes.bottom + 1, *CURVES), fill="white")
+        axes.level(best, color="black")
+        words = f"the best possible, -log {len(self.pair.images)} = {best:.2f}"
+        text(image, (RIGHT, axes.down(best) - 3), words, 13, "black", "rb")
         if self.changes:  # the last one is named, below on the left or on the right of its line
             update, words = list(self.changes.items())[-1]
-            x, late = self._across(update), update > self.pair.updates / 2
-            text(image, (x - 5 if late else x + 5, LIKELIHOOD[1] - 4), words, 13, INK, "rb" if late else "lb")
-        text(image, (right, ERROR[1] + 1), f"{self.pair.updates:,} updates", 13, INK, "rt")
+            x, late = axes.across(update), update > updates / 2
+            text(image, (x - 5 if late else x + 5, axes.bottom - 4), words, 13, INK, "rb" if late else "lb")
+        low = np.floor(np.log10(max(errors.min(), 1e-12)))
+        axes = Axes(image, ERROR, axes.x, (10**low, 10**0.7), "y")
+        ticks = {10.0**tick: f"1e{tick:.0f}" if tick else "1" for tick in np.arange(0, low - 1, -2)}
+        self._draw_axes(axes, "squared error of reconstruction, log scale", times, errors, ticks)
+        axes.below(axes.x[1], f"{updates:,} updates", 1, "rt")
+        for y, values, form in ((LIKELIHOOD[1], means[-1], ".2f"), (ERROR[1], errors[-1], ".4f")):
+            for kind, (name, value) in enumerate(zip(self.names, values)):
+                _mark(image, kind, LEFT + 8 + 190 * kind, y - 28)
+                text(image, (LEFT + 20 + 190 * kind, y - 28), f"{name}: {value:{form}}", 15, KINDS[kind], "lm")
         return np.asarray(image)
 
-    def _draw_axes(self, image, ends, title, updates, values, low, high, ticks):
+    def _draw_axes(self, axes, title, times, values, ticks):
         """Draw the curves of both machines, values (points, 2), with axes, and lines where k or the rate changed."""
-        draw, right = ImageDraw.Draw(image), CURVES[0] - 12
-        text(image, (AXIS, ends[0] - 56), title, 15, INK)
+        text(axes.image, (LEFT, axes.top - 56), title, 15, INK)
         for tick, name in ticks.items():
-            y = _height(tick, low, high, ends)
-            draw.line((AXIS, y, right, y), fill="#eeeeee")
-            text(image, (AXIS - 6, y), name, 13, INK, "rm")
-        draw.line((AXIS, ends[1], right, ends[1]), fill=GREY)
-        for x in map(self._across, self.changes):
-            for y in range(*ends, 6):
-                draw.line((x, y, x, y + 2), fill=GREY)
-        x, y = self._across(updates), _height(values.T, low, high, ends)
-        marked = np.searchsorted(x, np.arange(AXIS + 20, x[-1], 40))
+            axes.level(tick, name, "#eeeeee")
+        axes.level(axes.y[0], color=GREY)
+        for x in axes.across(list(self.changes)):
+            for y in range(axes.top, axes.bottom, 6):
+                axes.draw.line((x, y, x, y + 2), fill=GREY)
+        x = axes.across(times)
+        marked = np.searchsorted(x, np.arange(LEFT + 20, x[-1], 40))
         for kind in range(2):
-            path = list(zip(x.tolist(), y[kind].tolist()))
-            if len(path) > 1:
-                draw.line(path, fill=KINDS[kind], width=2)
+            axes.curve(times, values[:, kind], KINDS[kind])
             for i in marked[kind::2]:  # in turn, so that neither hides the other's
-                _mark(image, kind, *path[i])
-
-    def _across(self, updates):
-        """Return how far to the right, in pixels, a number of updates is drawn."""
-        return AXIS + (CURVES[0] - 12 - AXIS) * updates / max(500, self.pair.updates)
-
-
-def _height(value, low, high, ends):
-    """Return how far down, in pixels, a value is drawn."""
-    return ends[1] - (value - low) / (high - low) * (ends[1] - ends[0])
+                _mark(axes.image, kind, *axes.place(times[i], values[i, kind]))
 
 
 def _paste(image, images, corner, framed=()):

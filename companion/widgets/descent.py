@@ -10,7 +10,7 @@ from ..landscapes import Banana, Hills, Valley
 from ..optimize import SGD, Adam
 from ..plots import COLORS
 from .canvas import Canvas
-from .drawing import GREY, INK, PALE, text
+from .drawing import GREY, INK, Axes, text
 from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["Descent"]
@@ -111,42 +111,27 @@ class Descent(Panel):
 
     def _draw_map(self):
         image = self.background.copy()
+        left, right, bottom, top = self.land.limits
         draw = ImageDraw.Draw(image)
         for (name, color), shift in zip(KINDS.items(), (-1, 0, 1)):
-            path = [(x + shift, y + shift) for x, y in self._pixels(self.paths[name])]
-            if len(path) > 1:
-                draw.line(path, fill=color, width=2)
-            x, y = path[-1]
+            axes = Axes(image, (shift, shift, SIZE + shift, SIZE + shift), (left, right), (bottom, top))
+            path = np.array(self.paths[name]).T
+            axes.curve(*path, color)
+            x, y = axes.place(*path[:, -1])
             draw.ellipse((x - 7, y - 7, x + 7, y + 7), fill=color, outline="white", width=2)
         x, y = (SIZE * fraction for fraction in self.start)
         draw.line((x - 6, y, x + 6, y), fill="black", width=2)
         draw.line((x, y - 6, x, y + 6), fill="black", width=2)
         return np.asarray(image)
 
-    def _pixels(self, places):
-        """Return where places of the plane are on the map, (x, y) each."""
-        left, right, bottom, top = self.land.limits
-        return (SIZE * (np.array(places) - [left, top]) / [right - left, bottom - top]).tolist()
-
     def _draw_curve(self):
         image, (width, height) = Image.new("RGB", CURVE, "white"), CURVE
-        draw, left, top, bottom = ImageDraw.Draw(image), 44, 44, height - 22
+        axes = Axes(image, (44, 44, width - 1, height - 22), (0, max(100, self.steps)), (LOWEST, HIGHEST), "y")
         text(image, (0, 0), "height above the lowest point, log scale", 14, INK)
-        x = left
-        for name, color in KINDS.items():
-            text(image, (x, 21), name, 14, color)
-            x += 92
-        low, high = np.log10((LOWEST, HIGHEST))
-        for mark in range(int(low), int(high) + 1):
-            y = bottom - (mark - low) / (high - low) * (bottom - top)
-            draw.line((left, y, width, y), fill=PALE)
-            text(image, (left - 6, y), f"1e{mark}" if mark else "1", 13, INK, "rm")
-        across = max(100, self.steps)
-        text(image, (width, bottom + 4), f"{across:,} steps", 13, GREY, "rt")
-        for name, color in KINDS.items():
-            logs = np.log10(np.clip(self.heights[name], LOWEST, HIGHEST))
-            xs = left + np.arange(len(logs)) * (width - 1 - left) / across
-            ys = bottom - (logs - low) / (high - low) * (bottom - top)
-            if len(xs) > 1:
-                draw.line(np.stack([xs, ys], axis=1).ravel().tolist(), fill=color, width=2)
+        for mark in range(-4, 3):
+            axes.level(10.0**mark, f"1e{mark}" if mark else "1")
+        text(image, (width, axes.bottom + 4), f"{axes.x[1]:,} steps", 13, GREY, "rt")
+        for k, (name, color) in enumerate(KINDS.items()):
+            text(image, (axes.left + 92 * k, 21), name, 14, color)
+            axes.curve(np.arange(self.steps + 1), self.heights[name], color)
         return np.asarray(image)

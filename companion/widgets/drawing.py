@@ -1,4 +1,4 @@
-"""What panels draw with: ink, words, bars, and the colours of signed numbers."""
+"""What panels draw with: ink, words, axes, bars, and the colours of signed numbers."""
 
 from functools import cache
 
@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["GREY", "INK", "PALE", "blue_red", "label_bars", "text", "wide"]
+__all__ = ["GREY", "INK", "PALE", "Axes", "blue_red", "label_bars", "text", "wide"]
 
 INK, GREY, PALE = "#444444", "#6d777e", "#dddddd"
 IN_LATIN = str.maketrans({"β": "beta", "×": "x", "−": "-"})  # what the font lacks
@@ -23,6 +23,74 @@ def text(image, position, string, size=15, color="black", anchor="lt"):
     """Write a string on a PIL image; `anchor` is Pillow's, "lt" for left and top."""
     draw = ImageDraw.Draw(image)
     draw.text(position, string.translate(IN_LATIN), fill=color, font=_font(size), anchor=anchor)
+
+
+class Axes:
+    """A box on a picture, in which the values of two variables have their places.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+    box : tuple of int
+        Left, top, right and bottom, in pixels.
+    x, y : tuple of float
+        The values at the left and at the right, at the bottom and at the top.
+    log : {"", "x", "y", "xy"}
+        What is on a logarithmic scale; values beyond the ends of such a scale stand at them.
+    """
+
+    def __init__(self, image, box, x=(0, 1), y=(0, 1), log=""):
+        self.image, self.draw = image, ImageDraw.Draw(image)
+        self.left, self.top, self.right, self.bottom = box
+        self.x, self.y, self.log = x, y, log
+
+    def across(self, x):
+        """Return where values of x are, in pixels from the left of the picture."""
+        return np.round(self.left + _share(x, *self.x, "x" in self.log) * (self.right - self.left), 6)
+
+    def down(self, y):
+        """Return where values of y are, in pixels from the top of the picture."""
+        return np.round(self.bottom - _share(y, *self.y, "y" in self.log) * (self.bottom - self.top), 6)
+
+    def place(self, x, y):
+        """Return the places (..., 2) of points, in pixels from the left and from the top."""
+        return np.stack(np.broadcast_arrays(self.across(x), self.down(y)), axis=-1)
+
+    def curve(self, x, y, color, width=2):
+        """Draw a line through points, once there are two."""
+        places = self.place(x, y)
+        if len(places) > 1:
+            self.draw.line(places.ravel().tolist(), fill=color, width=width)
+
+    def bars(self, edges, values, color, inset=(1, 1)):
+        """Draw a histogram, its bars narrower than from edge (n + 1) to edge, on the left and on the right."""
+        x = self.across(edges).tolist()
+        for left, right, value, top in zip(x, x[1:], values, self.down(values).tolist()):
+            if value:
+                self.draw.rectangle((left + inset[0], top, right - inset[1], self.bottom), fill=color)
+
+    def level(self, y, name="", color=PALE, gap=6):
+        """Draw a line at the height of a value, unless `color` is None, and write its name at the left."""
+        height = float(self.down(y))
+        if color is not None:
+            self.draw.line((self.left, height, self.right, height), fill=color)
+        text(self.image, (self.left - gap, height), name, 13, INK, "rm")
+
+    def upright(self, x, color, top=None):
+        """Draw a line from the bottom to the top."""
+        place = float(self.across(x))
+        self.draw.line((place, self.top if top is None else top, place, self.bottom), fill=color)
+
+    def below(self, x, name, gap=5, anchor="mt"):
+        """Write the name of a value below the box."""
+        text(self.image, (float(self.across(x)), self.bottom + gap), name, 13, INK, anchor)
+
+
+def _share(values, low, high, log):
+    """Return how much of the way from `low` to `high` lies before each of some values."""
+    if log:
+        values, low, high = np.log10(np.clip(values, low, high)), np.log10(low), np.log10(high)
+    return (np.asarray(values, float) - low) / (high - low)
 
 
 def label_bars(labels, values, title, color, size):

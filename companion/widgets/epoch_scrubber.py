@@ -4,13 +4,13 @@ from math import isqrt
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from ..backend import Noise, generator, to_device, to_numpy
 from ..plots import COLORS, tile_images
 from ..rbm import RBM
 from .canvas import Canvas
-from .drawing import GREY, INK, PALE, blue_red, text
+from .drawing import GREY, INK, PALE, Axes, blue_red, text
 from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["EpochScrubber"]
@@ -142,7 +142,6 @@ class EpochScrubber(Panel):
 
     def _draw_trace(self):
         image, (width, height) = Image.new("RGB", TRACE, "white"), TRACE
-        draw, top, bottom = ImageDraw.Draw(image), 46, height - 6
         less = "" if self.images is None else ", less that of the images"
         text(image, (0, 2), f"free energy of the chains{less}, nats", 15, INK)
         if not self.energies:
@@ -152,22 +151,21 @@ class EpochScrubber(Panel):
         if self.images is not None:  # zero has a meaning only then
             marks = [min(0.0, marks[0]), 0.0, max(0.0, marks[1])]
         low, high = marks[0], max(marks[-1], marks[0] + 1)
-        x = AXIS + np.arange(energies.shape[1]) * (width - 1 - AXIS) / REMEMBERED
+        axes = Axes(image, (AXIS, 46, width - 1, height - 6), (0, REMEMBERED), (low, high))
         for mark in marks:
-            y = bottom - (mark - low) / (high - low) * (bottom - top)
-            draw.line((AXIS, y, width, y), fill=GREY if mark == 0 else PALE)
-            if mark in (low, high) or min(mark - low, high - mark) > 0.16 * (high - low):
-                text(image, (AXIS - 6, y), f"{mark:.0f}", 13, INK, "rm")
-        for line, color, thick in [*((line, OTHERS, 1) for line in energies), (energies.mean(axis=0), MEAN, 2)]:
-            y = bottom - (line - low) / (high - low) * (bottom - top)
-            if len(x) > 1:
-                draw.line(np.stack([x, y], axis=1).ravel().tolist(), fill=color, width=thick)
-        room = 0
-        for i, epoch in enumerate(self.epochs):
-            if i and epoch != self.epochs[i - 1]:
-                draw.line((x[i], top - 8, x[i], height), fill="black")
-            if (i == 0 or epoch != self.epochs[i - 1]) and x[i] >= room:
+            apart = mark in (low, high) or min(mark - low, high - mark) > 0.16 * (high - low)
+            axes.level(mark, f"{mark:.0f}" if apart else "", GREY if mark == 0 else PALE)
+        steps, room = np.arange(energies.shape[1]), 0
+        for line in energies:
+            axes.curve(steps, line, OTHERS, 1)
+        axes.curve(steps, energies.mean(axis=0), MEAN)
+        for i, (epoch, x) in enumerate(zip(self.epochs, axes.across(steps))):
+            if i and epoch == self.epochs[i - 1]:
+                continue
+            if i:
+                axes.draw.line((x, axes.top - 8, x, height), fill="black")
+            if x >= room:
                 label = f"{epoch}" if i else f"epoch {epoch}"
-                text(image, (x[i] + 3, 24), label, 13, "black")
-                room = x[i] + 10 + 8 * len(label)
+                text(image, (x + 3, 24), label, 13, "black")
+                room = x + 10 + 8 * len(label)
         return np.asarray(image)

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from ..backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from ..plots import tile_images
 from .canvas import Canvas
-from .drawing import INK, text
+from .drawing import INK, Axes, text
 from .panel import Panel, control, seed_control, speed_control, touched
 
 __all__ = ["GibbsLab"]
@@ -172,16 +172,15 @@ class GibbsLab(Panel):
 
     def _draw_trace(self):
         image, (width, height) = Image.new("RGB", TRACE, "white"), TRACE
-        draw = ImageDraw.Draw(image)
-        draw.line((0, height - 1, width, height - 1), fill="#bbbbbb")
+        ImageDraw.Draw(image).line((0, height - 1, width, height - 1), fill="#bbbbbb")
         if len(self.energies) > 1:
             energies = np.array(self.energies)  # (steps, chains)
             low, high = energies.min(), max(energies.max(), energies.min() + 1)
-            x = np.linspace(0, width - 1, len(energies))
-            y = 18 + (high - energies.T) / (high - low) * (height - 24)
-            for chain, line in reversed(list(enumerate(y))):
-                points = np.stack([x, line], axis=1).ravel().tolist()
-                draw.line(points, fill=FIRST if chain == 0 else OTHERS, width=2 if chain == 0 else 1)
+            steps = np.arange(len(energies))
+            axes = Axes(image, (0, 18, width - 1, height - 6), (0, steps[-1]), (low, high))
+            for line in energies.T[:0:-1]:
+                axes.curve(steps, line, OTHERS, 1)
+            axes.curve(steps, energies[:, 0], FIRST)
             text(image, (2, 1), f"free energy, {low:.0f} to {high:.0f} nats", 13, INK)
         return np.asarray(image)
 

@@ -2,7 +2,7 @@
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from ..backend import generator, to_device, to_numpy
 from ..data import PLANE, plane_points
@@ -11,7 +11,7 @@ from ..layers import SoftmaxCrossEntropy
 from ..mlp import ACTIVATIONS, MLP
 from ..optimize import SGD
 from .canvas import Canvas
-from .drawing import blue_red, text
+from .drawing import Axes, blue_red, text
 from .panel import Panel, control, seed_control
 
 __all__ = ["Playground"]
@@ -89,37 +89,26 @@ class Playground(Panel):
         p = to_numpy(softmax(self.network.predict(self.grid)))[:, 1].reshape(CELLS, CELLS)
         # half the strength of the colours, so that points and lines stand out
         image = Image.fromarray(blue_red(p - 0.5, 1.0)).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-        draw = ImageDraw.Draw(image)
+        axes = Axes(image, (0, 0, SIZE, SIZE), (-REACH, REACH), (-REACH, REACH))
         W, b = to_numpy(self.parameters["W1"]), to_numpy(self.parameters["b1"])
         for weights, bias in zip(W.T, b):
             length = float(np.hypot(*weights)) + 1e-9
             foot, along = -bias / length**2 * weights, np.array([-weights[1], weights[0]]) / length
-            draw.line([*_pixel(foot - 4 * along), *_pixel(foot + 4 * along)], fill="#555555", width=1)
-        for point, label in zip(self.points, self.labels):
-            x, y = _pixel(point)
+            axes.curve(*np.stack([foot - 4 * along, foot + 4 * along], axis=1), "#555555", 1)
+        for (x, y), label in zip(axes.place(*self.points.T).tolist(), self.labels):
             if label:
-                draw.polygon([(x, y - 4), (x - 4, y + 3), (x + 4, y + 3)], fill=COLORS[1], outline="white")
+                axes.draw.polygon([(x, y - 4), (x - 4, y + 3), (x + 4, y + 3)], fill=COLORS[1], outline="white")
             else:
-                draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=COLORS[0], outline="white")
+                axes.draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=COLORS[0], outline="white")
         return np.asarray(image)
 
     def _draw_curve(self):
-        image = Image.new("RGB", CURVE, "white")
-        draw, (width, height) = ImageDraw.Draw(image), CURVE
+        image, (width, height) = Image.new("RGB", CURVE, "white"), CURVE
         losses = np.array(self.losses[:: max(1, len(self.losses) // width)])
         top = max(0.75, min(3.0, losses.max(initial=0)))
-        chance = height - 8 - np.log(2) / top * (height - 16)
-        draw.line((34, chance, width, chance), fill="#bbbbbb")
-        text(image, (2, chance), "log 2", 12, "#666666", "lm")
-        text(image, (2, height - 8), "0", 12, "#666666", "lm")
-        draw.line((34, height - 8, width, height - 8), fill="#bbbbbb")
-        if len(losses) > 1:
-            x = np.linspace(34, width - 1, len(losses))
-            y = height - 8 - np.nan_to_num(losses, nan=top).clip(0, top) / top * (height - 16)
-            draw.line(np.stack([x, y], axis=1).ravel().tolist(), fill=COLORS[0], width=2)
+        axes = Axes(image, (34, 8, width - 1, height - 8), (0, max(1, len(losses) - 1)), (0, top))
+        for mark, name in ((np.log(2), "log 2"), (0, "0")):
+            axes.level(mark, color="#bbbbbb")
+            text(image, (2, axes.down(mark)), name, 12, "#666666", "lm")
+        axes.curve(np.arange(len(losses)), np.nan_to_num(losses, nan=top).clip(0, top), COLORS[0])
         return np.asarray(image)
-
-
-def _pixel(point):
-    """Return the place in the picture, (x, y), of a point of the plane."""
-    return tuple((np.asarray(point) * (1, -1) / REACH + 1) * SIZE / 2)

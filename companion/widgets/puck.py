@@ -11,7 +11,7 @@ from ..landscapes import Banana, Funnel, Hills, Ridge
 from ..likelihood import autocorrelation, effective_sample_size
 from ..plots import COLORS
 from .canvas import Canvas
-from .drawing import INK, text
+from .drawing import INK, Axes, text
 from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["Puck"]
@@ -152,32 +152,25 @@ class Puck(Panel):
 
     def _draw_curves(self):
         image = Image.new("RGB", (2 * SIDE + GAP, TRACE[1] + HEAD), "white")
-        draw, length = ImageDraw.Draw(image), self.puck.cost
+        length = self.puck.cost
         now, right = length * self.steps, 2 * SIDE + GAP - CURVE[0]
         text(image, (0, 4), f"horizontal place over the last {WINDOW:,} evaluations, of {now:,}", 15, INK)
         text(image, (right, 4), f"autocorrelation, lags to {LAGS}", 15, INK)
-        low, high = self.target.limits[:2]
-        half, base = TRACE[1] // 2, HEAD + TRACE[1] - 46
-        draw.line((right, base, right + CURVE[0], base), fill="#cccccc")
+        (low, high), begin, half = self.target.limits[:2], max(0, now - WINDOW), TRACE[1] // 2
+        lags = Axes(image, (right, HEAD + 6, right + CURVE[0], HEAD + TRACE[1] - 46), (0, LAGS))
+        lags.level(0, color="#cccccc")
         for k, (states, color, every) in enumerate(((self.slid, SLIDING, length), (self.walked, WALKING, 1))):
             series = np.array(states)[:, 0]
             times = now - every * np.arange(len(series))[::-1]
-            seen = times >= max(0, now - WINDOW)
-            x = (times[seen] - max(0, now - WINDOW)) * TRACE[0] / WINDOW
-            y = HEAD + half * k + 4 + (half - 8) * (1 - (series[seen].clip(low, high) - low) / (high - low))
-            if len(x) > 1:
-                draw.line(np.stack([x, y], axis=1).ravel().tolist(), fill=color, width=1)
+            seen, top = times >= begin, HEAD + half * k + 4
+            trace = Axes(image, (0, top, TRACE[0], top + half - 8), (begin, begin + WINDOW), (low, high))
+            trace.curve(times[seen], series[seen].clip(low, high), color, 1)
             if _moved(series):
                 rho = autocorrelation(series, min(LAGS // every, len(series) // 2))
-                x = right + every * np.arange(len(rho)) * CURVE[0] / LAGS
-                draw.line(
-                    np.stack([x, base - (base - HEAD - 6) * rho.clip(-0.2)], axis=1).ravel().tolist(),
-                    fill=color,
-                    width=2,
-                )
+                lags.curve(every * np.arange(len(rho)), rho.clip(-0.2), color)
         for k, (worth, color) in enumerate(zip(self.worth, (SLIDING, WALKING))):
             said = "has not moved" if np.isnan(worth) else f"worth {worth:,.0f}"
-            text(image, (right + 120 * k, base + 29), said, 15, color)
+            text(image, (right + 120 * k, lags.bottom + 29), said, 15, color)
         return np.asarray(image)
 
 

@@ -4,13 +4,13 @@ import warnings
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from ..backend import generator
 from ..likelihood import ais, exact_log_partition, reverse_ais
 from ..plots import COLORS
 from .canvas import Canvas
-from .drawing import GREY, INK, PALE, text
+from .drawing import GREY, INK, Axes, text
 from .panel import Panel, control, seed_control
 
 __all__ = ["Sandwich"]
@@ -87,33 +87,28 @@ class Sandwich(Panel):
 
     def _draw(self):
         image = Image.new("RGB", SIZE, "white")
-        draw, (forward, reverse) = ImageDraw.Draw(image), self.runs[-1]
+        forward, reverse = self.runs[-1]
         off = [partition.log_weights - self.exact for partition in (reverse, forward)]
         reach = max(1.0, 1.05 * float(np.abs(np.concatenate(off)).max()))
-
-        def across(nats):
-            return (LEFT + RIGHT) / 2 + np.clip(nats / reach, -1, 1) * (RIGHT - LEFT) / 2
-
         text(image, (LEFT, 2), f"log Z by each of {self.n_chains.value} chains of the latest run, in nats", 14, INK)
         rows = ((ABOVE, off[0], REVERSE, "back from the machine"), (BELOW, off[1], FORWARD, "on the way to it"))
         for (top, bottom), nats, color, words in rows:
             counts, edges = np.histogram(nats, BINS, (-reach, reach))
-            for count, left, right in zip(counts, edges, edges[1:]):
-                if count:
-                    y = bottom - count / counts.max() * (bottom - top - 18)
-                    draw.rectangle((across(left) + 1, y, across(right) - 1, bottom), fill=color)
-            draw.line((LEFT, bottom, RIGHT, bottom), fill=GREY)
+            axes = Axes(image, (LEFT, top + 18, RIGHT, bottom), (-reach, reach), (0, counts.max()))
+            axes.bars(edges, counts, color)
+            axes.level(0, color=GREY)
             text(image, (LEFT, top - 2), words, 14, color)
         text(image, (LEFT, RUNS[0] - 24), "the estimates of all runs", 14, INK)
+        rows = min(60, max(10, len(self.runs)))
+        axes = Axes(image, (LEFT, RUNS[0], RIGHT, RUNS[1]), (-reach, reach), (rows, 0))
         for k, pair in enumerate(self.runs[-60:]):
-            y = RUNS[0] + (k + 0.5) * (RUNS[1] - RUNS[0]) / min(60, max(10, len(self.runs)))
             for partition, color in zip(pair, (FORWARD, REVERSE)):
-                x, error = across(partition.log_z - self.exact), partition.std_error / reach * (RIGHT - LEFT) / 2
-                draw.line((x - error, y, x + error, y), fill=color)
-                draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=color)
-        middle = across(0)
-        draw.line((middle, 22, middle, RUNS[1]), fill="black")
-        draw.line((LEFT, RUNS[1], RIGHT, RUNS[1]), fill=PALE)
+                x, y = axes.place(np.clip(partition.log_z - self.exact, -reach, reach), k + 0.5)
+                error = partition.std_error / reach * (RIGHT - LEFT) / 2
+                axes.draw.line((x - error, y, x + error, y), fill=color)
+                axes.draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=color)
+        axes.upright(0, "black", 22)
+        axes.level(rows)
         for mark in (-reach, -reach / 2, 0, reach / 2, reach):
-            text(image, (across(mark), RUNS[1] + 6), f"{mark:+.1f}" if mark else "0", 13, INK, "mt")
+            axes.below(mark, f"{mark:+.1f}" if mark else "0", 6)
         return np.asarray(image)

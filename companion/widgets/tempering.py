@@ -9,7 +9,7 @@ from ..functions import bernoulli, sigmoid
 from ..likelihood import ParallelTempering
 from ..plots import COLORS
 from .canvas import Canvas
-from .drawing import GREY, INK, PALE, text
+from .drawing import GREY, INK, PALE, Axes, text
 from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["Tempering"]
@@ -165,7 +165,7 @@ class Tempering(Panel):
         image = Image.new("RGB", TRACE, "white")
         if not self.digits:
             return np.asarray(image)
-        draw, n = ImageDraw.Draw(image), self.n.value
+        n = self.n.value
         cold = np.array([self._cold(digits) for digits in self.digits])
         each = self.switches[1:].mean()
         lines = (
@@ -174,16 +174,12 @@ class Tempering(Panel):
         )
         for top, (digits, color, words) in zip((0, STRIP), lines):
             text(image, (0, top + 2), words, 15, color)
-            zero = top + 24 + 9 * DIGIT
+            box = (TRACE_LEFT, top + 24, TRACE[0] - 1, top + 24 + 9 * DIGIT)
+            axes = Axes(image, box, (0, REMEMBERED), (0, 9))
             for digit in range(0, 10, 3):
-                y = zero - DIGIT * digit
-                draw.line((TRACE_LEFT, y, TRACE[0], y), fill="#e8e8e8")
-                text(image, (TRACE_LEFT - 8, y), f"{digit}", 13, INK, "rm")
-            x = TRACE_LEFT + np.arange(len(digits)) * (TRACE[0] - 1 - TRACE_LEFT) / REMEMBERED
-            y = zero - DIGIT * digits
-            if len(digits) > 1:  # steps, not slopes: a digit is kept until it changes
-                path = np.stack([np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]], axis=1)
-                draw.line(path.ravel().tolist(), fill=color, width=2)
+                axes.level(digit, f"{digit}", "#e8e8e8", 8)
+            # steps, not slopes: a digit is kept until it changes
+            axes.curve(np.repeat(np.arange(len(digits)), 2)[1:], np.repeat(digits, 2)[:-1], color)
         return np.asarray(image)
 
 

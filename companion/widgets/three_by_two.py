@@ -11,7 +11,7 @@ from ..likelihood import autocorrelation, effective_sample_size, exact_log_parti
 from ..plots import COLORS
 from ..rbm import RBM
 from .canvas import Canvas
-from .drawing import GREY, INK, text
+from .drawing import GREY, INK, Axes, text
 from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["ThreeByTwo"]
@@ -22,7 +22,8 @@ FROZEN = [[5.0, 5.0]] * 3, [-5.0] * 3, [-7.5] * 2  # all units on or all off, eq
 REMEMBERED, LAGS = 20_000, 40  # steps in the autocorrelation, and how far it is drawn
 
 BOARD, CURVES, CELL, LEFT, BARS = (520, 336), (410, 506), 54, 74, (208, 306)
-TV, CORRELATION, RIGHT, EDGE = (178, 318), (372, 466), 398, 56  # tops and bottoms of the curves, their sides
+EDGE, RIGHT = 56, 398  # where the curves begin and end
+TV, CORRELATION = (EDGE, 178, RIGHT, 318), (EDGE + 4, 372, RIGHT - 4, 452)
 EXACT, CHAIN, PALE = COLORS[0], COLORS[1], "#e4e4e4"
 
 
@@ -196,46 +197,34 @@ class ThreeByTwo(Panel):
         text(image, (right + 14, y + 9), f"p {p:.3f}   u {u:.3f}   {unit} = {x:.0f}", 15, "black", "lm")
 
     def _draw_distances(self, image):
-        draw, (top, bottom) = ImageDraw.Draw(image), TV
         decades = max(3, int(np.ceil(np.log10(max(self.steps, 1)))))
-
-        def place(n, value):
-            down = -np.log10(np.clip(value, 1e-3, 1)) / 3
-            return float(EDGE + np.log10(n) / decades * (RIGHT - EDGE)), float(top + down * (bottom - top))
-
+        axes = Axes(image, TV, (1.0, 10.0**decades), (1e-3, 1), "xy")
         latest = f": {self.total_variation:.3f}" if self.steps else ""
-        text(image, (0, top - 26), f"total variation{latest}; grey: independent draws", 15, INK)
-        for exponent in range(4):
-            y = place(1, 10.0**-exponent)[1]
-            draw.line((EDGE, y, RIGHT, y), fill=PALE)
-            text(image, (EDGE - 6, y), f"{10.0**-exponent:g}", 13, INK, "rm")
-        n = np.array([1.0, 10.0**decades])
-        expected = np.sqrt(self.p_v * (1 - self.p_v) / (2 * np.pi)).sum() / np.sqrt(n)
-        draw.line([place(*pair) for pair in zip(n, expected)], fill=GREY, width=2)
+        text(image, (0, axes.top - 26), f"total variation{latest}; grey: independent draws", 15, INK)
+        for value in (1, 0.1, 0.01, 0.001):
+            axes.level(value, f"{value:g}", PALE)
+        expected = np.sqrt(self.p_v * (1 - self.p_v) / (2 * np.pi)).sum() / np.sqrt(axes.x)
+        axes.curve(axes.x, expected, GREY)
         for exponent in range(decades + 1):
-            x = place(10.0**exponent, 1)[0]
-            draw.line((x, bottom, x, bottom + 4), fill=GREY)
-            text(image, (x, bottom + 6), f"{10**exponent:,}", 13, INK, "rt" if exponent == decades else "mt")
-        path = [place(*pair) for pair in self.distances]
-        if len(path) > 1:
-            draw.line(path, fill=CHAIN, width=2)
+            axes.upright(10**exponent, GREY, axes.bottom + 4)
+            axes.below(10**exponent, f"{10**exponent:,}", 6, "rt" if exponent == decades else "mt")
+        axes.curve(*np.reshape(self.distances, (-1, 2)).T, CHAIN)
 
     def _draw_correlation(self, image):
-        draw, (top, bottom) = ImageDraw.Draw(image), CORRELATION
-        series, zero = np.array(self.series), bottom - 14  # below zero there is room for the noise
-        draw.line((EDGE, zero, RIGHT, zero), fill=GREY)
+        series, axes, room = np.array(self.series), Axes(image, CORRELATION, (0, LAGS)), 14  # for noise, below 0
+        axes.draw.line((EDGE, axes.bottom, RIGHT, axes.bottom), fill=GREY)
         for mark in (0, 1):
-            text(image, (EDGE - 6, zero + mark * (top - zero)), f"{mark}", 13, INK, "rm")
+            axes.level(mark, f"{mark}", None, 10)
         for lag in (0, 10, 20, 30, 40):
-            x = EDGE + 4 + lag * (RIGHT - EDGE - 8) / LAGS
-            text(image, (x, bottom + 6), f"{lag}", 13, INK, "mt")
-        text(image, (RIGHT, bottom + 22), "lag, steps", 13, INK, "rt")
+            axes.below(lag, f"{lag}", room + 6)
+        text(image, (RIGHT, axes.bottom + room + 22), "lag, steps", 13, INK, "rt")
+        title = (0, axes.top - 26)
         if len(series) <= LAGS or series.std() == 0:  # a chain that has not moved is worth nothing yet
-            text(image, (0, top - 26), "autocorrelation of the number of pixels on", 15, INK)
+            text(image, title, "autocorrelation of the number of pixels on", 15, INK)
             return
         worth = min(effective_sample_size(series), len(series))
-        text(image, (0, top - 26), f"autocorrelation: {len(series):,} steps look like {worth:,.0f} draws", 15, INK)
-        for lag, value in enumerate(autocorrelation(series, LAGS)):
-            x = EDGE + 4 + lag * (RIGHT - EDGE - 8) / LAGS
-            y = min(float(zero - value * (zero - top)), bottom)
-            draw.rectangle((x - 3, min(y, zero), x + 3, max(y, zero)), fill=CHAIN)
+        text(image, title, f"autocorrelation: {len(series):,} steps look like {worth:,.0f} draws", 15, INK)
+        rho = autocorrelation(series, LAGS)
+        for x, y in axes.place(np.arange(len(rho)), rho).tolist():
+            ends = sorted((axes.bottom, min(y, axes.bottom + room)))
+            axes.draw.rectangle((x - 3, ends[0], x + 3, ends[1]), fill=CHAIN)
