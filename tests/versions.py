@@ -1,7 +1,7 @@
 """Run the quick tests with the oldest and the newest versions of what the book depends on.
 
-``python tests/versions.py [PYTHON RESOLUTION]``, such as ``3.11 lowest-direct``; all pairs below without. It needs uv, which
-finds the Pythons or fetches them, and makes its environments in ``build/versions`` or where ``VERSIONS_FOLDER`` says.
+``python tests/versions.py [PYTHON RESOLUTION]``, such as ``3.11 lowest-direct``; all pairs below without. It needs uv,
+which finds the Pythons or fetches them, and makes its environments in ``build/versions`` or in ``VERSIONS_FOLDER``.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path(os.environ.get("VERSIONS_FOLDER", ROOT / "build" / "versions"))
 PAIRS = [("3.11", "lowest-direct"), ("3.11", "highest"), ("3.12", "highest"), ("3.13", "highest")]
-TOOLS = ["pytest>=8.2", "hypothesis>=6.100", "ruff>=0.8"]
+TOOLS = ["pytest>=8.2", "pytest-xdist>=3.8", "hypothesis>=6.100", "ruff>=0.8"]
 QUICK = "functions layers optimize storage rbm likelihood logistic mlp data plots classroom index"
 
 
