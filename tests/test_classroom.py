@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import inspect
 import json
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from companion import _INDEX, widgets
 from companion import __main__ as command_line
 from companion.classroom import FORMATS, check, class_copy, names_read, parted
 
@@ -180,3 +182,15 @@ def test_a_class_gets_all_chapters_and_keeps_its_own_work(format, tmp_path, caps
     command_line.main(["student", str(folder), "--format", format])
     assert (folder / CHAPTERS[0].name).read_text(encoding="utf8") == "answered"
     assert capsys.readouterr().out.splitlines()[-1].startswith("0 files are now in ")
+
+
+def test_the_guide_names_controls_that_the_panels_have():
+    """What an instructor is told to press is there, under that name."""
+    guide = (Path(__file__).parents[1] / "site" / "teaching.md").read_text(encoding="utf8")
+    told = re.findall(r"\*\*Panel\*\* `(\w+)`[:,](.*?)(?=\n\n|\*\*Panel)", guide, flags=re.S)
+    assert len(told) == guide.count("**Panel**") and {panel for panel, _ in told} == set(_INDEX["widgets"].split())
+    shared = (Path(widgets.__file__).parent / "panel.py").read_text(encoding="utf8")
+    for panel, text in told:
+        code = Path(inspect.getfile(getattr(widgets, panel))).read_text(encoding="utf8") + shared
+        for name in re.findall(r"`([^`]+)`", text):
+            assert f'"{" ".join(name.split())}"' in code, f"{panel}: {name}"
