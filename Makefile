@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
 
-.PHONY: run test benchmark chapters style clean
+.PHONY: run test benchmark chapters slides versions style clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m companion run $(ARGS)
@@ -19,6 +19,14 @@ benchmark: $(VENV)/.benchmark
 # Execute the chapters (or those that NAMES begin) on all of MNIST and store their outputs.
 chapters: $(VENV)/.test
 	$(BIN)/python tests/execute_chapters.py $(NAMES)
+
+# A deck for each chapter (or those that NAMES begin), in build/slides. Needs npm, once.
+slides: $(VENV)/.run
+	$(BIN)/python site/slides.py $(NAMES)
+
+# The quick tests with the oldest and the newest of what the book depends on. Needs uv.
+versions:
+	$(PYTHON) tests/versions.py $(ARGS)
 
 style: $(VENV)/.test
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

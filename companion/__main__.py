@@ -129,13 +129,13 @@ def restore(name, folder=None):
     print(f"{shown(path)} is as it was published." + (f" Yours is now {shown(kept)}." if kept else ""))
 
 
-def student(folder):
-    """Copy the chapters for a class, without their solutions."""
+def student(folder, format="student"):
+    """Copy the chapters for a class, without their solutions, or marked for a program that grades."""
+    from .classroom import student_copies
     from .places import shown
-    from .published import student_copies
 
     folder = Path(folder).resolve()
-    written = student_copies(folder)
+    written = student_copies(folder, format)
     print(f"{len(written)} files are now in {shown(folder)}; those that were there already have been left alone.")
 
 
@@ -243,8 +243,13 @@ def main(arguments=None):
     more = "Your own, if you have changed it, is kept beside it under a name that begins with my_."
     restoring = command("restore", "give a chapter back as it was published", more)
     restoring.add_argument("name", help="the beginning of its name, such as 06")
-    more = "Each exercise has a cell for its answer. The published book has the solutions: out of sight, not of reach."
-    command("student", "copy the chapters for a class, without their solutions", more).add_argument("folder")
+    more = (
+        "Each exercise has a cell for its answer and a check of it. For nbgrader and otter-grader the solutions stay\n"
+    )
+    more += "in, between their marks: these copies are the instructor's. The published book has the solutions too."
+    copying = command("student", "copy the chapters for a class, without their solutions", more)
+    copying.add_argument("folder")
+    copying.add_argument("--format", choices=("student", "nbgrader", "otter"), default="student", help="for whom")
     for reading in (running, restoring):
         reading.add_argument("--folder", help="where your copies of the chapters are, or shall be")
     more = headlines() if "reproduce" in arguments else None  # read only where it is shown

@@ -1,15 +1,13 @@
 """The chapters as files: their names, fresh copies of them, and the reader's own, never overwritten."""
 
-import json
 import os
-import re
 import subprocess
 from pathlib import Path
 
 from .places import BOOK, CHECKOUT
 from .storage import replacing
 
-__all__ = ["FOLDER", "PATTERN", "copy_chapters", "find_chapter", "restore", "student_copies", "without_solutions"]
+__all__ = ["FOLDER", "PATTERN", "copy_chapters", "find_chapter", "restore"]
 
 PATTERN = "[0-9]*.ipynb"  # a name that begins otherwise is the reader's
 FOLDER = BOOK / "chapters"
@@ -121,33 +119,3 @@ def copy_chapters(folder, change=lambda notebook: notebook):
                 temporary.write_text(change(text) if source.suffix == ".ipynb" else text, encoding="utf8", newline="\n")
             written.append(path)
     return written
-
-
-ANSWER = """# {0}. Your answer goes here, instead of the next line.
-raise NotImplementedError("exercise {0} waits for your answer")"""
-
-
-def without_solutions(text):
-    """Return the text of a notebook with room for an answer where a solution was; nothing of a solution is left.
-
-    A cell that waits for an answer fails, kindly, and lets those below it run.
-    """
-    notebook = json.loads(text)
-    for cell in list(notebook["cells"]):
-        source = "".join(cell["source"])
-        if "solution" in cell["metadata"].get("tags", []):
-            if not (number := re.match(r"# (\d+)\. ", source)):
-                notebook["cells"].remove(cell)  # it goes on with the solution above
-                continue
-            cell |= {"id": f"answer-{number[1]}", "execution_count": None, "outputs": []}
-            cell |= {"metadata": {"tags": ["answer", "raises-exception"]}}
-            cell |= {"source": ANSWER.format(number[1]).splitlines(keepends=True)}
-        elif cell["cell_type"] == "markdown" and "\n## Solutions\n" in source:
-            source = source.partition("\n## Solutions\n")[0] + "\n## Your answers\n\nA cell for each, below."
-            cell["source"] = source.splitlines(keepends=True)
-    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-
-
-def student_copies(folder):
-    """Copy all chapters, without their solutions, into `folder`, as `copy_chapters` does."""
-    return copy_chapters(folder, without_solutions)

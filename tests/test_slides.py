@@ -1,0 +1,75 @@
+"""The decks: which cells they take, what they show of them, and that they need no network."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = sorted((ROOT / "chapters").glob("[0-9]*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def slides():
+    """The builder, which is a script."""
+    specification = importlib.util.spec_from_file_location("slides", ROOT / "site" / "slides.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def built(slides, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slides")
+    slides.build(CHAPTERS, folder)
+    return folder
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_deck_is_a_lecture(slides, built, path):
+    cells = json.loads(path.read_text(encoding="utf8"))["cells"]
+    kinds = [cell["metadata"].get("slideshow", {}).get("slide_type") for cell in cells]
+    assert set(kinds) <= {None, "slide", "-"} and kinds[0] == "slide"
+    assert 12 <= kinds.count("slide") <= 20
+    for cell, kind in zip(cells, kinds):
+        assert kind is None or "solution" not in cell["metadata"].get("tags", []), "students see the slides"
+    page = (built / f"{path.stem}.html").read_text(encoding="utf8")
+    assert page.count("<section") == kinds.count("slide")
+    assert not re.search(r"(src|href)=\"(https?:)?//", re.sub(r"<a [^>]*>", "", page)), "it would need a network"
+    for alt in re.findall(r'<img alt="([^"]*)"', page):
+        assert len(alt) > 10, "for those who hear it"
+    assert "Summary" in page and "## " not in re.sub(
+        r"<aside.*?</aside>|<pre.*?</pre>|base64,[^\"]*", "", page, flags=re.S
+    )
+
+
+def test_all_decks_are_named_on_one_page(built):
+    page = (built / "index.html").read_text(encoding="utf8")
+    assert re.findall(r'href="(\w+)\.html"', page) == [path.stem for path in CHAPTERS]
+
+
+def test_of_a_text_the_slide_shows_what_can_be_read_from_afar(slides):
+    text = "One (e.g. this. One) of $x. Y$. Two.\n\n$$z$$\n\nThree. Four.\n\n* five\n* six " + 80 * "word "
+    assert slides.shortened(text).split("\n\n")[:2] == ["One (e.g. this. One) of $x. Y$.", "$$z$$"]
+    assert "Three." not in slides.shortened(text) and "* five" in slides.shortened(text)
+    assert "Three." in slides.shortened(text, alone=True) and "Four." not in slides.shortened(text, alone=True)
+    assert slides.shortened("Short. Whole.", alone=True) == "Short. Whole."
+
+
+def test_a_slide_takes_a_text_up_to_the_next_heading_and_keeps_the_whole_in_its_notes(slides):
+    def cell(kind, source):
+        metadata = {"slideshow": {"slide_type": kind}} if kind else {}
+        return {"cell_type": "markdown", "metadata": metadata, "source": [source]}
+
+    texts = [
+        cell("slide", "# Title\n\nIt is. So."),
+        cell(None, "## A"),
+        cell("slide", "It goes. On."),
+        cell("-", "And. Yes."),
+    ]
+    deck = slides.slides({"cells": [*texts, cell("slide", "Before.\n\n## B *b*\n\nAfter.\n\n### C\n\nLast.")]})
+    assert [slide["heading"] for slide in deck] == ["Title", "A", "B <em>b</em>"]
+    assert "It goes." in deck[1]["body"] and "On." not in deck[1]["body"] and "On." in deck[1]["notes"]
+    assert "After." in deck[2]["body"] and not {"Before.", "Last."} & set(re.findall(r"\w+\.", deck[2]["body"]))
