@@ -15,6 +15,7 @@ from companion.layers import (
     SoftmaxCrossEntropy,
     Tanh,
 )
+from companion.recurrent import GRU, LSTM, Elman, Packing
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[benchmark]'")
 
@@ -150,3 +151,46 @@ def test_of_equal_pixels_the_one_that_autograd_takes(rng, size, border):
     np.testing.assert_array_equal(found, expected.detach().numpy())
     dx = layer.backward(to_device(delta.transpose(1, 2, 3, 0)))
     np.testing.assert_array_equal(to_numpy(dx).transpose(3, 0, 1, 2), t.grad.numpy())
+
+
+# Ours, PyTorch's, and where the gates are in ours that it has first, second, ...
+CELLS = {
+    "Elman": (Elman, torch.nn.RNN, [0]),
+    "LSTM": (LSTM, torch.nn.LSTM, [0, 1, 3, 2]),
+    "GRU": (GRU, torch.nn.GRU, [1, 0, 2]),
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_gradients_through_time_are_those_of_autograd(rng, name):
+    """For sequences of unequal length; of two biases for the same sum, PyTorch's second one is zero."""
+    ours, theirs, order = CELLS[name]
+    n_in, n, lengths, gates = 3, 4, [5, 2, 6, 1], ours.GATES
+    W, b, U = rng.normal(size=(n_in, gates * n)), rng.normal(size=gates * n), rng.normal(size=(n, gates * n))
+    sequences = [rng.normal(size=(length, n_in)) for length in lengths]
+    deltas = [rng.normal(size=(length, n)) for length in lengths]
+
+    cell = theirs(n_in, n).double()
+    parts = [np.split(array, gates, axis=-1) for array in (W, U, b)]
+    with torch.no_grad():
+        for parameter, part in zip((cell.weight_ih_l0, cell.weight_hh_l0, cell.bias_ih_l0), parts):
+            parameter[...] = torch.tensor(np.concatenate([part[k].T for k in order]))
+        cell.bias_hh_l0.zero_()
+    xs = [torch.tensor(x[:, None], requires_grad=True) for x in sequences]
+    states = [cell(x)[0][:, 0] for x in xs]
+    sum((state * torch.tensor(delta)).sum() for state, delta in zip(states, deltas)).backward()
+
+    packing, layer = Packing(lengths), ours(to_device(W), to_device(b), to_device(U))
+    packed, delta = (np.empty((sum(lengths), width)) for width in (n_in, n))
+    rows = to_numpy(packing.rows)
+    packed[rows], delta[rows] = np.concatenate(sequences), np.concatenate(deltas)
+    found = packing.split(layer.forward(to_device(packed), packing))
+    dx = packing.split(layer.backward(to_device(delta)))
+
+    for mine, state, x, tensor in zip(found, states, dx, xs):
+        np.testing.assert_allclose(mine, state.detach().numpy(), rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(x, tensor.grad.numpy()[:, 0], rtol=1e-8, atol=1e-12)
+    for gradient, tensor in zip(layer.gradients, (cell.weight_ih_l0, cell.bias_ih_l0, cell.weight_hh_l0)):
+        blocks = np.split(tensor.grad.numpy(), gates)
+        expected = np.concatenate([blocks[order.index(k)].T for k in range(gates)], axis=-1)
+        np.testing.assert_allclose(to_numpy(gradient), expected, rtol=1e-8, atol=1e-12)

@@ -318,6 +318,110 @@ def float64_rbm(batch):
     return microseconds(step=step)
 
 
+STEPS, KEYS, N_HIDDEN, N_RECURRENT, GIBBS = 50, 46, 150, 100, 15  # of the music of chapter 11
+
+
+def rolls(batch):
+    """Pieces (batch, STEPS, KEYS) with four keys in a hundred down, and small parameters."""
+    rng = np.random.default_rng(0)
+    shapes = {"W": (KEYS, N_HIDDEN), "visible_bias": (KEYS,), "hidden_bias": (N_HIDDEN,), "W_uv": (N_RECURRENT, KEYS),
+              "W_uh": (N_RECURRENT, N_HIDDEN), "W_vu": (KEYS, N_RECURRENT), "W_uu": (N_RECURRENT, N_RECURRENT),
+              "state_bias": (N_RECURRENT,)}  # fmt: skip
+    parameters = {name: 0.05 * rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+    return (rng.random((batch, STEPS, KEYS)) < 0.08).astype(np.float32), parameters
+
+
+def companion_rnnrbm(batch):
+    """An update of `RNNRBM` by CD-15 at all steps of all pieces, with Adam."""
+    from companion.backend import Noise, generator
+    from companion.optimize import Adam
+    from companion.rnnrbm import RNNRBM
+
+    v, parameters = rolls(batch)
+    v, noise, optimizer = v.reshape(-1, KEYS), Noise(generator(0)), Adam(1e-6)
+    optimizer.start(list(parameters.values()))
+
+    def step():
+        _, gradients, _ = RNNRBM.gradients(parameters, v, [STEPS] * batch, noise, k=GIBBS)
+        optimizer.update(list(parameters.values()), [gradients[name] for name in parameters])
+
+    return microseconds(step=step)
+
+
+def torch_rnnrbm(batch):
+    """The same in eager PyTorch: its autograd goes back through time."""
+    import torch
+    from torch.nn.functional import softplus
+
+    torch.set_num_threads(1)
+    v, parameters = rolls(batch)
+    v, p = torch.from_numpy(v), {name: torch.from_numpy(array).requires_grad_() for name, array in parameters.items()}
+    optimizer = torch.optim.Adam(p.values(), 1e-6)
+
+    def step():
+        drive, u, before = v @ p["W_vu"] + p["state_bias"], v.new_zeros(batch, N_RECURRENT), []
+        for t in range(STEPS):
+            before.append(u)
+            u = torch.tanh(drive[:, t] + u @ p["W_uu"])
+        before = torch.stack(before, 1)
+        b, c = before @ p["W_uv"] + p["visible_bias"], before @ p["W_uh"] + p["hidden_bias"]
+        with torch.no_grad():
+            ends = v
+            for _ in range(GIBBS):
+                h = torch.bernoulli(torch.sigmoid(ends @ p["W"] + c))
+                ends = torch.bernoulli(torch.sigmoid(h @ p["W"].T + b))
+        energies = [-(x * b).sum(-1) - softplus(x @ p["W"] + c).sum(-1) for x in (v, ends)]
+        optimizer.zero_grad()
+        (energies[0] - energies[1]).mean().backward()
+        optimizer.step()
+
+    return microseconds(step=step)
+
+
+WORDS, N_IN, N_CELL = 20, 150, 64  # of the sentences of chapter 10: words, numbers for each, units of the LSTM
+
+
+def sentences(batch):
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal(shape, np.float32) for shape in ((WORDS, batch, N_IN), (WORDS, batch, N_CELL)))
+
+
+def companion_lstm(batch):
+    """Forth and back through an `LSTM`, from inputs to the gradients of its parameters, and a step of Adam."""
+    from companion.backend import generator
+    from companion.optimize import Adam
+    from companion.recurrent import LSTM, Packing
+
+    x, delta = (array.reshape(WORDS * batch, -1) for array in sentences(batch))
+    cell, packing, optimizer = LSTM(*LSTM.initial(N_IN, N_CELL, generator(0))), Packing([WORDS] * batch), Adam(1e-6)
+    optimizer.start(list(cell.parameters))
+
+    def step():
+        cell.forward(x, packing)
+        cell.backward(delta.copy())
+        optimizer.update(list(cell.parameters), list(cell.gradients))
+
+    return microseconds(step=step)
+
+
+def torch_lstm(batch):
+    """The same in PyTorch, whose LSTM is one compiled kernel."""
+    import torch
+
+    torch.set_num_threads(1)
+    x, delta = map(torch.from_numpy, sentences(batch))
+    x.requires_grad_()
+    cell = torch.nn.LSTM(N_IN, N_CELL)
+    optimizer = torch.optim.Adam(cell.parameters(), 1e-6)
+
+    def step():
+        optimizer.zero_grad()
+        cell(x)[0].backward(delta)
+        optimizer.step()
+
+    return microseconds(step=step)
+
+
 if __name__ == "__main__":
     library, name, batch = sys.argv[1:]
     with threadpool_limits(1):
