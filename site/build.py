@@ -46,7 +46,8 @@ def main():
 def gather(source):
     """Put into the folder `source` all that Sphinx reads; what has not changed keeps its time, and is not read again."""
     for path in [*HERE.glob("*.md"), *HERE.glob("live/*.md")]:
-        _write(source / path.relative_to(HERE), _without_missing(path.read_text(encoding="utf8")))
+        words = _without_missing(path.read_text(encoding="utf8")).replace("](../chapters/", "](chapters/")
+        _write(source / path.relative_to(HERE), words)
     for path in (BOOK / "chapters").glob("[0-9]*.ipynb"):
         _copy(path, source / "chapters" / path.name)
     _copy(BOOK / "chapters" / "images" / "gibbs_lab.png", source / "gibbs_lab.png")

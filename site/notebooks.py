@@ -15,13 +15,13 @@ def as_page(app, docname, source):
     if not docname.startswith("chapters/") or not source[0].startswith("{"):
         return
     notebook = json.loads(source[0])
-    chapter, cells = int(docname.removeprefix("chapters/").split("_")[0]), []
+    cells = []
     for cell in notebook["cells"]:
-        cells += _cells(cell, chapter, cells)
+        cells += _cells(cell, cells)
     source[0] = json.dumps(notebook | {"cells": cells})
 
 
-def _cells(cell, chapter, before):
+def _cells(cell, before):
     """Return the cells that stand for one of the notebook on the page."""
     if cell["cell_type"] != "code":
         return [cell]
@@ -32,15 +32,14 @@ def _cells(cell, chapter, before):
         words = f"Solution {number[1]}" if number else "Solution, continued"
         cell["metadata"]["mystnb"] = {"code_prompt_show": f"Show: {words}", "code_prompt_hide": f"Hide: {words}"}
     parts = _one_picture_each(cell)
-    count = sum("figure" in earlier["metadata"].get("mystnb", {}) for earlier in before)
     for part in parts:
+        caption = next(filter(None, map(_caption, part["outputs"])), None)
+        part["outputs"] = [output for output in part["outputs"] if not _caption(output)]
         for output in filter(_is_picture, part["outputs"]):
-            count += 1
-            number = f"{chapter}.{count}"
-            part["metadata"].setdefault("mystnb", {}).update(
-                image={"alt": output["metadata"]["image/png"]["alt"]},
-                figure={"caption": f"Figure {number}", "name": f"figure-{number}".replace(".", "-")},
-            )
+            page = part["metadata"].setdefault("mystnb", {})
+            page["image"] = {"alt": output["metadata"]["image/png"]["alt"]}
+            if caption:
+                page["figure"] = {"caption": caption, "name": caption.lower().replace(" ", "-").replace(".", "-")}
     if any(_is_picture(output) and output["output_type"] == "execute_result" for output in cell["outputs"]):
         parts.append(_beside_a_still(cell, before))
     return parts
@@ -48,6 +47,12 @@ def _cells(cell, chapter, before):
 
 def _is_picture(output):
     return "image/png" in output.get("data", {})
+
+
+def _caption(output):
+    """Return the caption that `plots.show` left below a figure, such as "Figure 6.3"; None for any other output."""
+    text = "".join(output.get("data", {}).get("text/markdown", ""))
+    return text.strip("*") if text.startswith("**Figure ") else None
 
 
 def _one_picture_each(cell):

@@ -140,3 +140,11 @@ def test_figures_are_numbered_in_order_and_named_by_numbers_that_exist(name):
     assert stored == captions
     for number in re.findall(r"[Ff]igure (\d+\.\d+)", TEXT[name]):
         assert number.startswith(f"{chapter}.") and int(number.partition(".")[2]) <= len(calls)
+
+
+def test_every_equation_that_prose_refers_to_has_its_number():
+    tags = [tag for text in TEXT.values() for tag in re.findall(r"\\tag\{(\d+\.\d+)\}", text)]
+    named = [number for text in TEXT.values() for number in re.findall(r"[Ee]quation \((\d+\.\d+)\)", text)]
+    assert len(tags) == len(set(tags)) and set(tags) == set(named)
+    for name, text in TEXT.items():
+        assert all(int(tag.split(".")[0]) == int(name[:2]) for tag in re.findall(r"\\tag\{(\d+\.\d+)\}", text))
