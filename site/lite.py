@@ -1,8 +1,8 @@
 """EXPERIMENTAL: the book as a JupyterLite site, with Python in the reader's browser: ``python site/lite.py``.
 
-It needs a network, and ``pip install build hatchling jupyterlite-core jupyterlite-pyodide-kernel``. Chapters get a first
-cell that installs the companion in the browser. What trains for long is slow there, and Voilà and searches on several
-processes are not there at all. Whether every chapter runs on such a site has not been tried.
+It needs a network, and ``pip install build hatchling jupyterlite-core jupyterlite-pyodide-kernel``. Chapters get a
+first cell that installs the companion in the browser. What trains for long is slow there, and Voilà and searches on
+several processes are not there at all. Whether every chapter runs on such a site has not been tried.
 """
 
 import json
