@@ -69,12 +69,13 @@ def _first_sentence(text):
 
 
 def rendered(text):
-    """Return Markdown as HTML, its pictures inside it."""
+    """Return Markdown as HTML, its pictures inside it; links to chapters lead to their decks."""
 
     def inside(found):
         return f'src="data:image/png;base64,{b64encode((CHAPTERS / found[1]).read_bytes()).decode()}"'
 
-    return re.sub(r'src="(images/[^"]+)"', inside, markdown2html(text)).strip()
+    text = re.sub(r'href="(\w+)\.ipynb', r'href="\1.html', markdown2html(text))
+    return re.sub(r'src="(images/[^"]+)"', inside, text).strip()
 
 
 def shown(cell, alone):
