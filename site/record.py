@@ -60,7 +60,7 @@ def _row(record):
     chapter, then = record["chapter"], record.get("tutorial", {})
     old = [written(then[key]) for key, (_, written) in MEASURES.items() if key in then]
     if "pseudo_log_likelihood" in then:
-        old.append(f"pseudo-likelihood {then['pseudo_log_likelihood']:.1f} nats".replace("-", "−"))
+        old.append(f"pseudo-likelihood −{-then['pseudo_log_likelihood']:.1f} nats")
     if "cpu_minutes" in then:
         old.append(f"{then['cpu_minutes']:,} min")
     cells = [
