@@ -1,7 +1,7 @@
 """Make the book as pages: ``python site/build.py``, or ``make book``.
 
-Chapters are shown with their committed outputs; nothing is executed, and no page needs a network. What Sphinx reads is put
-together in ``build/book-source``; the pages are in ``build/book``.
+Chapters are shown with their committed outputs; nothing is executed, and no page needs a network. What Sphinx reads is
+put together in ``build/book-source``; the pages are in ``build/book``.
 """
 
 import argparse
@@ -11,8 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
-import numpy as np
 
 import companion
 import record
@@ -34,7 +32,17 @@ def main():
     begun, source = time.perf_counter(), output.with_name(f"{output.name}-source")
     gather(source)
     trees = output.with_name(f"{output.name}-trees")
-    options = ["-q", "-W", "--keep-going", "-c", str(HERE), "-d", str(trees), "-D", f"html_static_path={source / 'static'}"]
+    options = [
+        "-q",
+        "-W",
+        "--keep-going",
+        "-c",
+        str(HERE),
+        "-d",
+        str(trees),
+        "-D",
+        f"html_static_path={source / 'static'}",
+    ]
     code = subprocess.call([sys.executable, "-m", "sphinx", *options, str(source), str(output)])
     if code:
         sys.exit(code)
@@ -44,7 +52,7 @@ def main():
 
 
 def gather(source):
-    """Put into the folder `source` all that Sphinx reads; what has not changed keeps its time, and is not read again."""
+    """Put into the folder `source` all that Sphinx reads; what has not changed keeps its time: it is not read again."""
     for path in [*HERE.glob("*.md"), *HERE.glob("live/*.md")]:
         words = _without_missing(path.read_text(encoding="utf8")).replace("](../chapters/", "](chapters/")
         _write(source / path.relative_to(HERE), words)

@@ -14,8 +14,8 @@ MEASURES = {  # key of a record: what it is called, and how it is written
 }
 HEAD = """# Results
 
-What was measured, drawn from the records that `python -m companion reproduce NAME` wrote. Settings were chosen on the validation set, and the test set was used
-once, for the chosen ones; ± is the standard deviation over the seeds.
+What was measured, drawn from the records that `python -m companion reproduce NAME` wrote. Settings were chosen on the
+validation set, and the test set was used once, for the chosen ones; ± is the standard deviation over the seeds.
 
 """
 
@@ -32,7 +32,8 @@ def page():
     digits = [each for each in every if "test_error" in each and each["name"] != "tagger"]
     pictures = {"errors.png": png(_errors(digits)), "minutes.png": png(_minutes(every))}
     text = HEAD + _image("errors.png", f"Test errors on MNIST in percent: {_in_words(digits)}.")
-    text += "\n## Every run\n\n| chapter | run | measured on the test set | seeds | CPU time of a run | the old tutorials |\n"
+    text += "\n## Every run\n\n"
+    text += "| chapter | run | measured on the test set | seeds | CPU time of a run | the old tutorials |\n"
     text += "|---|---|---|---|---|---|\n" + "".join(map(_row, every))
     text += "\n" + _image("minutes.png", "CPU minutes of one run of each, on a logarithmic axis, as in the table.")
     text += "\n## In full\n\nHow each was chosen, with which settings and versions, and on what.\n"
@@ -81,17 +82,21 @@ def _minutes_in_words(minutes):
 def _record(record):
     name, versions = record["name"], record["versions"]
     words = ", ".join(f"{package} {number}" for package, number in versions.items() if number != "none")
+    settings = json.dumps(record["parameters"], indent=1)
     return (
-        f"\n(result-{name.replace('_', '-')})=\n\n### {name}\n\n`{record['model']}`, recorded on {record['recorded']} on {record['machine']}, with "
-        f"{words}. Selection: {record['selection']}. Repeat it: `python -m companion reproduce {name}`.\n\n"
-        f"```json\n{json.dumps(record['parameters'], indent=1)}\n```\n"
+        f"\n(result-{name.replace('_', '-')})=\n\n### {name}\n\n"
+        f"`{record['model']}`, recorded on {record['recorded']} on {record['machine']}, with {words}. "
+        f"Selection: {record['selection']}. Repeat it: `python -m companion reproduce {name}`.\n\n"
+        f"```json\n{settings}\n```\n"
     )
 
 
 def _errors(digits):
     fig, axis = figure(7, 0.45 * len(digits) + 0.9)
     for y, record in enumerate(digits):
-        axis.plot([100 * each for each in record["test_errors"]], [y] * len(record["test_errors"]), "o", color=COLORS[0])
+        axis.plot(
+            [100 * each for each in record["test_errors"]], [y] * len(record["test_errors"]), "o", color=COLORS[0]
+        )
         if "test_error" in record["tutorial"]:
             axis.plot(100 * record["tutorial"]["test_error"], y, "D", color=COLORS[1], fillstyle="none")
     axis.plot([], [], "o", color=COLORS[0], label="here, each seed")

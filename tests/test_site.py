@@ -1,4 +1,4 @@
-"""The book as pages: it builds without a warning, reads without a network, and its live panels draw what Python draws."""
+"""The book as pages: it builds without a warning, reads without a network, and its panels draw what Python draws."""
 
 import base64
 import functools
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from html.parser import HTMLParser
+from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -36,7 +37,9 @@ LIVE = ["live/three_by_two", "live/gibbs_lab", "live/cd_against_pcd"]
 needs_sphinx = pytest.mark.skipif(
     importlib.util.find_spec("sphinx_book_theme") is None, reason="Sphinx is not installed: pip install -e '.[book]'"
 )
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: install Chromium, or nobody has seen the pages")
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None, reason="NO BROWSER: install Chromium, or nobody has seen the pages"
+)
 
 
 # The mathematics, which exists twice. Python's uniform numbers are handed to JavaScript.
@@ -70,16 +73,20 @@ def javascript(tmp_path):
             page = browser.new_page()
             page.goto(f"{address}/package.json")
             return page.evaluate(
-                "async () => { const { unpack } = await import('/unpack.js'), { default: run } = await import('/test.js');"
-                "  return run(unpack(await (await fetch('/input.json')).text())); }"
+                "async () => { const test = await import('/test.js'), { unpack } = await import('/unpack.js');"
+                "  return test.default(unpack(await (await fetch('/input.json')).text())); }"
             )
 
     return run
 
 
 UNPACK = """
-export const unpack = (text) => JSON.parse(text, (_, value) => typeof value?.float64 !== "string" ? value
-  : new Float64Array(Uint8Array.from(atob(value.float64), (each) => each.charCodeAt(0)).buffer));
+export const unpack = (text) => JSON.parse(text, (_, value) => {
+  if (typeof value?.float64 !== "string") return value;
+  const bytes = atob(value.float64), numbers = new Uint8Array(bytes.length);
+  for (let i = 0; i < bytes.length; i++) numbers[i] = bytes.charCodeAt(i);
+  return new Float64Array(numbers.buffer);
+});
 """
 
 
@@ -109,7 +116,7 @@ def test_javascript_gives_the_same_states_for_a_thousand_steps(javascript):
     on, energies, v = [], [], to_device(start)
     for steps, clamp, beta in ((400, None, 1.0), (300, held, 1.0), (300, held, 0.8)):
         v = v if clamp is None else to_device(np.where(held, painted, to_numpy(v)))
-        for _, (v, _, h) in zip(range(steps), rbm.chains(v, noise, clamp, beta)):
+        for v, _, h in islice(rbm.chains(v, noise, clamp, beta), steps):  # noqa: B020, goes on from where it was
             on.append([np.flatnonzero(to_numpy(v)[0]).sum(), np.flatnonzero(to_numpy(h)[0]).sum()])
             energies.append(float(rbm.free_energy(v)[0]))
     output = javascript(
@@ -190,9 +197,7 @@ def test_javascript_learns_the_same_parameters(javascript, persistent):
 
 def test_javascript_reads_half_precision(javascript):
     bits = np.array([0, 1, 0x3C00, 0xC248, 0x7BFF, 0x0400, 0x83FF, 0x3555], np.uint16)
-    output = javascript(
-        {"weights": "single"}, "const output = input.bits.map(single);", bits=bits.tolist()
-    )
+    output = javascript({"weights": "single"}, "const output = input.bits.map(single);", bits=bits.tolist())
     np.testing.assert_array_equal(output, bits.view(np.float16).astype(float))
 
 
@@ -247,9 +252,13 @@ def test_site_has_the_alternative_texts_of_the_chapters_and_is_light(book):
     texts = set()
     for path in (ROOT / "chapters").glob("[0-9]*.ipynb"):
         for cell in json.loads(path.read_text(encoding="utf8"))["cells"]:
-            texts |= {o["metadata"]["image/png"]["alt"] for o in cell.get("outputs", []) if "image/png" in o.get("data", {})}
+            texts |= {
+                o["metadata"]["image/png"]["alt"] for o in cell.get("outputs", []) if "image/png" in o.get("data", {})
+            }
     shown = [image for path in book.glob("chapters/*.html") for image in _Links(path).images]
-    assert {" ".join(image["alt"].split()) for image in shown if "alt" in image} >= {" ".join(text.split()) for text in texts}
+    assert {" ".join(image["alt"].split()) for image in shown if "alt" in image} >= {
+        " ".join(text.split()) for text in texts
+    }
     assert not list(book.rglob("*.ipynb")), "copies of the notebooks double the size"
     assert sum(path.stat().st_size for path in book.rglob("*") if path.is_file()) < 25e6
 
@@ -346,9 +355,7 @@ def test_pages_read_well_on_a_desk_on_a_phone_and_in_the_dark(visit, book):
 def test_first_page_is_light(visit):
     page = visit("index")
     page.wait_for_load_state("networkidle")
-    size = page.evaluate(
-        "() => performance.getEntries().reduce((sum, each) => sum + (each.encodedBodySize ?? 0), 0)"
-    )
+    size = page.evaluate("() => performance.getEntries().reduce((sum, each) => sum + (each.encodedBodySize ?? 0), 0)")
     assert 100_000 < size < 1_000_000
 
 
@@ -359,7 +366,8 @@ def test_live_page_moves_by_key_and_rests(visit, name):
     page = visit(name)
     play = page.get_by_role("button", name="Run", exact=True)
     page.wait_for_selector(".live-buttons", timeout=30_000)
-    state = "() => document.getElementById('live').innerText + [...document.querySelectorAll('#live canvas')].map(c => c.toDataURL())"
+    state = """() => document.getElementById("live").innerText
+        + [...document.querySelectorAll("#live canvas")].map((canvas) => canvas.toDataURL())"""
     before = page.evaluate(state)
     play.press("Enter")
     page.wait_for_function(f"before => ({state})() !== before", arg=before, timeout=20_000)
@@ -391,4 +399,7 @@ def test_gibbs_lab_keeps_what_is_painted_by_finger_and_by_key(visit):
 def _at(pad, row, column):
     """Where a pixel of the pad is on the page, as an event tells it."""
     box = pad.bounding_box()
-    return {"clientX": box["x"] + (column + 0.5) * box["width"] / 28, "clientY": box["y"] + (row + 0.5) * box["height"] / 28}
+    return {
+        "clientX": box["x"] + (column + 0.5) * box["width"] / 28,
+        "clientY": box["y"] + (row + 0.5) * box["height"] / 28,
+    }
