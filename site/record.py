@@ -7,6 +7,7 @@ from companion.plots import COLORS, figure, png
 
 __all__ = ["page", "records"]
 
+TRUSTED = 20  # effective sample size of annealed importance sampling: with fewer, its error bar is wrong
 MEASURES = {  # key of a record: what it is called, and how it is written
     "test_error": ("test error", lambda value: f"{100 * value:.2f} %"),
     "test_log_likelihood": ("log-likelihood, nats", lambda value: f"{value:.2f}".replace("-", "−")),
@@ -15,7 +16,9 @@ MEASURES = {  # key of a record: what it is called, and how it is written
 HEAD = """# Results
 
 What was measured, drawn from the records that `python -m companion reproduce NAME` wrote. Settings were chosen on the
-validation set, and the test set was used once, for the chosen ones; ± is the standard deviation over the seeds.
+validation set, and the test set was used for the chosen ones (once, unless a chapter says otherwise: 5 and 11 do); ± is the
+standard deviation over the seeds. "About" stands before what rests on an estimate of log Z that cannot be trusted: its
+effective sample size is below 20.
 
 """
 
@@ -53,7 +56,8 @@ def _measured(record):
     for key, (name, written) in MEASURES.items():
         if key in record:
             spread = f" ± {written(record[key + '_std'])}" if f"{key}_std" in record else ""
-            return f"{name} **{written(record[key])}**{spread}"
+            unsure = record.get("forward", {}).get("effective_sample_size", 100) < TRUSTED
+            return f"{name} {'about ' if unsure else ''}**{written(record[key])}**{spread}"
     return "see below"
 
 
