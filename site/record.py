@@ -10,14 +10,14 @@ __all__ = ["page", "records"]
 TRUSTED = 20  # effective sample size of annealed importance sampling: with fewer, its error bar is wrong
 MEASURES = {  # key of a record: what it is called, and how it is written
     "test_error": ("test error", lambda value: f"{100 * value:.2f} %"),
-    "test_log_likelihood": ("log-likelihood, nats", lambda value: f"{value:.2f}".replace("-", "−")),
-    "test_bound": ("bound on the log-likelihood, nats", lambda value: f"{value:.2f}".replace("-", "−")),
+    "test_log_likelihood": ("log-likelihood", lambda value: f"{value:.2f} nats".replace("-", "−")),
+    "test_bound": ("bound on the log-likelihood", lambda value: f"{value:.2f} nats".replace("-", "−")),
 }
 HEAD = """# Results
 
 What was measured, drawn from the records that `python -m companion reproduce NAME` wrote. Settings were chosen on the
-validation set, and the test set was used for the chosen ones (once, unless a chapter says otherwise: 5 and 11 do); ± is the
-standard deviation over the seeds. "About" stands before what rests on an estimate of log Z that cannot be trusted: its
+validation set, and the test set was used for the chosen ones (once, unless a chapter says otherwise: 5 and 11 do); ± is
+the standard deviation over the seeds. "About" stands before what rests on an estimate of log Z that cannot be trusted: its
 effective sample size is below 20.
 
 """
@@ -117,7 +117,7 @@ def _errors(digits):
 
 def _minutes(every):
     fig, axis = figure(7, 0.3 * len(every) + 0.9)
-    axis.barh(range(len(every)), [record["cpu_minutes"] for record in every], height=0.6)
+    axis.plot([record["cpu_minutes"] for record in every], range(len(every)), "o")
     axis.set_yticks(range(len(every)), [record["name"] for record in every])
     axis.invert_yaxis()
     axis.set(xlabel="CPU minutes of one run, logarithmic", xscale="log")
