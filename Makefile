@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
 
-.PHONY: run test benchmark chapters slides versions style clean
+.PHONY: run test benchmark chapters book slides versions style clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m companion run $(ARGS)
@@ -28,6 +28,10 @@ slides: $(VENV)/.run
 versions:
 	$(PYTHON) tests/versions.py $(ARGS)
 
+# The book as pages in build/book, from the committed outputs; nothing is executed.
+book: $(VENV)/.book
+	$(BIN)/python site/build.py
+
 style: $(VENV)/.test
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
@@ -50,4 +54,9 @@ $(VENV)/.test: $(VENV)/.created pyproject.toml
 
 $(VENV)/.benchmark: $(VENV)/.created pyproject.toml
 	$(BIN)/python -m pip install --quiet -e ".[test,benchmark]"
+	touch $@
+
+$(VENV)/.book: $(VENV)/.created pyproject.toml
+	@echo "Installing the book and what makes its pages into $(VENV): some minutes the first time."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[book]"
 	touch $@

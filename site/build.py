@@ -1,7 +1,7 @@
 """Make the book as pages: ``python site/build.py``, or ``make book``.
 
-Chapters are shown with their committed outputs; nothing is executed, and no page needs a network. What Sphinx reads is put
-together in ``build/book-source``; the pages are in ``build/book``.
+Chapters are shown with their committed outputs; nothing is executed, and no page needs a network. What Sphinx reads is
+put together in ``build/book-source``; the pages are in ``build/book``.
 """
 
 import argparse
@@ -11,8 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
-import numpy as np
 
 import companion
 import record
@@ -34,8 +32,8 @@ def main():
     begun, source = time.perf_counter(), output.with_name(f"{output.name}-source")
     gather(source)
     trees = output.with_name(f"{output.name}-trees")
-    options = ["-q", "-W", "--keep-going", "-c", str(HERE), "-d", str(trees), "-D", f"html_static_path={source / 'static'}"]
-    code = subprocess.call([sys.executable, "-m", "sphinx", *options, str(source), str(output)])
+    options = ["-qW", "--keep-going", "-c", HERE, "-d", trees, "-D", f"html_static_path={source / 'static'}"]
+    code = subprocess.call([sys.executable, "-m", "sphinx", *options, source, output])
     if code:
         sys.exit(code)
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
@@ -44,10 +42,12 @@ def main():
 
 
 def gather(source):
-    """Put into the folder `source` all that Sphinx reads; what has not changed keeps its time, and is not read again."""
-    for path in [*HERE.glob("*.md"), *HERE.glob("live/*.md")]:
-        words = _without_missing(path.read_text(encoding="utf8")).replace("](../chapters/", "](chapters/")
-        _write(source / path.relative_to(HERE), words)
+    """Put into the folder `source` all that Sphinx reads; what has not changed keeps its time: it is not read again."""
+    for path in HERE.glob("*.md"):
+        words = path.read_text(encoding="utf8").replace("](../chapters/", "](chapters/")
+        _write(source / path.name, _without_missing(words))
+    for path in HERE.glob("live/*.md"):
+        _copy(path, source / "live" / path.name)
     for path in (BOOK / "chapters").glob("[0-9]*.ipynb"):
         _copy(path, source / "chapters" / path.name)
     _copy(BOOK / "chapters" / "images" / "gibbs_lab.png", source / "gibbs_lab.png")

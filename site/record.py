@@ -7,15 +7,18 @@ from companion.plots import COLORS, figure, png
 
 __all__ = ["page", "records"]
 
+TRUSTED = 20  # effective sample size of annealed importance sampling: with fewer, its error bar is wrong
 MEASURES = {  # key of a record: what it is called, and how it is written
     "test_error": ("test error", lambda value: f"{100 * value:.2f} %"),
-    "test_log_likelihood": ("log-likelihood, nats", lambda value: f"{value:.2f}".replace("-", "−")),
-    "test_bound": ("bound on the log-likelihood, nats", lambda value: f"{value:.2f}".replace("-", "−")),
+    "test_log_likelihood": ("log-likelihood", lambda value: f"{value:.2f} nats".replace("-", "−")),
+    "test_bound": ("bound on the log-likelihood", lambda value: f"{value:.2f} nats".replace("-", "−")),
 }
 HEAD = """# Results
 
-What was measured, drawn from the records that `python -m companion reproduce NAME` wrote. Settings were chosen on the validation set, and the test set was used
-once, for the chosen ones; ± is the standard deviation over the seeds.
+What was measured, drawn from the records that `python -m companion reproduce NAME` wrote. Settings were chosen on the
+validation set, and the test set was used for the chosen ones (once, unless a chapter says otherwise: 5 and 11 do); ± is
+the standard deviation over the seeds. "About" stands before what rests on an estimate of log Z that cannot be trusted: its
+effective sample size is below 20.
 
 """
 
@@ -32,7 +35,8 @@ def page():
     digits = [each for each in every if "test_error" in each and each["name"] != "tagger"]
     pictures = {"errors.png": png(_errors(digits)), "minutes.png": png(_minutes(every))}
     text = HEAD + _image("errors.png", f"Test errors on MNIST in percent: {_in_words(digits)}.")
-    text += "\n## Every run\n\n| chapter | run | measured on the test set | seeds | CPU time of a run | the old tutorials |\n"
+    text += "\n## Every run\n\n"
+    text += "| chapter | run | measured on the test set | seeds | CPU time of a run | the old tutorials |\n"
     text += "|---|---|---|---|---|---|\n" + "".join(map(_row, every))
     text += "\n" + _image("minutes.png", "CPU minutes of one run of each, on a logarithmic axis, as in the table.")
     text += "\n## In full\n\nHow each was chosen, with which settings and versions, and on what.\n"
@@ -52,7 +56,8 @@ def _measured(record):
     for key, (name, written) in MEASURES.items():
         if key in record:
             spread = f" ± {written(record[key + '_std'])}" if f"{key}_std" in record else ""
-            return f"{name} **{written(record[key])}**{spread}"
+            unsure = record.get("forward", {}).get("effective_sample_size", 100) < TRUSTED
+            return f"{name} {'about ' if unsure else ''}**{written(record[key])}**{spread}"
     return "see below"
 
 
@@ -60,7 +65,7 @@ def _row(record):
     chapter, then = record["chapter"], record.get("tutorial", {})
     old = [written(then[key]) for key, (_, written) in MEASURES.items() if key in then]
     if "pseudo_log_likelihood" in then:
-        old.append(f"pseudo-likelihood {then['pseudo_log_likelihood']:.1f} nats".replace("-", "−"))
+        old.append(f"pseudo-likelihood −{-then['pseudo_log_likelihood']:.1f} nats")
     if "cpu_minutes" in then:
         old.append(f"{then['cpu_minutes']:,} min")
     cells = [
@@ -81,17 +86,21 @@ def _minutes_in_words(minutes):
 def _record(record):
     name, versions = record["name"], record["versions"]
     words = ", ".join(f"{package} {number}" for package, number in versions.items() if number != "none")
+    settings = json.dumps(record["parameters"], indent=1)
     return (
-        f"\n(result-{name.replace('_', '-')})=\n\n### {name}\n\n`{record['model']}`, recorded on {record['recorded']} on {record['machine']}, with "
-        f"{words}. Selection: {record['selection']}. Repeat it: `python -m companion reproduce {name}`.\n\n"
-        f"```json\n{json.dumps(record['parameters'], indent=1)}\n```\n"
+        f"\n(result-{name.replace('_', '-')})=\n\n### {name}\n\n"
+        f"`{record['model']}`, recorded on {record['recorded']} on {record['machine']}, with {words}. "
+        f"Selection: {record['selection']}. Repeat it: `python -m companion reproduce {name}`.\n\n"
+        f"```json\n{settings}\n```\n"
     )
 
 
 def _errors(digits):
     fig, axis = figure(7, 0.45 * len(digits) + 0.9)
     for y, record in enumerate(digits):
-        axis.plot([100 * each for each in record["test_errors"]], [y] * len(record["test_errors"]), "o", color=COLORS[0])
+        axis.plot(
+            [100 * each for each in record["test_errors"]], [y] * len(record["test_errors"]), "o", color=COLORS[0]
+        )
         if "test_error" in record["tutorial"]:
             axis.plot(100 * record["tutorial"]["test_error"], y, "D", color=COLORS[1], fillstyle="none")
     axis.plot([], [], "o", color=COLORS[0], label="here, each seed")
@@ -108,7 +117,7 @@ def _errors(digits):
 
 def _minutes(every):
     fig, axis = figure(7, 0.3 * len(every) + 0.9)
-    axis.barh(range(len(every)), [record["cpu_minutes"] for record in every], height=0.6)
+    axis.plot([record["cpu_minutes"] for record in every], range(len(every)), "o")
     axis.set_yticks(range(len(every)), [record["name"] for record in every])
     axis.invert_yaxis()
     axis.set(xlabel="CPU minutes of one run, logarithmic", xscale="log")

@@ -18,7 +18,7 @@ export class CDAgainstPCD extends Panel {
     this.curves = new Drawing(420, 230, "Exact log-likelihood of both machines over the updates");
     this.errors = new Drawing(420, 130, "Squared error of reconstruction of both machines over the updates, on a logarithmic axis");
     this.beliefs = new Drawing(500, 150, "The probability that CD and PCD give to each of the thirty images");
-    this.particles = ["CD", "PCD"].map((name) => new Pixels({ scale: 6, label: `Negative particles of ${name}` }));
+    this.particles = ["CD", "PCD"].map((name) => new Pixels({ scale: 5, label: `Negative particles of ${name}` }));
     const both = make("div", { class: "live-pair" }, ...this.particles.map((each) => each.element));
     const controls = [this.k, this.rate, this.speed, this.seed].map((each) => each.element);
     this.show([...controls, this.buttons, this.curves.element, this.errors.element], [this.beliefs.element, both]);
@@ -76,7 +76,7 @@ export class CDAgainstPCD extends Panel {
     this._drawBeliefs(names);
     this.particles.forEach((pixels, kind) => {
       const v = this._negative(kind), other = v.filter((each) => !KNOWN.has(each.join(""))).length / v.length;
-      pixels.draw(...tiles(v.slice(0, n), 6, SIDE, 2));
+      pixels.draw(...tiles(v.slice(0, n), 10, SIDE, 1, 150));
       const sum = this.p[kind].reduce((total, p) => total + p);
       pixels.set("caption", `${names[kind]}: ${(100 * other).toFixed(0)} % of its negative particles are other images; p(all ${n} images) = ${sum.toFixed(2)}`);
     });

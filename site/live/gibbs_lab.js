@@ -27,9 +27,9 @@ export class GibbsLab extends Panel {
     this.buttons.append(button("Free all", () => this.free(), "no pixel is clamped any more"));
     const controls = [this.start, this.count, this.beta, this.speed, this.seed, this.brush, this.shown];
     this.show(
-      [...controls.map((each) => each.element), this.buttons],
-      [this.pad.element, this.hidden.element],
-      [this.all.element, this.trace.element, make("p", { class: "live-note" }, "free energy of each chain, the first one orange")],
+      [this.pad.element, this.buttons],
+      controls.map((each) => each.element),
+      [this.all.element, this.hidden.element, this.trace.element, make("p", { class: "live-note" }, "free energy of each chain, the first one orange")],
     );
     this.reset();
   }

@@ -129,10 +129,10 @@ export function packed(bytes) {
   return whole;
 }
 
-/** Lay images of grey levels from 0 to 1 out on a grid, some white pixels apart; return bytes, height and width. */
-export function tiles(images, columns, side, gap) {
+/** Lay images of grey levels from 0 to 1 out on a grid, some pixels of a grey level apart; return bytes, height and width. */
+export function tiles(images, columns, side, gap, between = 255) {
   const rows = Math.ceil(images.length / columns), pitch = side + gap;
-  const height = rows * pitch - gap, width = columns * pitch - gap, bytes = new Uint8Array(height * width).fill(255);
+  const height = rows * pitch - gap, width = columns * pitch - gap, bytes = new Uint8Array(height * width).fill(between);
   images.forEach((image, n) => {
     const corner = Math.floor(n / columns) * pitch * width + (n % columns) * pitch;
     for (let y = 0; y < side; y++)

@@ -99,12 +99,19 @@ export function states(n) {
 }
 
 /** Log Z by summing over all states of the hidden units; the visible ones are summed in closed form. */
-export function exactLogPartition(rbm) {
-  const a = new Float64Array(rbm.nVisible);
-  const terms = states(rbm.nHidden).map((h) => {
-    rbm.inputsDown(h, a);
-    return h.reduce((sum, on, j) => sum + on * rbm.hiddenBias[j], 0) + a.reduce((sum, each) => sum + softplus(each), 0);
-  });
+export function exactLogPartition({ W, visibleBias, hiddenBias, nHidden }) {
+  const a = Float64Array.from(visibleBias), terms = new Float64Array(2 ** nHidden), on = new Uint8Array(nHidden);
+  let own = 0;
+  for (let n = 0; n < terms.length; n++) {
+    terms[n] = own;
+    for (let i = 0; i < a.length; i++) terms[n] += softplus(a[i]);
+    const unit = 31 - Math.clz32((n + 1) & -(n + 1)); // in this order (Gray's) one unit changes from state to state
+    if (unit === nHidden) break; // all have been visited
+    const sign = on[unit] ? -1 : 1;
+    on[unit] ^= 1;
+    own += sign * hiddenBias[unit];
+    for (let i = 0, k = unit; i < a.length; i++, k += nHidden) a[i] += sign * W[k];
+  }
   const most = terms.reduce((one, other) => Math.max(one, other));
   return most + Math.log(terms.reduce((sum, term) => sum + Math.exp(term - most), 0));
 }
