@@ -151,7 +151,7 @@ def headlines():
         except FileNotFoundError:
             takes = "never recorded"
         runs = "1 run" if runs == 1 else f"{runs} runs"
-        lines.append(f"  {name:<13} chapter {int(recipe['chapter'][:2]):<3} {model:<28} {runs:>7}  {takes:>15}")
+        lines.append(f"  {name:<16} chapter {int(recipe['chapter'][:2]):<3} {model:<28} {runs:>7}  {takes:>15}")
     head = "NAME is one of these; the minutes are those of the recorded runs, on two cores of 2026:\n\n"
     return head + "\n".join(lines) + "\n\nEach needs all of MNIST, and goes on where it was if it is interrupted."
 
