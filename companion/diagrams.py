@@ -14,11 +14,13 @@ from .plots import COLORS, figure
 
 __all__ = [
     "ais_bridge", "autoencoder", "cd_and_pcd", "computation_graph", "deep_belief_network", "forward_and_back",
-    "gibbs_chain", "lenet", "rbm", "replicas", "rnn_rbm", "shared_weights", "softmax_regression", "unrolled",
+    "gibbs_chain", "leapfrog", "lenet", "rbm", "replicas", "rnn_rbm", "shared_weights", "softmax_regression",
+    "unrolled",
 ]  # fmt: skip
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = COLORS
 GREY = "0.4"
+READS = {"arrowstyle": "-|>", "linestyle": ":", "color": GREY, "shrinkA": 19, "shrinkB": 1}
 
 
 def paper(width, height):
@@ -347,6 +349,26 @@ def deep_belief_network(labels=False):
 
 
 # Chains
+
+
+def leapfrog():
+    """Three leapfrog steps: positions at whole times, momenta at half ones, each moved by the other."""
+    fig, axis = paper(7, 2.2)
+    momenta = [(0.5, "$p_0$"), (1.4, "$p_{1/2}$"), (3.2, "$p_{3/2}$"), (5.0, "$p_{5/2}$"), (6.5, "$p_3$")]
+    positions = [(0.5, "$x_0$"), (2.3, "$x_1$"), (4.1, "$x_2$"), (5.9, "$x_3$")]
+    for y, row_of, color in ((1.55, positions, BLUE), (0.75, momenta, VERMILION)):
+        for x, name in row_of:
+            unit(axis, x, y, name, color, 0.24)
+        for (before, _), (after, _) in pairwise(row_of):
+            arrow(axis, (before, y), (after, y), color, 0.26, width=1.8)
+    for k, (x, _) in enumerate(positions):  # what each move reads: momenta the force here, positions the momentum
+        push = (momenta[k][0] + momenta[k + 1][0]) / 2
+        axis.annotate("", (push, 0.8), (x, 1.55), arrowprops=READS)
+        if k:
+            axis.annotate("", ((positions[k - 1][0] + x) / 2, 1.5), (momenta[k][0], 0.75), arrowprops=READS)
+    write(axis, 3.5, 2.02, "positions are moved by the momentum: whole steps", BLUE, 9)
+    write(axis, 3.5, 0.25, "momenta are pushed by the force: half a step, whole steps, half a step", VERMILION, 9)
+    return fig
 
 
 def ais_bridge():
