@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import tempfile
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import clone, is_classifier
 
 from companion import training
 from companion.autoencoder import DenoisingAutoencoder
@@ -18,6 +20,7 @@ from companion.backend import to_numpy
 from companion.dbn import DBN
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
+from companion.optimize import Descent
 from companion.rbm import RBM
 from companion.storage import load, save
 
@@ -191,3 +194,27 @@ def test_a_disk_that_fills_up_does_not_end_a_training(data, tmp_path, every_epoc
     assert_same(parameters(learned), expected)
     assert checkpoint.read_bytes() == written
     assert_same(parameters(fresh("MLP").fit(*data, checkpoint=tmp_path / "other.npz")), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc, which is Linux's")
+@pytest.mark.parametrize("model", [RBM(n_hidden=16), MLP(hidden_sizes=(8,))], ids=["RBM", "MLP"])
+def test_a_million_rows_are_read_from_their_file_as_they_are_needed(model, tmp_path, monkeypatch):
+    """400 MB on the disk, of which no copy is made: memory of the process's own hardly grows."""
+
+    def own():
+        return int(re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf8"))[1]) / 1e3
+
+    X = np.memmap(tmp_path / "rows", np.float32, "w+", shape=(1_000_000, 100))
+    X[::7] = 1
+    update, seen = Descent.update, []
+
+    def watched(self, *arguments, **options):
+        seen.append(own() if len(seen) % 100 == 0 else 0)
+        update(self, *arguments, **options)
+
+    monkeypatch.setattr(Descent, "update", watched)
+    before = own()
+    model = clone(model).set_params(n_epochs=1, batch_size=1000, random_state=0)
+    model.fit(X, np.arange(len(X)) % 3) if is_classifier(model) else model.fit(X)
+    assert len(seen) == 1000 and max(seen) - before < 100, f"{max(seen) - before:.0f} MB"
