@@ -154,7 +154,8 @@ function render({ model, el }) {
 export default { render };
 """
 
-# On paper, a picture takes on the colours of the page: its white becomes the page's own, light or dark.
+# On paper, a picture takes on the colours of the page: its white becomes the page's own, light or dark. The controls of
+# a panel with a wide picture stand in two columns above it where there is no room for both.
 STYLE = """
 .companion-canvas { display: block; max-width: 100%; }
 .companion-canvas:focus-visible, .companion-panel button:focus-visible, .companion-panel .noUi-handle:focus-visible,
@@ -174,6 +175,13 @@ STYLE = """
 .companion-panel .widget-readout { min-width: 44px; max-width: 60px; color: inherit; }
 .companion-panel .widget-toggle-buttons { height: auto; }
 .companion-panel .widget-toggle-buttons > div { display: flex; flex-flow: row wrap; }
+.companion-wide { container-type: inline-size; }
+@container (max-width: 700px) {
+  .companion-wide .companion-row > :first-child { display: grid; grid-template-columns: 1fr 1fr;
+    flex: 1 1 100% !important; max-width: none !important; }
+}
+:is([data-jp-theme-light="false"], [data-theme="dark"], .vscode-dark) .companion-panel { --jp-widgets-dropdown-arrow:
+  url("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'%3E%3Cpath d='M5 7l4 4 4-4' fill='none' stroke='white' stroke-width='2'/%3E%3C/svg%3E"); }
 """
 
 
