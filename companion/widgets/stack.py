@@ -54,7 +54,7 @@ class Stack(Panel):
         self.seed.observe(lambda _: self.reset(), "value")
         self.empty.on_click(lambda _: self.take(np.zeros(784)))
         controls = [self.number, self.way, self.seed, self.buttons(self.empty, pause=0.5, anew="down to the digit")]
-        columns = [(168, list(pair)) for pair in zip(self.grids, self.returns)]
+        columns = [(180, list(pair)) for pair in zip(self.grids, self.returns)]
         super().__init__([(280, [*controls, self.pad]), *columns])
         self.take(images[0])
 

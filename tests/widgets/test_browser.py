@@ -475,7 +475,10 @@ def test_screen_readers_find_nothing_unnamed_and_dark_pages_nothing_white(panels
         serious = [v["id"] for v in found["violations"] if v["impact"] in ("serious", "critical")]
         assert not serious and len(found["passes"]) > 5, f"{name}: {found['violations']}"
         handles = panel.locator(".noUi-handle").evaluate_all("all => all.map(h => h.getAttribute('aria-label'))")
-        assert all(handles), f"{name}: {handles}"
+        groups = panel.locator(".widget-toggle-buttons").evaluate_all(
+            "all => all.map(g => g.getAttribute('aria-label'))"
+        )
+        assert all(handles + groups), f"{name}: {handles}, {groups}"
         assert panel.get_by_role("button", name="Run", exact=True).get_attribute("aria-pressed") == "false"
         shot = np.asarray(Image.open(io.BytesIO(panel.screenshot())).convert("L"))
         assert (np.median(shot) < 60) == (theme == "Dark"), f"{name}: the page's colour behind everything"
