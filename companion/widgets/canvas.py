@@ -19,8 +19,10 @@ function dress(panel) {
     for (const box of panel.querySelectorAll(".widget-inline-hbox")) {
       const label = box.querySelector(".widget-label")?.textContent ?? "";
       for (const part of box.querySelectorAll(".noUi-handle, .widget-readout")) part.setAttribute("aria-label", label);
-      const group = box.querySelector(".widget-toggle-buttons, .jupyter-widget-toggle-buttons");
-      if (group) { group.setAttribute("role", "group"); group.setAttribute("aria-label", label); }
+    }
+    for (const group of panel.querySelectorAll(".widget-toggle-buttons")) {
+      group.setAttribute("role", "group");
+      group.setAttribute("aria-label", group.querySelector(".widget-label")?.textContent ?? "");
     }
     for (const button of panel.querySelectorAll("button.widget-toggle-button, .widget-toggle-buttons button"))
       if (button.getAttribute("aria-pressed") !== String(button.classList.contains("mod-active")))
@@ -154,7 +156,8 @@ function render({ model, el }) {
 export default { render };
 """
 
-# On paper, a picture takes on the colours of the page: its white becomes the page's own, light or dark.
+# On paper, a picture takes on the colours of the page: its white becomes the page's own, light or dark. The controls of
+# a panel with a wide picture stand in two columns above it where there is no room for both.
 STYLE = """
 .companion-canvas { display: block; max-width: 100%; }
 .companion-canvas:focus-visible, .companion-panel button:focus-visible, .companion-panel .noUi-handle:focus-visible,
@@ -172,8 +175,18 @@ STYLE = """
 .companion-panel .companion-line > * { flex: 1 1 auto; }
 .companion-panel button { min-height: 36px; height: auto; line-height: normal; padding: 0 8px; }
 .companion-panel .widget-readout { min-width: 44px; max-width: 60px; color: inherit; }
-.companion-panel .widget-toggle-buttons { height: auto; }
+.companion-panel .widget-toggle-buttons { height: auto; display: flex; flex-flow: row wrap; align-items: center; }
+.companion-panel .widget-toggle-buttons > .widget-label { text-align: right; margin-right: 6px; }
 .companion-panel .widget-toggle-buttons > div { display: flex; flex-flow: row wrap; }
+.companion-wide { container-type: inline-size; }
+@container (max-width: 700px) {
+  .companion-wide .companion-row > :first-child { display: grid; grid-template-columns: 1fr 1fr;
+    flex: 1 1 100% !important; max-width: none !important; }
+  .companion-wide .companion-row > :last-child { max-width: 600px !important; }
+}
+:is([data-jp-theme-light="false"], [data-theme="dark"], .vscode-dark) .companion-panel { --jp-widgets-dropdown-arrow:
+  url("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'%3E\
+%3Cpath d='M5 7l4 4 4-4' fill='none' stroke='white' stroke-width='2'/%3E%3C/svg%3E"); }
 """
 
 

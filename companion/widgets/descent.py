@@ -10,7 +10,7 @@ from ..landscapes import Banana, Hills, Valley
 from ..optimize import SGD, Adam
 from ..plots import COLORS
 from .canvas import Canvas
-from .drawing import GREY, INK, Axes, text
+from .drawing import GREY, INK, Axes, text, wide
 from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["Descent"]
@@ -131,7 +131,9 @@ class Descent(Panel):
         for mark in range(-4, 3):
             axes.level(10.0**mark, f"1e{mark}" if mark else "1")
         text(image, (width, axes.bottom + 4), f"{axes.x[1]:,} steps", 13, GREY, "rt")
-        for k, (name, color) in enumerate(KINDS.items()):
-            text(image, (axes.left + 92 * k, 21), name, 14, color)
+        x = axes.left
+        for name, color in KINDS.items():
+            text(image, (x, 21), name, 14, color)
+            x += wide(name, 14) + 24
             axes.curve(np.arange(self.steps + 1), self.heights[name], color)
         return np.asarray(image)

@@ -56,6 +56,7 @@ class Puck(Panel):
             each.observe(lambda _: self.reset(), "value")
         controls = [*chosen, self.speed, self.seed, self.buttons(pause=0.08)]
         super().__init__([(250, controls), (2 * SIDE + GAP, [self.maps, self.curves])])
+        self.add_class("companion-wide")
         self.reset()
 
     def reset(self):

@@ -51,7 +51,8 @@ class Roll(Panel):
         self.seed = seed_control(seed)
         self.erase = control(widgets.Button, "No melody", tooltip="erase all that was drawn")
         self.listen = control(widgets.Button, "Listen", tooltip="play what stands there")
-        self.sound = widgets.Audio(value=b"", autoplay=True, loop=False, layout=widgets.Layout(width="auto"))
+        silence = wav(np.zeros(1))  # a browser complains of a player with nothing in it
+        self.sound = widgets.Audio(value=silence, autoplay=True, loop=False, layout=widgets.Layout(width="auto"))
         self.page = Canvas(
             scale=CELL, paintable=True, label="Piano roll: draw a melody with the mouse, Shift erases", on_paper=True
         )

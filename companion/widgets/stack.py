@@ -39,7 +39,7 @@ class Stack(Panel):
         self.layers, self.images = dbn.layers_, images
         self.number = control(widgets.BoundedIntText, "digit no.", 0, 0, len(images) - 1)
         self.way = control(
-            widgets.ToggleButtons, "pass on", options=list(WAYS), style={"button_width": "72px"},
+            widgets.ToggleButtons, "pass on", options=list(WAYS), style={"button_width": "60px"},
             tooltips=["the probability of each unit", "a draw of each unit"],
         )  # fmt: skip
         self.seed = seed_control(seed)
@@ -54,7 +54,7 @@ class Stack(Panel):
         self.seed.observe(lambda _: self.reset(), "value")
         self.empty.on_click(lambda _: self.take(np.zeros(784)))
         controls = [self.number, self.way, self.seed, self.buttons(self.empty, pause=0.5, anew="down to the digit")]
-        columns = [(168, list(pair)) for pair in zip(self.grids, self.returns)]
+        columns = [(180, list(pair)) for pair in zip(self.grids, self.returns)]
         super().__init__([(280, [*controls, self.pad]), *columns])
         self.take(images[0])
 
@@ -104,9 +104,8 @@ class Stack(Panel):
             if reached:
                 units[:n] = to_numpy(self.codes[k])[0]
             grid.draw(np.uint8(255 * units.reshape(-1, COLUMNS)))
-            state = f"{units.sum() / n:.0%} on" if reached else "not reached yet"
-            grid.caption = f"layer {k}: {n} units, {state}"
+            grid.caption = f"layer {k}: " + (f"{units.sum() / n:.0%} of {n} on" if reached else f"{n} units")
             pixels = self.down[k - 1] if reached else np.zeros(784)
             back.draw(np.uint8(255 * pixels.reshape(28, 28)))
             error = f"squared error {((pixels - self.image) ** 2).sum():.1f}" if reached else ""
-            back.caption = f"down again from layer {k}\n{error}" if reached else ""
+            back.caption = f"down from layer {k}\n{error}" if reached else ""

@@ -103,6 +103,47 @@ train, valid, test = load_mnist()
 model = MLP(hidden_sizes=(50,), activation="relu", learning_rate=0.1, n_epochs=3, random_state=0).fit(*train)
 Adversary({"a network": model}, *test)
 """
+PANELS["descent"] = "from companion.widgets import Descent\nDescent(seed=0)"
+PANELS["puck"] = "from companion.widgets import Puck\nPuck(seed=0)"
+PANELS["sandwich"] = """
+from companion.data import load_mnist
+from companion.rbm import RBM
+from companion.widgets import Sandwich
+
+train, valid, test = load_mnist()
+small = RBM(n_hidden=8, n_epochs=1, random_state=0).fit(train.images[:500])
+Sandwich(small, small.sample(200, 20, random_state=0))
+"""
+PANELS["stack"] = """
+import numpy as np
+from companion.data import load_mnist
+from companion.dbn import DBN
+from companion.widgets import Stack
+
+train, valid, test = load_mnist()
+sizes, rng, parameters = (784, 500, 500, 1000), np.random.default_rng(0), {}  # as in the chapter, untrained
+for k, (below, above) in enumerate(zip(sizes, sizes[1:]), start=1):
+    parameters[f"W{k}"] = rng.normal(0, 0.2, (below, above)).astype(np.float32)
+    parameters |= {f"visible_bias{k}": np.zeros(below, np.float32), f"b{k}": np.zeros(above, np.float32)}
+Stack(DBN.from_parameters(parameters), test.images)
+"""
+PANELS["tagging"] = """
+from companion.flights import flight_grammar
+from companion.results import find_weights
+from companion.storage import load_model
+from companion.tagger import Tagger
+from companion.widgets import Tagging
+
+words = "show me flights from boston to new york on delta if possible on monday before nine"
+Tagging(load_model(find_weights("tagger"), Tagger), flight_grammar(), words)
+"""
+PANELS["roll"] = """
+from companion.results import load_weights
+from companion.rnnrbm import RNNRBM
+from companion.widgets import Roll
+
+Roll(RNNRBM.from_parameters(load_weights("rnnrbm")), [67, 67, 69, 71], seed=2)
+"""
 PANELS["saved"] = """
 import numpy as np
 from companion.rbm import RBM
@@ -113,7 +154,7 @@ ThreeByTwo(seed=0)
 """
 OWN = ("contributions", "playground", "gibbs_lab", "saved")  # each with a notebook, and a test, of its own
 OTHERS = [name for name in PANELS if name not in OWN]  # cells of one notebook
-SECOND = ("epoch_scrubber", "denoising", "adversary")  # panels in which it is the second canvas that a step changes
+ENDING = ("stack", "tagging", "roll")  # panels that pause by themselves when they are through
 
 
 @pytest.fixture(scope="module")
@@ -179,18 +220,25 @@ def test_chapter_runs_in_jupyterlab(page):
 
 
 def pixels(canvas):
-    """The picture on a canvas of the page, an array (height, width, 4)."""
-    png = canvas.evaluate("c => c.toDataURL('image/png').split(',')[1]")  # as numbers it would take seconds
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA"))
+    """The picture on a canvas of the page, an array (height, width, 4); of several, all their bytes in a row."""
+    canvas.first.wait_for(state="attached")
+    pngs = canvas.evaluate_all("all => all.map(c => c.toDataURL('image/png').split(',')[1])")  # numbers take seconds
+    pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")) for png in pngs]
+    return pictures[0] if len(pictures) == 1 else np.concatenate([picture.ravel() for picture in pictures])
+
+
+def until(page, canvas, true, what):
+    """Wait until something is true of what is seen on canvases, and return their pixels."""
+    for _ in range(200):
+        if true(seen := pixels(canvas)):
+            return seen
+        page.wait_for_timeout(50)
+    raise AssertionError(what)
 
 
 def until_changed(page, canvas, before):
     """Wait for the next frame after `before`, and return its pixels."""
-    for _ in range(100):
-        if not np.array_equal(after := pixels(canvas), before):
-            return after
-        page.wait_for_timeout(50)
-    raise AssertionError("the picture did not change")
+    return until(page, canvas, lambda after: not np.array_equal(after, before), "the picture did not change")
 
 
 def paint_a_line(page, pad):
@@ -211,11 +259,12 @@ def the_line(picture):
 
 
 def at_rest(page, canvas):
-    """Wait until the last frame that was on its way has arrived."""
+    """Wait until the last frame that was on its way has arrived on canvases, and return their pixels."""
     last = None
-    while (frame := canvas.get_attribute("data-frame")) != last:
-        last = frame
+    while (frames := canvas.evaluate_all("all => all.map(c => c.dataset.frame)")) != last:
+        last = frames
         page.wait_for_timeout(700)
+    return pixels(canvas)
 
 
 def test_contributions_answer_mouse_and_keyboard(page):
@@ -369,21 +418,24 @@ def panels(book, chromium):
 @pytest.mark.parametrize("name", OTHERS)
 def test_panels_step_run_and_start_anew(panels, name):
     page, cell = panels.page, panels.page.locator(".jp-CodeCell").nth(OTHERS.index(name))
-    canvas = cell.locator(".jp-OutputArea canvas.companion-canvas").nth(int(name in SECOND))
-    canvas.scroll_into_view_if_needed()
+    all_of_it = cell.locator(".jp-OutputArea canvas.companion-canvas")
+
+    def button(name):
+        return cell.get_by_role("button", name=name, exact=True)
+
+    all_of_it.first.scroll_into_view_if_needed()
+    start = at_rest(page, all_of_it)
+    button("Step").click()
+    stepped = until_changed(page, all_of_it, start)
+    button("Run").click()
+    until_changed(page, all_of_it, stepped)
+    button("Run" if name in ENDING else "Pause").click(trial=name in ENDING, timeout=60_000)
+    still = at_rest(page, all_of_it)
     page.wait_for_timeout(500)
-    start = pixels(canvas)
-    cell.get_by_role("button", name="Step", exact=True).click()
-    stepped = until_changed(page, canvas, start)
-    cell.get_by_role("button", name="Run", exact=True).click()
-    until_changed(page, canvas, stepped)
-    cell.get_by_role("button", name="Pause", exact=True).click()
-    at_rest(page, canvas)
-    still = pixels(canvas)
-    page.wait_for_timeout(500)
-    np.testing.assert_array_equal(pixels(canvas), still, "at rest nothing changes")
-    cell.get_by_role("button", name="Reset", exact=True).click()
-    np.testing.assert_array_equal(until_changed(page, canvas, still), start)
+    np.testing.assert_array_equal(pixels(all_of_it), still, "at rest nothing changes")
+    assert not np.array_equal(still, start)
+    button("Reset").click()
+    until(page, all_of_it, lambda seen: np.array_equal(seen, start), "it does not start anew")
     assert panels.hosts <= {"127.0.0.1", "local"} and not panels.complaints
 
 
@@ -423,7 +475,10 @@ def test_screen_readers_find_nothing_unnamed_and_dark_pages_nothing_white(panels
         serious = [v["id"] for v in found["violations"] if v["impact"] in ("serious", "critical")]
         assert not serious and len(found["passes"]) > 5, f"{name}: {found['violations']}"
         handles = panel.locator(".noUi-handle").evaluate_all("all => all.map(h => h.getAttribute('aria-label'))")
-        assert all(handles), f"{name}: {handles}"
+        groups = panel.locator(".widget-toggle-buttons").evaluate_all(
+            "all => all.map(g => g.getAttribute('aria-label'))"
+        )
+        assert all(handles + groups), f"{name}: {handles}, {groups}"
         assert panel.get_by_role("button", name="Run", exact=True).get_attribute("aria-pressed") == "false"
         shot = np.asarray(Image.open(io.BytesIO(panel.screenshot())).convert("L"))
         assert (np.median(shot) < 60) == (theme == "Dark"), f"{name}: the page's colour behind everything"

@@ -101,7 +101,7 @@ def test_the_temperature_is_that_of_the_next_steps(panel, model):
 
 def test_it_is_heard(panel):
     panel.listen.click()
-    assert panel.sound.value == b"", "nothing stands there yet"
+    assert len(panel.sound.value) < 50, "nothing stands there yet"
     panel.step(2)
     panel.listen.click()
     assert panel.sound.value[:4] == b"RIFF" and len(panel.sound.value) < 300_000
