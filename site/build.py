@@ -6,6 +6,7 @@ put together in ``build/book-source``; the pages are in ``build/book``.
 
 import argparse
 import importlib.metadata
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from companion.widgets.canvas import SCRIPT, STYLE
 
 HERE = Path(__file__).parent
 MATHJAX = "sphinx-mathjax-offline"
-OPTIONAL = ("notation", "glossary", "bibliography")
+ICON = re.compile(r"\.(fa-[a-z0-9-]+)(?:,\.fa-[a-z0-9-]+)*\{--fa:[^}]*\}")  # a rule of the theme's style
+OPTIONAL = ("notation", "glossary", "bibliography", "korean", "teaching")
 
 
 def main():
@@ -36,6 +38,7 @@ def main():
     code = subprocess.call([sys.executable, "-m", "sphinx", *options, source, output])
     if code:
         sys.exit(code)
+    _slim(output)
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     print(f"{output / 'index.html'}: {size / 1e6:.1f} MB in {time.perf_counter() - begun:.0f} s. The live pages need")
     print(f"a server, for instance: python -m http.server --bind 127.0.0.1 --directory {output}")
@@ -56,8 +59,8 @@ def gather(source):
     for name, content in {"results.md": text, **pictures}.items():
         _write(source / name, content)
     static = source / "static"
-    for path in HERE.glob("static/*"):
-        _copy(path, static / path.name)
+    for path in filter(Path.is_file, HERE.glob("static/**/*")):
+        _copy(path, static / path.relative_to(HERE / "static"))
     for path in HERE.glob("live/*.js"):
         _copy(path, static / "live" / path.name)
     _write(static / "live" / "canvas.js", SCRIPT)
@@ -67,6 +70,16 @@ def gather(source):
     _write(static / "live" / "rbm.f16", b"".join(parts))
     mathjax = importlib.metadata.distribution(MATHJAX).locate_file(f"{MATHJAX}/static/mathjax/tex-svg.js")
     _copy(mathjax, static / "mathjax" / "tex-svg.js")
+
+
+def _slim(output):
+    """Leave out of the theme's files what no page uses: the rules of nearly all of its 2,000 icons, and source maps."""
+    for path in output.rglob("*.map"):
+        path.unlink()
+    users = [*output.rglob("*.html"), *output.rglob("*.js")]
+    used = {name for path in users for name in re.findall(r"\bfa-[a-z-]+", path.read_text(encoding="utf8"))}
+    style = output / "_static" / "styles" / "pydata-sphinx-theme.css"
+    _write(style, ICON.sub(lambda rule: rule[0] if rule[1] in used else "", style.read_text(encoding="utf8")))
 
 
 def _without_missing(text):

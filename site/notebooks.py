@@ -66,7 +66,7 @@ def _one_picture_each(cell):
     for i, group in enumerate(groups[1:], start=2):
         metadata = copy.deepcopy(cell["metadata"])
         metadata["tags"] += ["remove-input"]
-        parts.append(cell | {"id": f"{cell['id']}-{i}", "source": [], "outputs": group, "metadata": metadata})
+        parts.append(cell | {"id": f"{cell['id']}-{i}", "source": "...", "outputs": group, "metadata": metadata})
     return parts
 
 

@@ -17,8 +17,8 @@ HEAD = """# Results
 
 What was measured, drawn from the records that `python -m companion reproduce NAME` wrote. Settings were chosen on the
 validation set, and the test set was used for the chosen ones (once, unless a chapter says otherwise: 5 and 11 do); ± is
-the standard deviation over the seeds. "About" stands before what rests on an estimate of log Z that cannot be trusted: its
-effective sample size is below 20.
+the standard deviation over the seeds. "About" stands before what rests on an estimate of log Z that cannot be trusted,
+one whose effective sample size is below 20.
 
 """
 
