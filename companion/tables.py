@@ -1,5 +1,7 @@
 """The tables of results, in Markdown, as README shows them: one row for each recorded headline run."""
 
+from statistics import mean, stdev
+
 from .results import read_result, recipes
 
 __all__ = ["TABLES", "table"]
@@ -9,6 +11,10 @@ TABLES = {  # by the judge of the recipes: the head of the table, which `_row` f
     "density": (
         "chapter | restricted Boltzmann machine, 500 hidden units | log-likelihood | pseudo-likelihood, pixels"
         " thresholded | CPU time | elsewhere"
+    ),
+    "measures": (
+        "chapter | PCD-1 less CD-1, restricted Boltzmann machines, 100 hidden units | reconstruction error"
+        " | pseudo-likelihood | log-likelihood | the better one, tested | CPU time"
     ),
     "dreams": "chapter | deep belief network | dreams read as asked for | bound | CPU time",
     "tagging": "chapter | network | 1 − F1 | least possible | window of 7 words | hidden Markov model | CPU time",
@@ -38,6 +44,11 @@ def _row(judge, recipe, record):
             _time(record),
             recipe["elsewhere"],
         ],
+        "measures": lambda: [
+            *(_difference(record, key) for key in ("reconstruction_error", "pseudo_log_likelihood", "log_likelihood")),
+            f"**{_nats(record['test_log_likelihood'])}** nats",
+            _time(record),
+        ],
         "dreams": lambda: [_percent(record["recognised"], 1), f"**{_nats(record['test_bound'])}** nats", _time(record)],
         "tagging": lambda: [_error(record), *_others(record), _time(record)],
         "music": lambda: [
@@ -59,6 +70,13 @@ def _nats(value, digits=2):
 
 def _error(record):
     return f"**{100 * record['test_error']:.2f} ± {_percent(record['test_error_std'], 2)}**"
+
+
+def _difference(record, key):
+    """Mean of the differences in pairs of machines of one seed, persistent less not, ± their standard deviation."""
+    values = {(m["settings"]["persistent"], m["seed"]): m[key] for m in record["measured"]}
+    gains = [values[True, seed] - values[False, seed] for seed in record["seeds"]]
+    return f"{mean(gains):+.1f} ± {stdev(gains):.1f}".replace("-", "−")
 
 
 def _likelihood(record):
