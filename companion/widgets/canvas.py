@@ -8,6 +8,8 @@ import traitlets
 
 __all__ = ["Canvas"]
 
+LARGE = 26_000  # bytes of a frame that is worth four times as long a compression
+
 # Frames arrive as compressed bytes, grey or RGB, and are enlarged by the browser. Strokes are sent back as
 # [row, column, erase] triples, those of one animation frame together, with every pixel between two events of the
 # pointer filled in. What ipywidgets leaves unsaid to screen readers, the first canvas of a panel says for all.
@@ -242,7 +244,7 @@ class Canvas(anywidget.AnyWidget):
         with self.hold_sync():  # one message carries the pixels and their number
             self.height, self.width = pixels.shape[:2]
             self.images = [list(map(int, place)) for place in images]
-            self.frame = zlib.compress(pixels.tobytes(), 6)
+            self.frame = _packed(pixels.tobytes())
             self.number += 1
 
     def on_paint(self, function):
@@ -253,3 +255,9 @@ class Canvas(anywidget.AnyWidget):
         strokes = [(int(row), int(column), bool(erase)) for row, column, erase in content.get("painted", [])]
         for function in self._painters if strokes else ():
             function(strokes)
+
+
+def _packed(pixels):
+    """Return bytes compressed: quickly, and thoroughly where that leaves too many for the wire."""
+    packed = zlib.compress(pixels, 3)
+    return packed if len(packed) <= LARGE else zlib.compress(pixels, 6)

@@ -72,7 +72,7 @@ class Descent(Panel):
         self.balls = {name: to_device(start[None].copy()) for name in KINDS}  # (1, 2) each
         for name, optimizer in self.optimizers.items():
             optimizer.start([self.balls[name]])
-        x, y = np.meshgrid(np.linspace(left, right, SIZE // 4), np.linspace(top, bottom, SIZE // 4))
+        x, y = np.meshgrid(np.linspace(left, right, SIZE), np.linspace(top, bottom, SIZE))
         energies = to_numpy(self.land.energy(to_device(np.stack([x.ravel(), y.ravel()], axis=1))))
         self.ground = energies.min()  # the lowest place of the map counts as height 0
         self.background = self._draw_background(energies.reshape(x.shape) - self.ground)
@@ -106,8 +106,7 @@ class Descent(Panel):
     @staticmethod
     def _draw_background(heights):
         bands = np.floor(12 * np.sqrt(heights / heights.max())) / 12  # steps of height, like the lines of a map
-        image = Image.fromarray(colormaps["Greys_r"](0.45 + 0.5 * bands, bytes=True)[..., :3])
-        return image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+        return Image.fromarray(colormaps["Greys_r"](0.45 + 0.5 * bands, bytes=True)[..., :3])
 
     def _draw_map(self):
         image = self.background.copy()

@@ -54,7 +54,9 @@ class Axes:
 
     def place(self, x, y):
         """Return the places (..., 2) of points, in pixels from the left and from the top."""
-        return np.stack(np.broadcast_arrays(self.across(x), self.down(y)), axis=-1)
+        places = np.empty((*np.shape(x), 2))
+        places[..., 0], places[..., 1] = self.across(x), self.down(y)
+        return places
 
     def curve(self, x, y, color, width=2):
         """Draw a line through points, once there are two."""
