@@ -82,7 +82,7 @@ export class ThreeByTwo extends Panel {
     const rows = H.map((h, row) => make("tr", {}, make("th", { scope: "row" }, `h = ${h.join("")}`), ...V.map((_, column) => {
       const p = this.exact[column][row], share = p / most;
       const cell = make("td", {}, p < 0.0005 ? "0" : (100 * p).toFixed(1));
-      cell.style.setProperty("background", `rgb(0 114 178 / ${(0.75 * share).toFixed(2)})`);
+      cell.style.setProperty("background", `rgb(0 114 178 / ${(0.5 * share).toFixed(2)})`);
       return cell;
     })));
     const caption = make("caption", {}, "p(v, h) in percent, exact; framed: where the chain is");
