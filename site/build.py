@@ -22,7 +22,8 @@ from companion.widgets.canvas import SCRIPT, STYLE
 
 HERE = Path(__file__).parent
 MATHJAX = "sphinx-mathjax-offline"
-ICON = re.compile(r"\.(fa-[a-z0-9-]+)(?:,\.fa-[a-z0-9-]+)*\{--fa:[^}]*\}")  # a rule of the theme's style
+NAME = re.compile(r"\bfa-[a-z0-9-]+")
+ICON = re.compile(r"(\.fa-[a-z0-9-]+(?:,\.fa-[a-z0-9-]+)*)\{--fa:[^}]*\}")  # a rule of the theme's style
 OPTIONAL = ("notation", "glossary", "bibliography", "korean", "teaching")
 
 
@@ -77,9 +78,12 @@ def _slim(output):
     for path in output.rglob("*.map"):
         path.unlink()
     users = [*output.rglob("*.html"), *output.rglob("*.js")]
-    used = {name for path in users for name in re.findall(r"\bfa-[a-z-]+", path.read_text(encoding="utf8"))}
+    used = {name for path in users for name in NAME.findall(path.read_text(encoding="utf8"))}
     style = output / "_static" / "styles" / "pydata-sphinx-theme.css"
-    _write(style, ICON.sub(lambda rule: rule[0] if rule[1] in used else "", style.read_text(encoding="utf8")))
+    _write(
+        style,
+        ICON.sub(lambda rule: rule[0] if used & set(NAME.findall(rule[1])) else "", style.read_text(encoding="utf8")),
+    )
 
 
 def _without_missing(text):

@@ -1,7 +1,7 @@
 // CD against PCD: two machines learn the 4 × 4 bars and stripes from the same first weights, one by CD-k, one by PCD-k.
 
 import { Drawing, Panel, Pixels, box, curve, line, make, slider, tiles, words } from "./panel.js";
-import { ContrastiveDivergence, barsAndStripes, draw } from "./learning.js";
+import { ContrastiveDivergence, barsAndStripes, draw, means } from "./learning.js";
 import { normals, random } from "./random.js";
 import { RBM, exactLogPartition, sigmoid } from "./rbm.js";
 
@@ -12,16 +12,16 @@ const LOW = -7, HIGH = -3, BEST = -Math.log(IMAGES.length); // of the axis, nats
 
 export class CDAgainstPCD extends Panel {
   constructor(root) {
-    super(root, [1, 5, 20]);
+    super(root, [1, 5, 20], 5);
     this.k = slider("k, Gibbs steps", 1, 1, 10, 1, () => this.change());
     this.rate = slider("learning rate", -1, -3, 0, 0.1, () => this.change(), (power) => (10 ** power).toPrecision(2));
     this.curves = new Drawing(420, 230, "Exact log-likelihood of both machines over the updates");
     this.errors = new Drawing(420, 130, "Squared error of reconstruction of both machines over the updates, on a logarithmic axis");
-    this.beliefs = new Drawing(500, 150, "The probability that CD and PCD give to each of the thirty images");
+    this.beliefs = new Drawing(500, 150, "The probability that CD and PCD give to each of the thirty images", IMAGES.map(drawImage));
     this.particles = ["CD", "PCD"].map((name) => new Pixels({ scale: 5, label: `Negative particles of ${name}` }));
     const both = make("div", { class: "live-pair" }, ...this.particles.map((each) => each.element));
     const controls = [this.k, this.rate, this.speed, this.seed].map((each) => each.element);
-    this.show([...controls, this.buttons, this.curves.element, this.errors.element], [this.beliefs.element, both]);
+    this.show([...controls, this.buttons, this.curves.element], [this.beliefs.element, both, this.errors.element]);
     this.reset();
   }
 
@@ -61,18 +61,19 @@ export class CDAgainstPCD extends Panel {
 
   /** Visible states as in the negative phase, drawn afresh for looking at: training has random numbers of its own. */
   _negative(kind) {
-    const { rbm, chains } = this.learners[kind], uniform = random(this.seed.value + this.updates * 2 ** 32 + kind + 7);
-    const down = (h) => draw(rbm.inputsDown(h, new Float64Array(SIDE ** 2)).map(sigmoid), uniform);
-    if (chains) return chains.map(down);
+    const { rbm, persistent, h } = this.learners[kind], uniform = random(this.seed.value + this.updates * 2 ** 32 + kind + 7);
+    const a = new Float64Array(SIDE ** 2), x = new Float64Array(HIDDEN);
+    const down = (each) => draw(means(rbm.inputsDown(each, a)), uniform);
+    if (persistent) return h.map(down);
     return BATCH.map((start) => {
       let v = start;
-      for (let i = 0; i < this.k.value; i++) v = down(draw(rbm.inputs(v, new Float64Array(HIDDEN)).map(sigmoid), uniform));
+      for (let i = 0; i < this.k.value; i++) v = down(draw(means(rbm.inputs(v, x)), uniform));
       return v;
     });
   }
 
   draw() {
-    const names = ["CD", "PCD"].map((kind) => `${kind}-${this.k.value}`), [, means, errors] = this.history.at(-1), n = IMAGES.length;
+    const names = ["CD", "PCD"].map((kind) => `${kind}-${this.k.value}`), [, nats, errors] = this.history.at(-1), n = IMAGES.length;
     this._drawBeliefs(names);
     this.particles.forEach((pixels, kind) => {
       const v = this._negative(kind), other = v.filter((each) => !KNOWN.has(each.join(""))).length / v.length;
@@ -80,9 +81,9 @@ export class CDAgainstPCD extends Panel {
       const sum = this.p[kind].reduce((total, p) => total + p);
       pixels.set("caption", `${names[kind]}: ${(100 * other).toFixed(0)} % of its negative particles are other images; p(all ${n} images) = ${sum.toFixed(2)}`);
     });
-    const low = Math.min(LOW, Math.floor(Math.min(...means)) - 0.3), ticks = [];
+    const low = Math.min(LOW, Math.floor(Math.min(...nats)) - 0.3), ticks = [];
     for (let tick = Math.ceil(low); tick <= HIGH; tick += Math.ceil(-low / 8)) ticks.push([tick, tick]);
-    drawCurves(this.curves, 230, "exact log-likelihood, nats per image", this.history.map(([at, nats]) => [at, nats]), names, means.map((x) => x.toFixed(2)), [low, HIGH], ticks, [BEST, `the best possible, ${BEST.toFixed(2)}`]);
+    drawCurves(this.curves, 230, "exact log-likelihood, nats per image", this.history, names, nats.map((x) => x.toFixed(2)), [low, HIGH], ticks, [BEST, `the best possible, ${BEST.toFixed(2)}`]);
     const logs = this.history.map(([at, , each]) => [at, each.map((error) => Math.log10(Math.max(error, 1e-12)))]);
     const floor = Math.floor(Math.min(...logs.flatMap(([, each]) => each), -1));
     drawCurves(this.errors, 130, "squared error of reconstruction", logs, names, errors.map((x) => x.toFixed(4)), [floor, 0.7], [[0, "1"], [floor, `1e${floor}`]]);
@@ -92,19 +93,25 @@ export class CDAgainstPCD extends Panel {
     const n = IMAGES.length, height = (p) => Math.min(34, 17 * n * p);
     this.beliefs.draw(
       words(0, 14, `the ${n} images; bars: probability by ${names[0]} (hollow), ${names[1]} (full)`),
-      IMAGES.map((image, i) => {
-        const x = 33 * (i % 15) + 2, y = 24 + 64 * Math.floor(i / 15), pixels = image.map((bit, at) =>
-          box(x + 4 + 5 * (at % SIDE), y + 38 + 5 * Math.floor(at / SIDE), 5, 5, bit ? "lit" : "dark"));
-        const [cd, pcd] = this.p.map((p) => height(p[i]));
-        return [box(x + 2, y + 34 - cd, 10, cd, "second"), box(x + 15, y + 34 - pcd, 11, pcd, "first-fill"), line(x, y + 17, x + 28, y + 17), ...pixels].join("");
+      IMAGES.map((_, i) => {
+        const [x, y] = place(i), [cd, pcd] = this.p.map((p) => height(p[i]));
+        return box(x + 2, y + 34 - cd, 10, cd, "second") + box(x + 15, y + 34 - pcd, 11, pcd, "first-fill") + line(x, y + 17, x + 28, y + 17);
       }),
     );
   }
 }
 
+/** Where the image of a number is drawn, with its bars. */
+const place = (i) => [33 * (i % 15) + 2, 24 + 64 * Math.floor(i / 15)];
+
+function drawImage(image, i) {
+  const [x, y] = place(i);
+  return image.map((bit, at) => box(x + 4 + 5 * (at % SIDE), y + 38 + 5 * Math.floor(at / SIDE), 5, 5, bit ? "lit" : "dark")).join("");
+}
+
 /** Send an image up and down again, by means. */
 function reconstructed(rbm, v) {
-  const p = rbm.inputs(v, new Float64Array(HIDDEN)).map(sigmoid);
+  const p = means(rbm.inputs(v, new Float64Array(HIDDEN)));
   return rbm.visibleBias.map((b, i) => sigmoid(p.reduce((sum, each, j) => sum + each * rbm.W[i * HIDDEN + j], b)));
 }
 

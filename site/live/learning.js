@@ -5,34 +5,52 @@ import { sigmoid } from "./rbm.js";
 export class ContrastiveDivergence {
   /** With `nChains` persistent chains; with 0 of them, the chains start at the minibatch. */
   constructor(rbm, uniform, { k = 1, nChains = 0 } = {}) {
-    Object.assign(this, { rbm, uniform, k, chains: null });
-    if (nChains) this.chains = Array.from({ length: nChains }, () => draw(new Float64Array(rbm.nHidden).fill(0.5), uniform));
+    Object.assign(this, { rbm, uniform, k, persistent: nChains > 0, h: states(nChains, rbm.nHidden), v: [], p: [], first: [] });
+    const even = new Float64Array(rbm.nHidden).fill(0.5);
+    for (const h of this.h) draw(even, uniform, h);
   }
 
   /** Follow minus the gradient, estimated on the minibatch of binary states `data`, so far as `rate` says. */
   update(data, rate) {
-    const { rbm, uniform } = this, { nVisible, nHidden } = rbm;
-    const up = (v) => rbm.inputs(v, new Float64Array(nHidden)).map(sigmoid);
-    const positive = data.map(up);
-    let h = this.chains ?? positive.map((means) => draw(means, uniform)), v, negative;
+    this._allocate(data.length);
+    const { rbm, uniform, h, first, v, p } = this;
+    data.forEach((each, row) => means(rbm.inputs(each, first[row])));
+    if (!this.persistent) first.forEach((each, row) => draw(each, uniform, h[row]));
     for (let step = 0; step < this.k; step++) {
-      v = h.map((each) => draw(rbm.inputsDown(each, new Float64Array(nVisible)).map(sigmoid), uniform));
-      negative = v.map(up);
+      h.forEach((each, row) => draw(means(rbm.inputsDown(each, this.a)), uniform, v[row]));
+      v.forEach((each, row) => means(rbm.inputs(each, p[row])));
       // the last draw is for chains that go on
-      if (this.chains || step < this.k - 1) h = negative.map((means) => draw(means, uniform));
+      if (this.persistent || step < this.k - 1) p.forEach((each, row) => draw(each, uniform, h[row]));
     }
-    if (this.chains) this.chains = h;
-    const W = new Float64Array(nVisible * nHidden), b = new Float64Array(nVisible), c = new Float64Array(nHidden);
-    data.forEach((each, row) => collect(each, positive[row], 1 / data.length, W, b, c));
-    v.forEach((each, row) => collect(each, negative[row], -1 / v.length, W, b, c));
-    for (const [parameter, step] of [[rbm.W, W], [rbm.visibleBias, b], [rbm.hiddenBias, c]])
-      for (let i = 0; i < step.length; i++) parameter[i] += rate * step[i];
+    const gradient = [rbm.W, rbm.visibleBias, rbm.hiddenBias].map((each) => new Float64Array(each.length));
+    data.forEach((each, row) => collect(each, first[row], 1 / data.length, ...gradient));
+    v.forEach((each, row) => collect(each, p[row], -1 / v.length, ...gradient));
+    [rbm.W, rbm.visibleBias, rbm.hiddenBias].forEach((parameter, which) => {
+      for (let i = 0; i < parameter.length; i++) parameter[i] += rate * gradient[which][i];
+    });
+  }
+
+  /** Make the buffers at the first update, or for a minibatch of another size. */
+  _allocate(n) {
+    const { nVisible, nHidden } = this.rbm, numbers = (rows) => Array.from({ length: rows }, () => new Float64Array(nHidden));
+    if (this.first.length === n) return;
+    if (!this.persistent) this.h = states(n, nHidden);
+    Object.assign(this, { first: numbers(n), p: numbers(this.h.length), v: states(this.h.length, nVisible), a: new Float64Array(nVisible) });
   }
 }
 
-/** Draw ones with these probabilities, zeros otherwise. */
-export function draw(means, uniform) {
-  return Uint8Array.from(means, (mean) => (uniform() < mean ? 1 : 0));
+const states = (rows, size) => Array.from({ length: rows }, () => new Uint8Array(size));
+
+/** Turn inputs into the means of binary units, in place. */
+export function means(x) {
+  for (let i = 0; i < x.length; i++) x[i] = sigmoid(x[i]);
+  return x;
+}
+
+/** Draw ones with these probabilities, zeros otherwise, into `out`. */
+export function draw(probabilities, uniform, out = new Uint8Array(probabilities.length)) {
+  for (let i = 0; i < out.length; i++) out[i] = uniform() < probabilities[i] ? 1 : 0;
+  return out;
 }
 
 /** Add `weight` times the statistics of one state v with hidden means p. */

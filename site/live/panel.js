@@ -53,10 +53,10 @@ export function button(name, pressed, hint = "") {
 
 /** A panel in the element `root`: a subclass has `reset()`, `step()` and `draw()`, and says which steps a frame there are. */
 export class Panel {
-  constructor(root, speeds) {
+  constructor(root, speeds, speed = speeds[0]) {
     Object.assign(this, { root, running: false });
     root.replaceChildren();
-    this.speed = choice("steps a frame", speeds, speeds[0]);
+    this.speed = choice("steps a frame", speeds, speed);
     this.seed = number("seed", 1, 0, 1e6, () => this.reset());
     this.play = button("Run", () => this.toggle(), "run or pause");
     this.buttons = make("div", { class: "live-buttons" },
@@ -141,16 +141,16 @@ export function tiles(images, columns, side, gap, between = 255) {
   return [bytes, height, width];
 }
 
-/** A drawing in SVG, with words in the colours of the page; `draw` takes its content as text. */
+/** A drawing in SVG, with words in the colours of the page: content as text, some `fixed`, the rest of the latest `draw`. */
 export class Drawing {
-  constructor(width, height, label) {
+  constructor(width, height, label, fixed = []) {
     this.element = make("div", { class: "live-drawing" });
-    this.element.innerHTML = `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${label}"></svg>`;
+    this.element.innerHTML = `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${label}"><g>${fixed.join("")}</g><g></g></svg>`;
     this.element.style.maxWidth = `${width}px`;
   }
 
   draw(...content) {
-    this.element.firstChild.innerHTML = content.flat().join("");
+    this.element.firstChild.lastChild.innerHTML = content.flat().join("");
   }
 }
 
