@@ -129,8 +129,8 @@ def test_bars_are_as_high_as_p_and_the_grey_line_is_that_of_independent_draws(pa
         full = rows_of(panel.board.pixels[BARS[0] - 2 : BARS[1]], LEFT + CELL * column + 13, EXACT)
         assert len(full) == pytest.approx(p[column] / p.max() * (BARS[1] - BARS[0]), abs=2)
     at_end = np.sqrt(p * (1 - p) / (2 * np.pi)).sum() / np.sqrt(1000)  # at rest, three decades are shown
-    expected = TV[0] - np.log10(at_end) / 3 * (TV[1] - TV[0])
-    assert rows_of(panel.curves.pixels[: TV[1]], RIGHT - 1, GREY).mean() == pytest.approx(expected, abs=2)
+    expected = TV[1] - np.log10(at_end) / 3 * (TV[3] - TV[1])
+    assert rows_of(panel.curves.pixels[: TV[3]], RIGHT - 1, GREY).mean() == pytest.approx(expected, abs=2)
 
 
 def test_what_is_drawn_changes_with_the_chain(panel):
