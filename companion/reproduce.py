@@ -90,8 +90,7 @@ def reproduce(name, jobs=1):
         "candidates": [{"parameters": candidate, judge.criterion: value} for value, candidate, *_ in trials],
         "cpu_minutes": float(np.mean([_seconds(model, "cpu") for model in chosen])) / 60,
         "wall_minutes": float(np.mean([_seconds(model, "wall") for model in chosen])) / 60,
-        "cpu_minutes_all_candidates": sum(_seconds(model, "cpu") for _, _, models, _ in trials for model in models)
-        / 60,
+        "cpu_minutes_all_candidates": sum(_seconds(model, "cpu") for *_, models, _ in trials for model in models) / 60,
         "tutorial": recipe["tutorial"],
         "recorded": datetime.date.today().isoformat(),
         **environment(),

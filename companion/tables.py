@@ -2,6 +2,7 @@
 
 from statistics import mean, stdev
 
+from .likelihood import TRUSTED
 from .results import read_result, recipes
 
 __all__ = ["TABLES", "table"]
@@ -80,9 +81,9 @@ def _difference(record, key):
 
 
 def _likelihood(record):
-    """Nats; with a word of doubt where annealing from both sides disagrees."""
+    """Nats; with a word of doubt where annealing had too few effective samples."""
     value = _nats(record["test_log_likelihood"])
-    if abs(record["test_log_likelihood"] - record["test_log_likelihood_reverse"]) > 0.5:
+    if record["forward"]["effective_sample_size"] < TRUSTED:
         return f"about **{value}** nats (its AIS cannot be trusted)"
     return f"**{value}** nats"
 

@@ -2,12 +2,12 @@
 
 import json
 
+from companion.likelihood import TRUSTED
 from companion.places import BOOK
 from companion.plots import COLORS, figure, png
 
 __all__ = ["page", "records"]
 
-TRUSTED = 20  # effective sample size of annealed importance sampling: with fewer, its error bar is wrong
 MEASURES = {  # key of a record: what it is called, and how it is written
     "test_error": ("test error", lambda value: f"{100 * value:.2f} %"),
     "test_log_likelihood": ("log-likelihood", lambda value: f"{value:.2f} nats".replace("-", "−")),
