@@ -18,7 +18,6 @@ FOREIGN = re.compile(r"chapter 10 of Géron|TensorFlow\*, chapter 10")  # a chap
 
 
 EACH = pytest.mark.parametrize("name", CHAPTERS)
-LINKED = pytest.mark.parametrize("name", [name for name in CHAPTERS if name != "07_likelihood.ipynb"])
 
 
 def prose_cells(path):
@@ -44,7 +43,7 @@ def plain(title):
     return re.sub(r"\W+", " ", title).casefold().strip()
 
 
-@LINKED
+@EACH
 def test_chapters_lead_to_the_previous_and_the_next(name):
     order = list(CHAPTERS)
     beside = [order[i] for i in (order.index(name) - 1, order.index(name) + 1) if 0 <= i < len(order)]
@@ -54,7 +53,7 @@ def test_chapters_lead_to_the_previous_and_the_next(name):
             assert PROSE[target][0].startswith(f"# {title}\n")
 
 
-@LINKED
+@EACH
 def test_a_chapter_that_is_named_is_a_link(name):
     text = FOREIGN.sub("", "\n".join(PROSE[name]))
     for label, target in LINK.findall(text):
@@ -117,7 +116,7 @@ def test_korean_summaries_tell_of_every_chapter_in_order():
         assert hangul > 250, "half a page"
 
 
-@LINKED
+@EACH
 def test_every_recall_question_has_its_answer(name):
     (cell,) = [cell for cell in PROSE[name] if "## Recall" in cell or "Can you say, without looking back" in cell]
     questions, _, rest = re.split("## Recall|Can you say, without looking back", cell)[1].partition("<details>")
@@ -126,7 +125,7 @@ def test_every_recall_question_has_its_answer(name):
     assert len(re.findall(r"^\d\. \S", answers, flags=re.M)) == asked
 
 
-@LINKED
+@EACH
 def test_figures_are_numbered_in_order_and_named_by_numbers_that_exist(name):
     """Put right by ``python tests/number_figures.py``."""
     notebook, chapter = nbformat.read(CHAPTERS[name], as_version=4), int(name[:2])
