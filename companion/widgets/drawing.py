@@ -16,7 +16,7 @@ _font = cache(ImageFont.load_default)
 
 def wide(string, size):
     """Return how wide a string will be, in pixels."""
-    return _font(size).getlength(string)
+    return _font(size).getlength(string.translate(IN_LATIN))
 
 
 def text(image, position, string, size=15, color="black", anchor="lt"):

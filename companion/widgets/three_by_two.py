@@ -59,7 +59,7 @@ class ThreeByTwo(Panel):
         def slider(name, low, high, **options):
             return control(
                 widgets.FloatSlider, name, max(low, 0), min=low, max=high, continuous_update=False,
-                style={"description_width": "30px"}, **{"step": 0.1, "readout_format": ".1f"} | options,
+                style={"description_width": "38px"}, **{"step": 0.1, "readout_format": ".1f"} | options,
             )  # fmt: skip
 
         self.W = [[slider(f"W{i}{j}", -8, 8) for j in (1, 2)] for i in (1, 2, 3)]

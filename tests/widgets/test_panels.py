@@ -39,6 +39,7 @@ from companion.widgets import (
     ThreeByTwo,
 )
 from companion.widgets.canvas import Canvas
+from companion.widgets.drawing import wide
 
 WIDEST, HIGHEST = 1000, 640  # pixels: the room that a notebook leaves on a laptop
 LARGEST = 40_000  # bytes of a frame on its way to the browser
@@ -87,10 +88,14 @@ def make():
     return lambda name, seed=0: ways[name](seed)
 
 
+def items(panel):
+    """Return the pictures and controls of a panel, in their order."""
+    return [part for row in panel.rows for _, column in row for item in column for part in np.ravel([item]).tolist()]
+
+
 def canvases(panel):
     """Return the pictures of a panel, in their order."""
-    items = [part for row in panel.rows for _, column in row for item in column for part in np.ravel([item]).tolist()]
-    return [item for item in items if isinstance(item, Canvas)]
+    return [item for item in items(panel) if isinstance(item, Canvas)]
 
 
 EVERY = companion.widgets.__all__
@@ -125,6 +130,14 @@ def test_controls_come_first_and_pictures_have_names(make, name):
     assert not isinstance(first, Canvas)
     assert max(sum(width for width, _ in row) + 18 * (len(row) - 1) for row in panel.rows) <= 978
     assert all(len(canvas.label) > 8 for canvas in canvases(panel))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_names_of_controls_have_room(make, name):
+    """Measured as they are drawn in a still; front ends cut what is longer."""
+    for item in items(make(name)):
+        if width := getattr(getattr(item, "style", None), "description_width", None):
+            assert wide(item.description, 14) <= int(width.removesuffix("px")) - 6, item.description
 
 
 @pytest.mark.parametrize("name", STEPPING)
