@@ -1,4 +1,4 @@
-"""The tables of results, in Markdown, as README shows them: one row for each recorded headline run."""
+"""The tables of results, in Markdown, as README shows them: one row for each recorded headline run, or timed step."""
 
 from statistics import mean, stdev
 
@@ -20,17 +20,41 @@ TABLES = {  # by the judge of the recipes: the head of the table, which `_row` f
     "dreams": "chapter | deep belief network | dreams read as asked for | bound | CPU time",
     "tagging": "chapter | network | 1 − F1 | least possible | window of 7 words | hidden Markov model | CPU time",
     "music": "chapter | RNN-RBM | log-likelihood | frame accuracy | CPU time",
+    "speed": "one step of | our time / its matrix products | PyTorch / ours | scikit-learn / ours | JAX / ours",
 }
+STEPS = {  # what `tests/benchmarks` times: what it is, and what is done at once
+    "softmax": ("softmax regression", "batch {}"),
+    "mlp": ("784-500-10, tanh", "batch {}"),
+    "lenet": ("LeNet", "batch {}"),
+    "batchnorm": ("batch normalisation, 500 units", "batch {}"),
+    "adam": ("Adam, 784-500-10", ""),
+    "autoencoder": ("denoising autoencoder 784–500", "batch {}"),
+    "rbm": ("RBM 784–500, CD-1", "batch {}"),
+    "pcd": ("RBM 784–500, PCD-1", "batch {}"),
+    "ais": ("annealing of the RBM, ten temperatures", "{} chains"),
+    "tempering": ("tempering of the RBM, ten temperatures", "{} chains each"),
+    "lstm": ("LSTM of 64 units, 20 words", "{} sentences"),
+    "rnnrbm": ("RNN-RBM 46–150, CD-15, 50 notes", "{} pieces"),
+}
+PEERS = [  # the columns of the table of speeds: who is beside us, and in which form
+    {"its matrix products": ""},
+    {"torch": "", "compiled": "compiled", "channels_last": "channels last"},
+    {"sklearn": "", "sklearn64": "its float64"},
+    {"jax": ""},
+]
 
 
 def table(judge):
-    """Return the table of the recorded results of one judge (see `TABLES`), lines of Markdown.
+    """Return the table of the recorded results of one judge (see `TABLES`), lines of Markdown; or that of the speeds.
 
     Errors are in percent, mean ± standard deviation over the seeds; likelihoods in nats; times are those of one run.
+    Speeds are ratios, each the median of some.
     """
     chosen = [(name, recipe) for name, recipe in recipes().items() if recipe["judge"] == judge]
     head = TABLES[judge].split(" | ")
     rows = [_row(judge, recipe, read_result(name)) for name, recipe in sorted(chosen, key=lambda it: it[1]["chapter"])]
+    if judge == "speed":
+        rows = _speeds(read_result("benchmarks")["rows"])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)).replace(
         "|  |", "| |"
     )
@@ -59,6 +83,27 @@ def _row(judge, recipe, record):
         ],
     }[judge]()
     return [str(int(recipe["chapter"][:2])), recipe["described"], *cells]
+
+
+def _speeds(measured):
+    """Return the rows of the table of speeds: a step a row, and for each of `PEERS` the ratios, in all their forms."""
+    ratios = {(row["step"], row["batch"], row["beside"]): row["ratio"] for row in measured if "grown" not in row}
+    steps = sorted(
+        {key[:2] for key in ratios if key[0] in STEPS}, key=lambda step: (list(STEPS).index(step[0]), step[1])
+    )
+    rows = []
+    for name, batch in steps:
+        what, size = STEPS[name]
+        cells = [
+            ", ".join(
+                f"{ratios[name, batch, form]:.2f} {words and f'({words})'}".strip()
+                for form, words in forms.items()
+                if (name, batch, form) in ratios
+            )
+            for forms in PEERS
+        ]
+        rows.append([", ".join(filter(None, [what, size.format(batch)])), *cells])
+    return rows
 
 
 def _percent(value, digits):

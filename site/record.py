@@ -1,24 +1,26 @@
-"""The page of results, drawn from the records of the headline runs."""
+"""The page of results, drawn from the records of the headline runs and of the benchmarks."""
 
 import json
 
-from companion.likelihood import TRUSTED
 from companion.places import BOOK
 from companion.plots import COLORS, figure, png
+from companion.results import read_result
+from companion.tables import STEPS, TABLES, table
 
 __all__ = ["page", "records"]
 
-MEASURES = {  # key of a record: what it is called, and how it is written
-    "test_error": ("test error", lambda value: f"{100 * value:.2f} %"),
-    "test_log_likelihood": ("log-likelihood", lambda value: f"{value:.2f} nats".replace("-", "−")),
-    "test_bound": ("bound on the log-likelihood", lambda value: f"{value:.2f} nats".replace("-", "−")),
-}
 HEAD = """# Results
 
 What was measured, drawn from the records that `python -m companion reproduce NAME` wrote. Settings were chosen on the
 validation set, and the test set was used for the chosen ones (once, unless a chapter says otherwise: 5 and 11 do); ± is
-the standard deviation over the seeds. "About" stands before what rests on an estimate of log Z that cannot be trusted,
-one whose effective sample size is below 20.
+the standard deviation over the seeds, and times are those of one run.
+
+"""
+SPEED = """
+## Speed
+
+Ratios on one thread, as `make benchmark` took them, ours and another library's process in turn. Above 1, the other is
+slower.
 
 """
 
@@ -33,12 +35,16 @@ def page():
     """Return the page, text in MyST's Markdown, and its pictures, PNG bytes by name."""
     every = records()
     digits = [each for each in every if "test_error" in each and each["name"] != "tagger"]
-    pictures = {"errors.png": png(_errors(digits)), "minutes.png": png(_minutes(every))}
+    measured = read_result("benchmarks")["rows"]
+    pictures = {
+        "errors.png": png(_errors(digits)), "minutes.png": png(_minutes(every)),
+        "speed.png": png(_speed(measured)), "growth.png": png(_growth(measured)),
+    }  # fmt: skip
     text = HEAD + _image("errors.png", f"Test errors on MNIST in percent: {_in_words(digits)}.")
-    text += "\n## Every run\n\n"
-    text += "| chapter | run | measured on the test set | seeds | CPU time of a run | the old tutorials |\n"
-    text += "|---|---|---|---|---|---|\n" + "".join(map(_row, every))
-    text += "\n" + _image("minutes.png", "CPU minutes of one run of each, on a logarithmic axis, as in the table.")
+    text += "".join(f"\n{table(judge)}\n" for judge in TABLES if judge != "speed")
+    text += "\n" + _image("minutes.png", "CPU minutes of one run of each, on a logarithmic axis, as in the tables.")
+    text += SPEED + _image("speed.png", "How much longer other libraries take for a step, in the table below.")
+    text += f"\n{table('speed')}\n\n" + _image("growth.png", "Our time by that of the matrix products, as sizes grow.")
     text += "\n## In full\n\nHow each was chosen, with which settings and versions, and on what.\n"
     return text + "".join(map(_record, every)), pictures
 
@@ -49,38 +55,6 @@ def _image(name, alt):
 
 def _in_words(every):
     return "; ".join(f"{each['name']} {100 * each['test_error']:.2f}" for each in every)
-
-
-def _measured(record):
-    """Return what was measured, in words; the first of `MEASURES` that a record has, others are in full below."""
-    for key, (name, written) in MEASURES.items():
-        if key in record:
-            spread = f" ± {written(record[key + '_std'])}" if f"{key}_std" in record else ""
-            unsure = record.get("forward", {}).get("effective_sample_size", 100) < TRUSTED
-            return f"{name} {'about ' if unsure else ''}**{written(record[key])}**{spread}"
-    return "see below"
-
-
-def _row(record):
-    chapter, then = record["chapter"], record.get("tutorial", {})
-    old = [written(then[key]) for key, (_, written) in MEASURES.items() if key in then]
-    if "pseudo_log_likelihood" in then:
-        old.append(f"pseudo-likelihood −{-then['pseudo_log_likelihood']:.1f} nats")
-    if "cpu_minutes" in then:
-        old.append(f"{then['cpu_minutes']:,} min")
-    cells = [
-        f"[{int(chapter.split('_')[0])}](chapters/{chapter}.ipynb)",
-        f"[{record['name']}](#result-{record['name'].replace('_', '-')})",
-        _measured(record),
-        str(len(record["seeds"])),
-        _minutes_in_words(record["cpu_minutes"]),
-        "; ".join(old + [then["note"]] if "note" in then else old),
-    ]
-    return f"| {' | '.join(cells)} |\n"
-
-
-def _minutes_in_words(minutes):
-    return f"{60 * minutes:.0f} s" if minutes < 0.5 else f"{minutes:.1f} min" if minutes < 10 else f"{minutes:.0f} min"
 
 
 def _record(record):
@@ -124,4 +98,36 @@ def _minutes(every):
     ticks = [0.1, 1, 10, 30]
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
+    return fig
+
+
+def _speed(measured):
+    """Draw how many times as long as ours a step takes elsewhere, the least and the greatest of some pairs as bars."""
+    rows = [row for row in measured if row["step"] in STEPS and row["beside"] != "its matrix products"]
+    rows.sort(key=lambda row: (list(STEPS).index(row["step"]), row["batch"], row["beside"]))
+    fig, axis = figure(7, 0.2 * len(rows) + 0.9)
+    for y, row in enumerate(rows):
+        color = COLORS[0] if row["ratio"] >= 1 else COLORS[1]
+        axis.plot(row["range"], [y, y], color=color)
+        axis.plot(row["ratio"], y, "o", color=color)
+    axis.axvline(1, color="0.6", zorder=0)
+    axis.set_yticks(range(len(rows)), [f"{row['step']}, {row['batch']}: {row['beside']}" for row in rows], fontsize=8)
+    axis.invert_yaxis()
+    axis.set(xlabel="their time / ours, logarithmic", xscale="log")
+    ticks = [0.5, 1, 2, 4]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
+    return fig
+
+
+def _growth(measured):
+    """Draw our time by that of the bare matrix products for the restricted Boltzmann machine, as each size grows."""
+    grown = [row for row in measured if "grown" in row]
+    fig, axis = figure(7, 3)
+    for option in dict.fromkeys(row["grown"] for row in grown):
+        rows = [row for row in grown if row["grown"] == option]
+        axis.plot([row[option] for row in rows], [row["ratio"] for row in rows], "o-", label=option)
+    axis.axhline(1, color="0.6", zorder=0)
+    axis.set(xlabel="size, logarithmic", xscale="log", ylabel="our time / matrix products")
+    axis.legend()
     return fig

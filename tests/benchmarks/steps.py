@@ -1,7 +1,7 @@
-"""One training step of each library, timed in a process of its own: ``python steps.py LIBRARY STEP BATCH``.
+"""One training step of each library, timed in a process of its own: ``python steps.py LIBRARY STEP BATCH [OPTIONS]``.
 
-Prints a JSON object of microseconds: the best of several rounds, so that a busy machine disturbs little. Data, sizes
-and precision are the same for all.
+OPTIONS are a JSON object, such as ``{"n_hidden": 1000}``. Prints a JSON object of microseconds: the best of several
+rounds, so that a busy machine disturbs little. Data, sizes and precision are the same for all.
 """
 
 import itertools
@@ -118,6 +118,39 @@ def torch_mlp(batch):
     return torch_step(torch.nn.Sequential(*layers), batch)
 
 
+def compiled_mlp(batch):
+    """The same, with forward and backward compiled by PyTorch."""
+    import torch
+
+    layers = torch.nn.Linear(784, 500), torch.nn.Tanh(), torch.nn.Linear(500, 10)
+    return torch_step(torch.compile(torch.nn.Sequential(*layers)), batch)
+
+
+def jax_mlp(batch):
+    """The same step in JAX, compiled whole."""
+    import jax
+    import jax.numpy as jnp
+
+    x, t = digits(batch)
+    rng = np.random.default_rng(0)
+    W1, W2 = (0.05 * rng.standard_normal(shape, np.float32) for shape in ((784, 500), (500, 10)))
+    parameters = [jnp.asarray(array) for array in (W1, np.zeros(500, np.float32), W2, np.zeros(10, np.float32))]
+
+    def loss(p):
+        scores = jax.nn.log_softmax(jnp.tanh(x @ p[0] + p[1]) @ p[2] + p[3])
+        return -scores[jnp.arange(batch), t].mean()
+
+    @jax.jit
+    def update(p):
+        return [array - 0.01 * gradient for array, gradient in zip(p, jax.grad(loss)(p))]
+
+    def step():
+        nonlocal parameters
+        parameters = jax.block_until_ready(update(parameters))
+
+    return microseconds(step=step)
+
+
 def sklearn_mlp(batch):
     """The same network in scikit-learn: one call of `partial_fit` is one step."""
     from sklearn.neural_network import MLPClassifier
@@ -212,18 +245,20 @@ def torch_autoencoder(batch):
     return microseconds(step=step)
 
 
-def companion_rbm(batch):
-    """An update of `RBM` with 500 hidden units by CD-1, and its four matrix products."""
+def companion_rbm(batch, n_visible=784, n_hidden=500, k=1, persistent=False):
+    """An update of `RBM` by CD-k, and its matrix products: four where k is 1."""
     from companion.backend import Noise, generator
     from companion.optimize import SGD
     from companion.rbm import RBM, ContrastiveDivergence
 
-    X, minibatches = images(batch)
-    rbm = RBM.from_parameters(*small_weights(np.float32))
+    X, minibatches = images(batch, n_visible)
+    rbm = RBM.from_parameters(*small_weights(np.float32, n_visible, n_hidden))
     W, parameters = rbm.W_, list(rbm.parameters_.values())
-    estimate, optimizer = ContrastiveDivergence(rbm, Noise(generator(0))), SGD(0.01)
-    V, P, h = X[: 2 * batch], np.empty((2 * batch, 500), np.float32), np.ones((batch, 500), np.float32)
-    means, gradient = np.empty((batch, 784), np.float32), np.empty_like(W)
+    noise = Noise(generator(0))
+    estimate, optimizer = ContrastiveDivergence(rbm, noise, k=k, n_chains=batch * persistent), SGD(0.01)
+    V, P = np.ones((2 * batch, n_visible), np.float32), np.empty((2 * batch, n_hidden), np.float32)
+    h, means = np.ones((batch, n_hidden), np.float32), np.empty((batch, n_visible), np.float32)
+    gradient = np.empty_like(W)
 
     def step():
         estimate(X[next(minibatches)])
@@ -231,45 +266,237 @@ def companion_rbm(batch):
 
     def products():
         np.matmul(V[:batch], W, out=P[:batch])
-        np.matmul(h, W.T, out=means)
-        np.matmul(V[batch:], W, out=P[batch:])
+        for _ in range(k):
+            np.matmul(h, W.T, out=means)
+            np.matmul(V[batch:], W, out=P[batch:])
         np.matmul(V.T, P, out=gradient)
 
     return microseconds(step=step, products=products)
 
 
-def images(batch):
+def companion_pcd(batch):
+    """An update by PCD-1: chains that go on, as many as images."""
+    return companion_rbm(batch, persistent=True)
+
+
+def images(batch, n_pixels=784):
     """Five thousand images of independent pixels, and an iterator over minibatches of their rows, without an end."""
     rng = np.random.default_rng(0)
-    return rng.random((5000, 784), np.float32), itertools.cycle(rng.permutation(5000).reshape(-1, batch))
+    return rng.random((5000, n_pixels), np.float32), itertools.cycle(rng.permutation(5000).reshape(-1, batch))
 
 
-def small_weights(dtype):
+def small_weights(dtype, n_visible=784, n_hidden=500):
     """Parameters of a machine that has nothing more to learn of such images, so that they stay where they are."""
-    W = 0.01 * np.random.default_rng(0).standard_normal((784, 500))
-    return W.astype(dtype), np.zeros(784, dtype), np.zeros(500, dtype)
+    W = 0.01 * np.random.default_rng(0).standard_normal((n_visible, n_hidden))
+    return W.astype(dtype), np.zeros(n_visible, dtype), np.zeros(n_hidden, dtype)
 
 
-def torch_rbm(batch):
-    """The same update in eager PyTorch."""
+def torch_rbm(batch, n_hidden=500, persistent=False):
+    """The same update by CD-1 in eager PyTorch."""
     import torch
 
     torch.set_num_threads(1)
     X, minibatches = images(batch)
     X, minibatches = torch.from_numpy(X), map(torch.from_numpy, minibatches)
-    W, b, c = map(torch.from_numpy, small_weights(np.float32))
-    rate = 0.01 / batch
+    W, b, c = map(torch.from_numpy, small_weights(np.float32, n_hidden=n_hidden))
+    rate, chains = 0.01 / batch, X[:batch].bernoulli()
 
     @torch.no_grad()
     def step():
+        nonlocal chains
         v = X[next(minibatches)]
         p = torch.sigmoid(v @ W + c)
-        h = torch.bernoulli(p)
-        v_model = torch.bernoulli(torch.sigmoid(h @ W.T + b))
-        p_model = torch.sigmoid(v_model @ W + c)
-        W.add_(v.T @ p - v_model.T @ p_model, alpha=rate)
-        b.add_((v - v_model).sum(0), alpha=rate)
+        h = torch.bernoulli(torch.sigmoid(chains @ W + c) if persistent else p)
+        chains = torch.bernoulli(torch.sigmoid(h @ W.T + b))
+        p_model = torch.sigmoid(chains @ W + c)
+        W.add_(v.T @ p - chains.T @ p_model, alpha=rate)
+        b.add_((v - chains).sum(0), alpha=rate)
         c.add_((p - p_model).sum(0), alpha=rate)
+
+    return microseconds(step=step)
+
+
+def torch_pcd(batch):
+    """The same update by PCD-1 in eager PyTorch."""
+    return torch_rbm(batch, persistent=True)
+
+
+def jax_rbm(batch):
+    """The same update by CD-1 in JAX, compiled whole."""
+    import jax
+    import jax.numpy as jnp
+
+    X, minibatches = images(batch)
+    parameters, key = tuple(map(jnp.asarray, small_weights(np.float32))), jax.random.key(0)
+
+    @jax.jit
+    def update(parameters, key, v):
+        W, b, c = parameters
+        key, up, down = jax.random.split(key, 3)
+        p = jax.nn.sigmoid(v @ W + c)
+        h = jax.random.bernoulli(up, p).astype(v.dtype)
+        v_model = jax.random.bernoulli(down, jax.nn.sigmoid(h @ W.T + b)).astype(v.dtype)
+        p_model = jax.nn.sigmoid(v_model @ W + c)
+        rate = 0.01 / batch
+        W = W + rate * (v.T @ p - v_model.T @ p_model)
+        return (W, b + rate * (v - v_model).sum(0), c + rate * (p - p_model).sum(0)), key
+
+    def step():
+        nonlocal parameters, key
+        parameters, key = jax.block_until_ready(update(parameters, key, X[next(minibatches)]))
+
+    return microseconds(step=step)
+
+
+TEMPERATURES = 10  # of an annealing run, or of the replicas, that are timed as one step
+
+
+def companion_ais(batch):
+    """So many chains of annealed importance sampling, taken along a short ladder; and their matrix products."""
+    from companion.backend import Noise, generator
+    from companion.likelihood import Anneal, temperature_ladder
+    from companion.rbm import RBM
+
+    rbm, noise = RBM.from_parameters(*small_weights(np.float32)), Noise(generator(0))
+    betas, v = temperature_ladder(TEMPERATURES), np.ones((batch, 784), np.float32)
+    W, h, means = rbm.W_, np.ones((batch, 500), np.float32), np.empty((batch, 784), np.float32)
+
+    def step():
+        for _ in Anneal(rbm, v, betas, rng=noise):
+            pass
+
+    def products():
+        for _ in range(len(betas) - 1):
+            np.matmul(v, W, out=h)
+            np.matmul(h, W.T, out=means)
+
+    return microseconds(step=step, products=products)
+
+
+def torch_ais(batch):
+    """The same in eager PyTorch."""
+    import torch
+    from torch.nn.functional import softplus
+
+    from companion.likelihood import temperature_ladder
+
+    torch.set_num_threads(1)
+    W, b, c = map(torch.from_numpy, small_weights(np.float32))
+    betas = [float(beta) for beta in temperature_ladder(TEMPERATURES)]
+
+    @torch.no_grad()
+    def step():
+        v, log_weights = torch.ones(batch, 784), torch.zeros(batch, dtype=torch.float64)
+        for before, beta in zip(betas, betas[1:]):
+            x, tilt = v @ W + c, v @ b
+            log_weights += (beta - before) * tilt + softplus(beta * x).sum(1) - softplus(before * x).sum(1)
+            h = torch.bernoulli(torch.sigmoid(beta * x))
+            v = torch.bernoulli(torch.sigmoid(beta * (h @ W.T + b)))
+
+    return microseconds(step=step)
+
+
+def companion_tempering(batch):
+    """A step of parallel tempering, that many chains at each temperature; and its two matrix products."""
+    from companion.backend import Noise, generator
+    from companion.likelihood import ParallelTempering
+    from companion.rbm import RBM
+
+    rbm, noise = RBM.from_parameters(*small_weights(np.float32)), Noise(generator(0))
+    replicas = ParallelTempering(rbm, np.ones((batch, 784), np.float32), np.linspace(1, 0, TEMPERATURES), rng=noise)
+    W, v = rbm.W_, np.ones((TEMPERATURES * batch, 784), np.float32)
+    h, means = np.ones((len(v), 500), np.float32), np.empty_like(v)
+
+    def products():
+        np.matmul(v, W, out=h)
+        np.matmul(h, W.T, out=means)
+
+    return microseconds(step=lambda: next(replicas), products=products)
+
+
+def torch_tempering(batch):
+    """The same in eager PyTorch: every second pair of neighbours proposes to swap, even ones and odd ones in turn."""
+    import torch
+    from torch.nn.functional import softplus
+
+    torch.set_num_threads(1)
+    W, b, c = map(torch.from_numpy, small_weights(np.float32))
+    betas, v, t = torch.linspace(1, 0, TEMPERATURES)[:, None, None], torch.ones(TEMPERATURES, batch, 784), 0
+
+    def log_p(rows, x, tilt):
+        return betas[rows][..., 0] * tilt + softplus(betas[rows] * x).sum(-1)
+
+    @torch.no_grad()
+    def step():
+        nonlocal v, t
+        x, tilt = v @ W + c, v @ b
+        cold = torch.arange(t % 2, TEMPERATURES - 1, 2)
+        hot, t = cold + 1, t + 1
+        gain = sum(log_p(q, x[p], tilt[p]) - log_p(p, x[p], tilt[p]) for p, q in ((cold, hot), (hot, cold)))
+        swap = (torch.rand_like(gain) < gain.clamp(max=0).exp())[..., None]
+        for each in (v, x):
+            each[cold], each[hot] = torch.where(swap, each[hot], each[cold]), torch.where(swap, each[cold], each[hot])
+        h = torch.bernoulli(torch.sigmoid(betas * x))
+        v = torch.bernoulli(torch.sigmoid(betas * (h @ W.T + b)))
+
+    return microseconds(step=step)
+
+
+def companion_adam(batch):
+    """An update of Adam on all weights of a 784-500-10 network; `batch` does not matter."""
+    from companion.optimize import Adam
+
+    parameters, gradients = [[0.01 * array for array in weights()] for _ in range(2)]
+    optimizer = Adam(1e-6)
+    optimizer.start(parameters)
+    return microseconds(step=lambda: optimizer.update(parameters, gradients))
+
+
+def torch_adam(batch):
+    """The same in PyTorch, in the form that it chooses for a processor."""
+    import torch
+
+    torch.set_num_threads(1)
+    parameters = [torch.from_numpy(0.01 * array).requires_grad_() for array in weights()]
+    for parameter in parameters:
+        parameter.grad = parameter.detach().clone()
+    return microseconds(step=torch.optim.Adam(parameters, 1e-6).step)
+
+
+def weights():
+    """Arrays of the shapes of a 784-500-10 network's parameters."""
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(shape, np.float32) for shape in ((784, 500), (500,), (500, 10), (10,))]
+
+
+def companion_batchnorm(batch):
+    """Forth and back through batch normalisation of 500 units."""
+    from companion.layers import BatchNorm
+
+    x, delta = (np.random.default_rng(i).standard_normal((batch, 500), np.float32) for i in range(2))
+    layer = BatchNorm(*(np.full(500, value, np.float32) for value in (1, 0, 0, 1)))
+    spare = np.empty_like(x)  # a backward pass may work in what it was handed
+
+    def step():
+        layer.forward(x)
+        np.copyto(spare, delta)
+        layer.backward(spare)
+
+    return microseconds(step=step)
+
+
+def torch_batchnorm(batch):
+    """The same in PyTorch."""
+    import torch
+
+    torch.set_num_threads(1)
+    x, delta = (torch.from_numpy(np.random.default_rng(i).standard_normal((batch, 500), np.float32)) for i in range(2))
+    layer = torch.nn.BatchNorm1d(500)
+    x.requires_grad_()
+
+    def step():
+        x.grad = layer.weight.grad = layer.bias.grad = None
+        layer(x).backward(delta)
 
     return microseconds(step=step)
 
@@ -423,6 +650,6 @@ def torch_lstm(batch):
 
 
 if __name__ == "__main__":
-    library, name, batch = sys.argv[1:]
+    library, name, batch, *options = sys.argv[1:]
     with threadpool_limits(1):
-        print(json.dumps(globals()[f"{library}_{name}"](int(batch))))
+        print(json.dumps(globals()[f"{library}_{name}"](int(batch), **json.loads(*options or ["{}"]))))
