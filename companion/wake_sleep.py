@@ -10,7 +10,6 @@ Source: Hinton, Osindero and Teh (2006), *A fast learning algorithm for deep bel
 import copy
 from types import SimpleNamespace
 
-import numpy as np
 
 from .backend import Noise, generator, one_thread, to_device, xp
 from .estimator import Estimator, own_copy
@@ -216,7 +215,7 @@ class WakeSleep:
         """Set the persistent chains to hidden states that go with images v (n, n_visible), repeated if need be."""
         top, chains = self.contrast.rbm, self.state["chains"]
         codes = self.wake(bernoulli(to_device(v, top.W_.dtype), self.noise))[-1]
-        codes = codes[np.arange(len(chains)) % len(codes)]
+        codes = codes[xp.arange(len(chains)) % len(codes)]
         x = codes @ top.W_[: codes.shape[1]] + top.hidden_bias_  # label units, if any, are off
         bernoulli(sigmoid(x), self.noise, out=chains)
 
