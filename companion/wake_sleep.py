@@ -10,7 +10,6 @@ Source: Hinton, Osindero and Teh (2006), *A fast learning algorithm for deep bel
 import copy
 from types import SimpleNamespace
 
-
 from .backend import Noise, generator, one_thread, to_device, xp
 from .estimator import Estimator, own_copy
 from .functions import bernoulli, sigmoid
