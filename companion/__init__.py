@@ -23,6 +23,7 @@ _INDEX = {
     "rbm": "RBM",
     "likelihood": "ais exact_log_partition log_likelihood parallel_tempering reverse_ais",
     "dbn": "DBN",
+    "wake_sleep": "UpDown",
     "hmc": "HMC DualAveraging Metropolis Normal hamiltonian_ais leapfrog",
     "recurrent": "GRU LSTM Elman",
     "tagger": "Tagger",

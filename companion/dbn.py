@@ -39,7 +39,8 @@ class DBN(PretrainedMLP):
     ----------
     parameters_ : dict of str to array, on the device
         And, after `pretrain` with labels, ``label_weights`` (n_classes, hidden_sizes[-1]) and ``label_bias``
-        (n_classes,).
+        (n_classes,); after `companion.wake_sleep.UpDown`, ``down_W1``, ``down_W2``, ... for every layer below the top,
+        of the shapes of ``W1``, ``W2``, ..., which then lead up only.
     """
 
     layer_class = RBM
@@ -70,6 +71,9 @@ class DBN(PretrainedMLP):
         shapes = super()._shapes(n_features, n_classes, names)
         if "label_weights" in names:
             shapes |= {"label_weights": (n_classes, self.hidden_sizes[-1]), "label_bias": (n_classes,)}
+        if "down_W1" in names:
+            below = range(1, len(self.hidden_sizes))
+            shapes |= {f"down_W{number}": shapes[f"W{number}"] for number in below}
         return shapes
 
     def _classes(self, y):
@@ -97,6 +101,17 @@ class DBN(PretrainedMLP):
         return to_device(np.asarray(y)[:, None] == self.classes_, xp.float32)
 
     # The generative side.
+
+    @property
+    def downward_(self):
+        """The layers below the top as they lead down, from the image upwards: those of `layers_`, unless untied."""
+        layers, parameters = self.layers_[:-1], self.parameters_
+        if "down_W1" not in parameters:
+            return layers
+        return [
+            RBM.from_parameters(parameters[f"down_W{number}"], layer.visible_bias_, layer.hidden_bias_)
+            for number, layer in enumerate(layers, start=1)
+        ]
 
     @property
     def top_(self):
@@ -153,10 +168,10 @@ class DBN(PretrainedMLP):
             Label units behind them are left out.
         rng : int, numpy.random.Generator or companion.backend.Noise
         """
-        noise, below = Noise.of(rng), self.layers_[:-1]
+        noise = Noise.of(rng)
         means = codes = codes[:, : len(self.layers_[-1].visible_bias_)]
         with one_thread():
-            for layer in reversed(below):
+            for layer in reversed(self.downward_):
                 means = layer.propdown(codes)
                 codes = bernoulli(means, noise)
         return means
@@ -220,14 +235,14 @@ class DBN(PretrainedMLP):
         if (y is None) == ("label_weights" in self.parameters_):
             raise ValueError("bound: expected labels y if the network has learned labels, and only then")
         noise, top = Noise(generator(random_state)), self.top_
-        v, total = to_device(v, top.W_.dtype), 0.0
+        v, total, layers = to_device(v, top.W_.dtype), 0.0, list(zip(self.layers_, self.downward_))
         with one_thread():
             for _ in range(n_samples):
                 below = v
-                for layer in self.layers_[:-1]:
-                    up = below @ layer.W_ + layer.hidden_bias_
+                for q, p in layers:
+                    up = below @ q.W_ + q.hidden_bias_
                     above = bernoulli(sigmoid(up), noise)
-                    down = above @ layer.W_.T + layer.visible_bias_
+                    down = above @ p.W_.T + p.visible_bias_
                     total = total + _log_bernoulli(below, down) - _log_bernoulli(above, up)
                     below = above
                 total = total - top.free_energy(below if y is None else self.with_label(below, y)[0])

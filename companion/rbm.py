@@ -466,6 +466,11 @@ class ContrastiveDivergence:
                 bernoulli(negative, self.noise, out=h)
         return self._statistics(n, m)
 
+    @property
+    def particles(self):
+        """Visible states (n, n_visible) at which the chains ended in the last call; overwritten by the next."""
+        return self._v[self._n : len(self._signs)]
+
     def _allocate(self, n, m):
         """Make the buffers at the first call, or for a larger minibatch; a shorter one uses part of them."""
         (n_visible, n_hidden), dtype = self.rbm.W_.shape, self.rbm.W_.dtype
