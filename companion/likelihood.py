@@ -247,7 +247,12 @@ class Anneal:
                 raise ValueError(f"v: expected samples of the machine for a ladder that falls from 1, found {v!r}")
             v = self.path.start(v, self.noise)
         self.v = _states_of(rbm, v, "v")
-        self.log_weights = np.zeros(len(self.v))
+        self._log_weights = xp.zeros(len(self.v), xp.float64)
+
+    @property
+    def log_weights(self):
+        """What the chains have gathered so far, numpy.ndarray (n_chains,), float64."""
+        return to_numpy(self._log_weights)
 
     def __len__(self):
         return len(self.betas) - 1
@@ -262,8 +267,7 @@ class Anneal:
         self._next += 1
         with one_thread():
             x, tilt = self.path.inputs(self.v)
-            change = self.path.log_p(self.beta, x, tilt) - self.path.log_p(before, x, tilt)
-            self.log_weights += to_numpy(change)
+            self._log_weights += self.path.log_p(self.beta, x, tilt) - self.path.log_p(before, x, tilt)
             self.v = self.path.move(self.beta, x, self.noise)
         return self
 
@@ -467,13 +471,14 @@ class ParallelTempering:
         self.betas = to_device(betas, rbm.W_.dtype)[:, None, None]
         self.replica = xp.repeat(xp.arange(len(betas))[:, None], len(v), axis=1)
         self.noise = Noise.of(rng)
-        self._accepted, self._tried, self._steps = np.zeros(len(betas) - 1), np.zeros(len(betas) - 1), 0
+        self._accepted, self._tried = xp.zeros(len(betas) - 1, xp.float64), np.zeros(len(betas) - 1)
+        self._steps = 0
 
     @property
     def swap_rates(self):
         """Fraction of the proposals accepted so far, between every two neighbours; nan where there was none."""
         with np.errstate(invalid="ignore"):
-            return self._accepted / self._tried
+            return to_numpy(self._accepted) / self._tried
 
     def __iter__(self):
         return self
@@ -500,7 +505,7 @@ class ParallelTempering:
         for array in (self.v, x, self.replica):
             swap = accepted.reshape(accepted.shape + (1,) * (array.ndim - 2))
             array[cold], array[hot] = xp.where(swap, array[hot], array[cold]), xp.where(swap, array[cold], array[hot])
-        self._accepted[cold] += to_numpy(accepted.sum(axis=1))
+        self._accepted[cold] += accepted.sum(axis=1)
         self._tried[cold] += accepted.shape[1]
 
 

@@ -3,19 +3,25 @@
 `install` puts it in place of the module ``cupy``. Where CuPy refuses an argument that NumPy accepts (an
 array of the host, the ``mode`` of `take`, the ``where`` of a reduction), so does the stand-in, and
 reductions and single elements are arrays without dimensions, as there. It wraps arrays, because a subclass
-of `numpy.ndarray` could not refuse `numpy.asarray`. Of CuPy's random numbers there is what the book draws:
-`random` and `standard_normal` of a seeded generator.
+of `numpy.ndarray` could not refuse `numpy.asarray`. What moves between host and device is counted in
+`transfers`. Of CuPy's random numbers there is what the book draws: `random` and `standard_normal` of a
+seeded generator.
 """
 
 import importlib.machinery
 import sys
 import types
+from collections import Counter
 from numbers import Number
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-__all__ = ["install", "ndarray"]
+__all__ = ["install", "ndarray", "transfers"]
+
+transfers = (
+    Counter()
+)  # so far, "to device" and "to host"; a number that is read off the device counts, as it waits for it
 
 # attributes of NumPy's arrays that CuPy's lack, or that would leak the memory of the host
 ABSENT = {"byteswap", "ctypes", "data", "getfield", "resize", "setfield", "setflags"}
@@ -72,16 +78,16 @@ class ndarray(NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
         return len(self._host)
 
     def __float__(self):
-        return float(self._host.item())
+        return float(self.get().item())
 
     def __int__(self):
-        return int(self._host.item())
+        return int(self.get().item())
 
     def __index__(self):
-        return self._host.__index__()
+        return self.get().__index__()
 
     def __bool__(self):
-        return bool(self._host)
+        return bool(self.get())
 
     def __format__(self, spec):
         return format(self._host.item() if self._host.ndim == 0 else self._host, spec)
@@ -91,6 +97,7 @@ class ndarray(NDArrayOperatorsMixin):  # noqa: N801 (CuPy's name)
 
     def get(self):
         """Return a copy on the host: the explicit transfer."""
+        transfers["to host"] += 1
         return self._host.copy()
 
 
@@ -207,7 +214,9 @@ def _transfer(name):
             if name == "asarray" and not copy and (dtype is None or a._host.dtype == dtype) and not kwargs:
                 return a
             a = a._host
-        elif isinstance(a, list | tuple):
+        else:
+            transfers["to device"] += 1
+        if isinstance(a, list | tuple):
             a = [part._host if isinstance(part, ndarray) else part for part in a]
         return ndarray(np.array(a, dtype, **kwargs))  # always a copy: host and device share no memory
 

@@ -22,7 +22,7 @@ CUPY = importlib.util.find_spec("cupy") is not None  # the real one, or the stan
 # on the stand-in; also what to run on a machine with a GPU, with COMPANION_BACKEND=cupy
 MODEL_TESTS = (
     "functions layers conv optimize training storage logistic mlp lenet rbm likelihood dbn autoencoder stacked "
-    "recurrent tagger rnnrbm hmc resume".split()
+    "recurrent tagger rnnrbm hmc wake_sleep resume".split()
 )
 
 
@@ -394,3 +394,63 @@ def test_the_models_convert_nothing_silently():
     ran = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True, timeout=900)
     assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
     assert " passed" in ran.stdout
+
+
+STEPS = """
+import sys
+
+import numpy as np
+import strict_cupy
+
+strict_cupy.install()
+
+from companion import DBN, DenoisingAutoencoder, LeNet, LogisticRegression, MLP, RBM
+from companion.likelihood import Anneal, ParallelTempering
+from companion.wake_sleep import UpDown
+
+rng = np.random.default_rng(0)
+X, y = rng.random((400, 144)).astype(np.float32), rng.integers(0, 3, 400)
+each = {"batch_size": 10, "n_epochs": 1, "random_state": 0}
+machine = RBM(n_hidden=20, **each).fit(X)
+stack = DBN(hidden_sizes=(20, 10), pretraining={"n_epochs": 1, "batch_size": 10}, random_state=0).pretrain(X)
+
+
+def tempered(n):
+    chains = ParallelTempering(machine, np.zeros((5, 144)), np.linspace(1, 0.5, 4), rng=0)
+    for _ in range(n // 10):
+        next(chains)
+
+
+def annealed(n):
+    for _ in Anneal(machine, 5, np.linspace(0, 1, n // 10 + 1), rng=0):
+        pass
+
+
+models = {
+    "softmax": LogisticRegression(**each),
+    "MLP": MLP(hidden_sizes=(20,), dropout=0.2, batch_norm=True, optimizer="adam", averaging=0.9, **each),
+    "LeNet": LeNet(filter_size=3, n_filters=(3, 4), n_hidden=10, conv_dropout=0.1, **each),
+    "autoencoder": DenoisingAutoencoder(n_hidden=20, averaging=0.9, **each),
+    "RBM": RBM(n_hidden=20, persistent=True, centered=True, sparsity_cost=0.1, binarize=True, **each),
+}
+runs = {name: lambda n, model=model: model.fit(X[:n], y[:n]) for name, model in models.items()}
+runs |= {"up-down": lambda n: UpDown(stack, **each).fit(X[:n]), "tempering": tempered, "annealing": annealed}
+for name, run in runs.items():
+    counts = []
+    for n in (200, 400):  # twenty steps, and forty
+        strict_cupy.transfers.clear()
+        run(n)
+        counts.append(dict(strict_cupy.transfers))
+    if counts[0] != counts[1]:
+        print(name, *counts)
+"""
+
+
+@pytest.mark.skipif(CUPY, reason="counted on the stand-in")
+def test_a_step_moves_nothing_between_host_and_device():
+    """Twice as many steps move as much: the data, once."""
+    environment = os.environ | {"COMPANION_BACKEND": "cupy", "PYTHONPATH": str(HERE)}
+    command = [sys.executable, "-W", "ignore", "-c", STEPS]
+    ran = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert ran.stdout == ""
