@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
 
-.PHONY: run test benchmark chapters book slides versions style clean
+.PHONY: run test benchmark gpu-check chapters book slides versions style clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m companion run $(ARGS)
@@ -15,6 +15,10 @@ test: $(VENV)/.test
 # Speed, as ratios: each library in a process of its own.
 benchmark: $(VENV)/.benchmark
 	$(BIN)/python -m pytest tests/benchmarks -o addopts= -s $(ARGS)
+
+# Where an NVIDIA GPU is, and the extra gpu: the models' tests on it, and updates a second beside the processor's.
+gpu-check: $(VENV)/.test
+	$(BIN)/python tests/gpu_check.py $(ARGS)
 
 # Execute the chapters (or those that NAMES begin) on all of MNIST and store their outputs.
 chapters: $(VENV)/.test

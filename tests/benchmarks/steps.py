@@ -12,7 +12,7 @@ import time
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-ROUNDS, SECONDS = 15, 0.1
+ROUNDS, SECONDS = 6, 0.1
 
 
 def microseconds(**functions):
