@@ -11,8 +11,8 @@ README = Path(__file__).parents[1] / "README.md"
 def renewed(text):
     """Return `text` with every table between ``<!-- JUDGE -->`` and ``<!-- end -->`` as the records have it."""
     return re.sub(
-        r"(<!-- (?!end)(\w+) -->\n).*?(?=\n<!-- end -->)",
-        lambda found: found[1] + table(found[2]),
+        r"(<!-- (?!end)(\w+) -->\n).*?(?=<!-- end -->)",
+        lambda found: f"{found[1]}{table(found[2])}\n",
         text,
         flags=re.DOTALL,
     )
