@@ -25,6 +25,11 @@ def pytest_xdist_auto_num_workers():
     return (os.cpu_count() or 1) + 1
 
 
+def pytest_collection_modifyitems(items):
+    """Start the browser's tests before the other quick ones: they wait a good deal, and would be the last to end."""
+    items.sort(key=lambda item: 0 if item.path.suffix == ".ipynb" else 1 if item.path.name == "test_browser.py" else 2)
+
+
 @pytest.fixture
 def rng():
     """A generator that gives every test the same numbers."""
