@@ -69,6 +69,15 @@ def _record(record):
     )
 
 
+def _name_rows(axis, names, measure, ticks):
+    """Write a name at each row, the first on top, and the measure on a logarithmic axis below, with these ticks."""
+    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.invert_yaxis()
+    axis.set(xlabel=f"{measure}, logarithmic", xscale="log")
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
+
+
 def _errors(digits):
     fig, axis = figure(7, 0.45 * len(digits) + 0.9)
     for y, record in enumerate(digits):
@@ -79,12 +88,7 @@ def _errors(digits):
             axis.plot(100 * record["tutorial"]["test_error"], y, "D", color=COLORS[1], fillstyle="none")
     axis.plot([], [], "o", color=COLORS[0], label="here, each seed")
     axis.plot([], [], "D", color=COLORS[1], fillstyle="none", label="the old tutorials")
-    axis.set_yticks(range(len(digits)), [record["name"] for record in digits])
-    axis.invert_yaxis()
-    axis.set(xlabel="test error, percent, logarithmic", xscale="log")
-    ticks = [0.5, 1, 2, 4, 8]
-    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axis.minorticks_off()
+    _name_rows(axis, [record["name"] for record in digits], "test error, percent", [0.5, 1, 2, 4, 8])
     axis.legend(loc="upper center")
     return fig
 
@@ -92,12 +96,7 @@ def _errors(digits):
 def _minutes(every):
     fig, axis = figure(7, 0.3 * len(every) + 0.9)
     axis.plot([record["cpu_minutes"] for record in every], range(len(every)), "o")
-    axis.set_yticks(range(len(every)), [record["name"] for record in every])
-    axis.invert_yaxis()
-    axis.set(xlabel="CPU minutes of one run, logarithmic", xscale="log")
-    ticks = [0.1, 1, 10, 30]
-    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axis.minorticks_off()
+    _name_rows(axis, [record["name"] for record in every], "CPU minutes of one run", [0.1, 1, 10, 30])
     return fig
 
 
@@ -111,12 +110,8 @@ def _speed(measured):
         axis.plot(row["range"], [y, y], color=color)
         axis.plot(row["ratio"], y, "o", color=color)
     axis.axvline(1, color="0.6", zorder=0)
-    axis.set_yticks(range(len(rows)), [f"{row['step']}, {row['batch']}: {row['beside']}" for row in rows], fontsize=8)
-    axis.invert_yaxis()
-    axis.set(xlabel="their time / ours, logarithmic", xscale="log")
-    ticks = [0.5, 1, 2, 4]
-    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axis.minorticks_off()
+    names = [f"{row['step']}, {row['batch']}: {row['beside']}" for row in rows]
+    _name_rows(axis, names, "their time / ours", [0.5, 1, 2, 4])
     return fig
 
 
