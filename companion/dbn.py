@@ -98,6 +98,11 @@ class DBN(PretrainedMLP):
         self.parameters_ |= {"label_weights": joint["W"][n:], "label_bias": joint["visible_bias"][n:]}
 
     def _one_hot(self, y):
+        """Return the states (n, n_classes) of the label units for labels y (n,)."""
+        if (unknown := ~np.isin(y, self.classes_)).any():
+            raise ValueError(
+                f"label {np.unique(np.asarray(y)[unknown]).tolist()} is none of the classes {self.classes_.tolist()}"
+            )
         return to_device(np.asarray(y)[:, None] == self.classes_, xp.float32)
 
     # The generative side.
@@ -150,10 +155,6 @@ class DBN(PretrainedMLP):
         v = xp.zeros((len(codes), codes.shape[1] + len(self.classes_)), codes.dtype)
         v[:, : codes.shape[1]] = codes
         if label is not None:
-            if (unknown := ~np.isin(label, self.classes_)).any():
-                raise ValueError(
-                    f"label {np.asarray(label)[unknown].tolist()} is none of the classes {self.classes_.tolist()}"
-                )
             v[:, codes.shape[1] :] = self._one_hot(np.broadcast_to(label, len(codes)))
         return v, xp.arange(v.shape[1]) >= codes.shape[1]
 
