@@ -181,6 +181,19 @@ def test_noise_is_uniform(dtype):
     assert numbers.min() < 0.001 and numbers.max() > 0.999
 
 
+@pytest.mark.skipif(xp is not np, reason="NumPy's own numbers")
+@pytest.mark.parametrize("bits", [np.random.PCG64, np.random.PCG64DXSM, np.random.SFC64, np.random.MT19937])
+def test_noise_by_words_is_that_of_the_generator_bit_for_bit(bits):
+    """Odd sizes leave half a word for the next draw; small ones and others are mixed among them."""
+    ours, theirs = np.random.Generator(bits(3)), np.random.Generator(bits(3))
+    noise = Noise(ours)
+    for shape in ((100, 200), 10_001, 3, (101, 101), 20_000, 5, (103, 101), 10_001):
+        expected = theirs.random(shape, dtype=np.float32)
+        np.testing.assert_array_equal(noise.uniform(np.empty(shape, np.float32)), expected)
+        assert ours.integers(1000) == theirs.integers(1000) and ours.random() == theirs.random()
+        ours.integers(9, dtype=np.uint32), theirs.integers(9, dtype=np.uint32)  # keeps half a word, or uses it
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_noise_is_normal(dtype):
     """The first four moments and a tail, within five standard errors, written into the array that is given."""

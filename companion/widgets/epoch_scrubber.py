@@ -20,7 +20,7 @@ CHAINS = 12
 FILTERS, TILES, TRACE, AXIS = 464, 440, (440, 160), 46  # pixels on the screen
 REMEMBERED = 300  # steps in the trace
 MEAN, OTHERS = COLORS[1], "#b8c4cc"
-GAP = 110
+GAP, SHADES = 110, 16  # grey between the filters; shades of blue, and of red
 
 
 class EpochScrubber(Panel):
@@ -127,7 +127,8 @@ class EpochScrubber(Panel):
         """Draw everything anew."""
         filters = to_numpy(self.rbm.W_[:, :UNITS]).T
         tiles = tile_images(filters, COLUMNS, (self.side, self.side), background=np.nan)
-        pixels = blue_red(np.nan_to_num(tiles), self.limit)
+        shades = np.round(np.nan_to_num(tiles) / self.limit * SHADES) / SHADES  # noise of fewer colours is soon sent
+        pixels = blue_red(shades, 1.0)
         pixels[np.isnan(tiles)] = GAP
         self.filters.draw(pixels)
         self._draw_chains()
