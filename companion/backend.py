@@ -129,13 +129,12 @@ def generator(random_state=None):
 def _uniform_by_words(rng, out):
     """Return ``rng.random(out.shape, np.float32, out)``, bit for bit, in 0.6 of its time where calls are what costs.
 
+    For generators of NumPy's default kind, PCG64; others cut their bits in other ways.
+
     PCG64 makes 64 random bits a call. NumPy calls it twice for two numbers and has it keep half of the bits for the
     second call; here a call serves both. Source: NumPy, ``distributions.c``, ``random_standard_uniform_f``.
     """
-    bits = rng.bit_generator
-    if not isinstance(bits, np.random.PCG64):  # others cut their bits in other ways
-        return rng.random(out.shape, dtype=out.dtype, out=out)
-    numbers = out.reshape(-1)
+    bits, numbers = rng.bit_generator, out.reshape(-1)
     if bits.state["has_uint32"]:  # half a word from an earlier draw comes first
         numbers[0] = rng.random(dtype=np.float32)
         numbers = numbers[1:]
@@ -180,9 +179,11 @@ class Noise:
 
     def uniform(self, out):
         """Fill the float32 or float64 array `out` with numbers uniform in [0, 1) and return it."""
-        if xp is np and out.dtype == np.float32 and out.size >= 10_000 and out.flags.c_contiguous:
-            return _uniform_by_words(self._generator(), out)
-        return self._generator().random(out.shape, dtype=out.dtype, out=out)
+        rng = self._generator()
+        many = out.dtype == np.float32 and out.size >= 10_000 and out.flags.c_contiguous
+        if xp is np and many and isinstance(rng.bit_generator, np.random.PCG64):
+            return _uniform_by_words(rng, out)
+        return rng.random(out.shape, dtype=out.dtype, out=out)
 
     def normal(self, out):
         """Fill the float32 or float64 array `out` with numbers of the standard normal distribution and return it."""

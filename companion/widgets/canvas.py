@@ -8,7 +8,7 @@ import traitlets
 
 __all__ = ["Canvas"]
 
-LARGE = 20_000  # bytes of a frame that is worth four times as long a compression
+LARGE = 20_000  # bytes of a frame that is worth a compression of twice the time
 
 # Frames arrive as compressed bytes, grey or RGB, and are enlarged by the browser. Strokes are sent back as
 # [row, column, erase] triples, those of one animation frame together, with every pixel between two events of the

@@ -140,6 +140,8 @@ def test_names_of_controls_have_room(make, name):
 def test_frames_are_small(make, name):
     """What a step sends, or a control that is used: all pictures and captions together, as they go over the wire."""
     panel = make(name)
+    if name in ("GibbsLab", "Dreams"):
+        panel.n_chains.value = 20
 
     def sent_by(action):
         before = {canvas: canvas.number for canvas in canvases(panel)}
@@ -156,8 +158,7 @@ def test_frames_are_small(make, name):
             if value is not None:
                 value = value[1] if isinstance(value, tuple) else value
                 actions.append(lambda item=item, value=value: setattr(item, "value", value))
-    sent = {number: sent_by(action) for number, action in enumerate(actions)}
-    assert 0 < max(sent.values()) <= LARGEST
+    assert 0 < max(map(sent_by, actions)) <= LARGEST
 
 
 @pytest.mark.parametrize("name", STEPPING)
