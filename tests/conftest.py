@@ -27,7 +27,11 @@ def pytest_xdist_auto_num_workers():
 
 def pytest_collection_modifyitems(items):
     """Start the browser's tests before the other quick ones: they wait a good deal, and would be the last to end."""
-    items.sort(key=lambda item: 0 if item.path.suffix == ".ipynb" else 1 if item.path.name == "test_browser.py" else 2)
+
+    def turn(item):
+        return 0 if item.path.suffix == ".ipynb" else 1 if "chromium" in item.fixturenames else 2
+
+    items.sort(key=turn)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """A real JupyterLab and a real Chromium, for tests that read chapters and press buttons as a reader would."""
 
+import base64
 import contextlib
+import io
 import os
 import shutil
 import signal
@@ -9,9 +11,15 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from urllib.parse import urlparse
 
+import numpy as np
+from PIL import Image
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+# All chapters run as notebooks; in the browser one stands for all.
+CHAPTER = Path(__file__).parents[2] / "chapters" / "01_logistic_regression.ipynb"
 FLAGS = (
     "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
     "--disable-sync --disable-dev-shm-usage"
@@ -114,3 +122,42 @@ class Page:
         count = """kind => { let n = 0; for (const cell of window.jupyterapp.shell.currentWidget.model.cells)
             for (const output of cell.toJSON().outputs || []) n += output.output_type === kind; return n; }"""
         return self.page.evaluate(count, kind)
+
+
+def pixels(canvas):
+    """The picture on a canvas of the page, an array (height, width, 4); of several, all their bytes in a row."""
+    canvas.first.wait_for(state="attached")
+    pngs = canvas.evaluate_all("all => all.map(c => c.toDataURL('image/png').split(',')[1])")  # numbers take seconds
+    pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")) for png in pngs]
+    return pictures[0] if len(pictures) == 1 else np.concatenate([picture.ravel() for picture in pictures])
+
+
+def until(page, canvas, true, what):
+    """Wait until something is true of what is seen on canvases, and return their pixels."""
+    for _ in range(200):
+        if true(seen := pixels(canvas)):
+            return seen
+        page.wait_for_timeout(50)
+    raise AssertionError(what)
+
+
+def until_changed(page, canvas, before):
+    """Wait for the next frame after `before`, and return its pixels."""
+    return until(page, canvas, lambda after: not np.array_equal(after, before), "the picture did not change")
+
+
+def paint_a_line(page, pad):
+    """Draw with the mouse, from left to right, near the top of a pad of 28 × 28 pixels."""
+    box = pad.bounding_box()
+    side = box["width"] / 28
+    page.mouse.move(box["x"] + 8.5 * side, box["y"] + 5.5 * side)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 20.5 * side, box["y"] + 5.5 * side, steps=5)
+    page.mouse.up()
+
+
+def the_line(picture):
+    """Return which pixels are clamped, orange: those of the line, and no others."""
+    clamped = (picture[:, :, 0] == 255) & (picture[:, :, 2] == 59)
+    assert clamped[5:7, 8:22].all() and clamped.sum() == 28
+    return clamped

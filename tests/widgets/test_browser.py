@@ -1,27 +1,14 @@
-"""The book in a real browser: a chapter runs in JupyterLab, and the panels answer mouse and keyboard."""
+"""The panels in a real browser: they answer mouse and keyboard, in a JupyterLab."""
 
-import base64
 import io
-import json
-import platform
-import shutil
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 from axe_playwright_python import base as axe
-from browser import CHROMIUM, FLAGS, Page, gibbs_lab, is_root, jupyterlab, notebook7
+from browser import Page, paint_a_line, pixels, the_line, until, until_changed
 from PIL import Image
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'")
-# All chapters run as notebooks; in the browser one stands for all, and every panel has a small notebook of its own.
-CHAPTER = Path(__file__).parents[2] / "chapters" / "01_logistic_regression.ipynb"
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="NO BROWSER: install Chromium, or nobody has seen that the panels work"
-)
-
+# Every panel has a small notebook of its own, or a cell of one.
 PANELS = {}
 PANELS["contributions"] = """
 from companion.data import load_mnist
@@ -144,118 +131,10 @@ from companion.widgets import Roll
 
 Roll(RNNRBM.from_parameters(load_weights("rnnrbm")), [67, 67, 69, 71], seed=2)
 """
-PANELS["saved"] = """
-import numpy as np
-from companion.rbm import RBM
-from companion.widgets import ThreeByTwo
-
-RBM(n_hidden=5, n_epochs=3, verbose=True).fit(np.eye(20, dtype=np.float32))
-ThreeByTwo(seed=0)
-"""
-OWN = ("contributions", "playground", "gibbs_lab", "saved")  # each with a notebook, and a test, of its own
+OWN = ("contributions", "playground", "gibbs_lab")  # each with a notebook, and a test, of its own
 OTHERS = [name for name in PANELS if name not in OWN]  # cells of one notebook
+NOTEBOOKS = {name: [PANELS[name]] for name in OWN} | {"panels": [PANELS[name] for name in OTHERS]}
 ENDING = ("stack", "tagging", "roll")  # panels that pause by themselves when they are through
-
-
-@pytest.fixture(scope="module")
-def book(tmp_path_factory):
-    """A JupyterLab that serves a copy of the chapter and the notebooks with the panels: its address and its folder.
-
-    What it saves by itself it would save every second.
-    """
-    folder, settings = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("jupyter")
-    own = settings / "lab" / "@jupyterlab" / "docmanager-extension" / "plugin.jupyterlab-settings"
-    own.parent.mkdir(parents=True)
-    own.write_text('{"autosaveInterval": 1}', encoding="utf8")
-    shutil.copy(CHAPTER, folder)
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    for notebook, names in ({name: [name] for name in OWN} | {"panels": OTHERS}).items():
-        cells = [nbformat.v4.new_code_cell(PANELS[name]) for name in names]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / f"{notebook}.ipynb")
-    with jupyterlab(folder, settings) as address:
-        yield address, folder
-        log = (settings / "server.log").read_text(encoding="utf8").splitlines()
-    assert log == ["Opening the book in JupyterLab; Ctrl-C here ends it."], "and nothing that frightens"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_api.sync_playwright() as playwright:
-        flags = FLAGS + (["--no-sandbox"] if is_root() else [])
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(book, chromium):
-    page = Page(chromium, book[0])
-    yield page
-    asked = page.page.get_by_text("Jupyter news").count()
-    page.page.close()
-    assert not asked, "nobody is asked about news"
-    assert page.hosts <= {"127.0.0.1", "local"}, "no request leaves the machine"
-    assert not page.complaints
-
-
-def test_opening_a_chapter_changes_nothing_and_it_is_saved_when_the_reader_says_so(page, book):
-    path = book[1] / CHAPTER.name
-    published = path.read_bytes()
-    page.open(CHAPTER.name)
-    page.page.wait_for_timeout(3000)
-    assert path.read_bytes() == published
-    model = "window.jupyterapp.shell.currentWidget.model"
-    version = json.loads(published)["metadata"]["language_info"]["version"]
-    assert page.page.evaluate(f"() => {model}.dirty") == (version != platform.python_version())
-    page.page.evaluate(f"() => {model}.sharedModel.insertCell(0, {{cell_type: 'code', source: '1 + 1'}})")
-    page.page.wait_for_timeout(3000)
-    assert page.page.evaluate(f"() => {model}.dirty") and path.read_bytes() == published
-    page.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-    assert b"1 + 1" in path.read_bytes()
-
-
-def test_chapter_runs_in_jupyterlab(page):
-    page.run(CHAPTER.name)
-    assert page.outputs("error") == 0 and page.outputs("display_data") > 0
-
-
-def pixels(canvas):
-    """The picture on a canvas of the page, an array (height, width, 4); of several, all their bytes in a row."""
-    canvas.first.wait_for(state="attached")
-    pngs = canvas.evaluate_all("all => all.map(c => c.toDataURL('image/png').split(',')[1])")  # numbers take seconds
-    pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")) for png in pngs]
-    return pictures[0] if len(pictures) == 1 else np.concatenate([picture.ravel() for picture in pictures])
-
-
-def until(page, canvas, true, what):
-    """Wait until something is true of what is seen on canvases, and return their pixels."""
-    for _ in range(200):
-        if true(seen := pixels(canvas)):
-            return seen
-        page.wait_for_timeout(50)
-    raise AssertionError(what)
-
-
-def until_changed(page, canvas, before):
-    """Wait for the next frame after `before`, and return its pixels."""
-    return until(page, canvas, lambda after: not np.array_equal(after, before), "the picture did not change")
-
-
-def paint_a_line(page, pad):
-    """Draw with the mouse, from left to right, near the top of a pad of 28 × 28 pixels."""
-    box = pad.bounding_box()
-    side = box["width"] / 28
-    page.mouse.move(box["x"] + 8.5 * side, box["y"] + 5.5 * side)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 20.5 * side, box["y"] + 5.5 * side, steps=5)
-    page.mouse.up()
-
-
-def the_line(picture):
-    """Return which pixels are clamped, orange: those of the line, and no others."""
-    clamped = (picture[:, :, 0] == 255) & (picture[:, :, 2] == 59)
-    assert clamped[5:7, 8:22].all() and clamped.sum() == 28
-    return clamped
 
 
 def at_rest(page, canvas):
@@ -409,7 +288,7 @@ def test_gibbs_lab_chains_step_run_pause_and_keep_what_is_clamped(page):
 
 
 @pytest.fixture(scope="module")
-def panels(book, chromium):
+def panels(chromium, book):
     """The page of the notebook with the other panels, which all run in one kernel."""
     page = Page(chromium, book[0])
     page.run("panels.ipynb")
@@ -485,76 +364,3 @@ def test_screen_readers_find_nothing_unnamed_and_dark_pages_nothing_white(panels
         shot = np.asarray(Image.open(io.BytesIO(panel.screenshot())).convert("L"))
         assert (np.median(shot) < 60) == (theme == "Dark"), f"{name}: the page's colour behind everything"
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
-
-
-@pytest.mark.parametrize("front_end", ["JupyterLab", "Notebook"])
-def test_a_saved_notebook_keeps_its_pictures(book, chromium, tmp_path, front_end):
-    """Run all, save, close, open again: the still stands where the panel was, and no error anywhere."""
-    folder = tmp_path / "own"
-    folder.mkdir()
-    shutil.copy(book[1] / "saved.ipynb", folder)
-    serve, where = (jupyterlab, "lab/tree") if front_end == "JupyterLab" else (notebook7, "notebooks")
-    with serve(folder, tmp_path) as address:
-        page = Page(chromium, address)
-        page.run("saved.ipynb", where=where)
-        page.page.locator("canvas.companion-canvas").first.wait_for(timeout=60_000)
-        page.page.get_by_role("button", name="Step", exact=True).click()
-        page.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-        page.page.wait_for_timeout(1000)
-        assert page.page.locator("canvas.companion-canvas").first.is_visible(), "what is open stays as it is"
-        saved = json.loads((folder / "saved.ipynb").read_text(encoding="utf8"))
-        kinds = [set(output.get("data", {})) for cell in saved["cells"] for output in cell["outputs"]]
-        assert {"image/png", "text/plain"} in kinds and "widget-view" not in str(kinds)
-        assert "widgets" not in saved["metadata"]
-        page.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-        page.page.close()
-        page = Page(chromium, address)
-        page.open("saved.ipynb", where)
-        image = page.page.locator(".jp-OutputArea img").first
-        image.wait_for(timeout=30_000)
-        assert image.bounding_box()["width"] > 600
-        assert page.page.get_by_text("model not found").count() == 0
-        assert not page.page.get_by_text("Error displaying").count()
-        page.page.close()
-
-
-WHOLE = """() => { const box = document.querySelector(".companion-panel").getBoundingClientRect();
-    const first = document.querySelector(".companion-panel canvas").getBoundingClientRect();
-    return [box.x, box.y, box.right, box.bottom, first.width, document.documentElement.scrollWidth]; }"""
-
-
-def test_the_lab_opens_alone_for_a_projector(chromium, tmp_path):
-    """``python -m companion lab``: the same panel as a page of its own, filled by it, painted on with the mouse."""
-    with gibbs_lab(tmp_path) as address:
-        lab = Page(chromium, address)
-        page = lab.page
-        page.goto(address)
-        pad = page.locator("canvas.companion-canvas").first
-        pad.wait_for(timeout=60_000)
-        assert page.title() == "The Gibbs lab" == page.get_by_role("heading").inner_text().strip("¶")
-        assert "Run lets the machine dream the rest" in page.locator("p").first.inner_text()
-        for width, height in ((820, 1180), (1920, 1080), (1400, 1000)):
-            page.set_viewport_size({"width": width, "height": height})
-            page.wait_for_timeout(500)
-            left, top, right, bottom, large, needed = page.evaluate(WHOLE)
-            assert 0 <= left < right <= width and 0 < top < bottom <= height and needed <= width, "whole, in the window"
-            assert large > (380 if width > 1000 else 250), "large enough for the last row"
-            filled = max((right - left) / width, (bottom - top) / (height - top))
-            assert filled > (0.95 if width > 1000 else 0.8), "as large as it can be"
-            slider = page.locator(".companion-panel .noUi-base").first.bounding_box()
-            assert slider["width"] > 80, "long enough for a finger"
-            assert abs(left + right - width) < 20, "in the middle"
-        paint_a_line(page, pad)
-        page.get_by_role("button", name="Run", exact=True).click()
-        running = until_changed(page, pad, pixels(pad))
-        until_changed(page, pad, running)
-        the_line(running)
-        page.wait_for_timeout(1000)
-        left, top, right, bottom, *_ = page.evaluate(WHOLE)
-        assert bottom <= 1000, "what is written below the pictures makes room for itself"
-        assert max((right - left) / 1400, (bottom - top) / (1000 - top)) > 0.95, "it still fills the page"
-        page.close()
-        log = (tmp_path / "server.log").read_text(encoding="utf8").splitlines()
-    assert lab.hosts <= {"127.0.0.1", "local"} and lab.complaints == []
-    opening = "Opening the Gibbs lab in a browser; Ctrl-C here ends it."
-    assert log == [opening, "[Voila] Voilà is running at:", f"{address}/"], "and nothing that frightens"
