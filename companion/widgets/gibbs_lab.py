@@ -142,7 +142,8 @@ class GibbsLab(Panel):
         first = np.repeat(np.uint8(255 * images[0])[:, None], 3, axis=1)
         first[self.held] = np.where(self.painted[self.held, None] > 0, ON, OFF)
         self.pad.draw(first.reshape(28, 28, 3))
-        self.tiles.draw(255 * tile_images(images, 4, gap=2))
+        if len(images) > 1:
+            self.tiles.draw(255 * tile_images(images, 4, gap=2))
         self.tiles.layout.display = "none" if len(images) == 1 else None  # the pad shows it
         n_hidden = self.rbm.W_.shape[1]
         grid = np.zeros(-(-n_hidden // 25) * 25, np.float32)

@@ -2,10 +2,12 @@
 
 import asyncio
 import io
+from contextlib import ExitStack
 
 import ipywidgets as widgets
 import numpy as np
 
+from .canvas import Canvas
 from .still import still_of
 
 __all__ = ["Panel", "control", "seed_control", "speed_control", "touched"]
@@ -30,6 +32,8 @@ class Panel(widgets.VBox):
 
     def __init__(self, *rows):
         self.rows = rows
+        parts = [part for row in rows for _, items in row for item in items for part in np.ravel([item]).tolist()]
+        self._canvases = [part for part in parts if isinstance(part, Canvas)]
         super().__init__([_box(map(_column, row), "row") for row in rows])
         # One panel of a kind runs at a time: a cell that is run again does not leave its old panel running.
         if earlier := Panel._latest.get(type(self)):
@@ -65,7 +69,7 @@ class Panel(widgets.VBox):
 
         async def loop():
             while True:
-                self.step()
+                self._frame()
                 await asyncio.sleep(pause)  # lets the clicks and strokes in
 
         self._cancel()
@@ -85,10 +89,17 @@ class Panel(widgets.VBox):
         self.one = control(widgets.Button, "Step", tooltip="one frame")
         self.play = control(widgets.ToggleButton, "Run", tooltip="run or pause")
         self.again = control(widgets.Button, "Reset", tooltip=anew)
-        self.one.on_click(lambda _: self.step())
+        self.one.on_click(lambda _: self._frame())
         self.play.observe(lambda change: self._switch(change.new, pause), "value")
         self.again.on_click(lambda _: self.reset())
         return [self.one, self.play, self.again, *more]
+
+    def _frame(self):
+        """Take a step; what it changes of a canvas, pixels and caption, goes in one message."""
+        with ExitStack() as until_done:
+            for canvas in self._canvases:
+                until_done.enter_context(canvas.hold_sync())
+            self.step()
 
     def _switch(self, on, pause):
         self.play.description = "Pause" if on else "Run"

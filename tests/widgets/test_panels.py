@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections import Counter
 
 import ipywidgets as widgets
 import numpy as np
@@ -159,6 +160,14 @@ def test_frames_are_small(make, name):
                 value = value[1] if isinstance(value, tuple) else value
                 actions.append(lambda item=item, value=value: setattr(item, "value", value))
     assert 0 < max(map(sent_by, actions)) <= LARGEST
+
+
+@pytest.mark.parametrize("name", STEPPING)
+def test_a_frame_is_one_message_for_each_picture(make, name, monkeypatch):
+    panel, sent, send_state = make(name), Counter(), Canvas.send_state
+    monkeypatch.setattr(Canvas, "send_state", lambda self, key=None: sent.update([self]) or send_state(self, key))
+    panel.one.click()
+    assert set(sent.values()) == {1}
 
 
 @pytest.mark.parametrize("name", STEPPING)
