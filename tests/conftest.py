@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody calls it
 def pytest_xdist_auto_num_workers():
     """One process more than there are cores: kernels that start, and the browser, wait a good deal."""
     return (os.cpu_count() or 1) + 1
