@@ -214,7 +214,7 @@ def learning_curves(history, error_name="validation error"):
     best = history.best_update / history.n_batches
     right.plot(best, 100 * history.best_error, "o", color=COLORS[6], markersize=5)
     align = "right" if best > 0.7 * history.epochs[-1] else "left"  # stays inside the picture
-    right.annotate(f"best: {history.best_error:.2%}", (best, 100 * history.best_error), (0, 12),
+    right.annotate(f"best: {history.best_error:.2%}", (best, 100 * history.best_error), (0, 24),
                    textcoords="offset points", ha=align)  # fmt: skip
     right.set(xlabel="epoch", ylabel="per cent", title=error_name)
     return fig
