@@ -8,7 +8,6 @@ from PIL import Image
 
 from ..backend import Noise, generator, to_numpy
 from ..likelihood import TRUSTED, Anneal, temperature_ladder
-from ..plots import tile_images
 from .canvas import Canvas
 from .drawing import INK, PALE, Axes, text
 from .panel import Panel, control, seed_control, speed_control
@@ -50,7 +49,7 @@ class Annealing(Panel):
         self.n = control(widgets.Dropdown, "temperatures", options=counts, value=1000)
         self.n_chains = control(widgets.Dropdown, "chains", options=[20, 100, 250], value=100)
         self.speed, self.seed = speed_control(value=5), seed_control(seed)
-        self.tiles = Canvas(scale=SCALE, label="Twenty of the chains as images")
+        self.tiles = Canvas(scale=SCALE, label="Twenty of the chains as images", on_paper=True)
         self.plots = Canvas(scale=1, label="Progress, effective sample size over beta, histogram of the log weights")
         for each in (self.n, self.n_chains, self.seed):
             each.observe(lambda _: self.reset(), "value")
@@ -82,7 +81,7 @@ class Annealing(Panel):
 
     def refresh(self):
         """Draw everything anew."""
-        self.tiles.draw(255 * tile_images(to_numpy(self.anneal.v[:SHOWN]), COLUMNS, gap=2, background=1.0))
+        self.tiles.draw_tiles(to_numpy(self.anneal.v[:SHOWN]), COLUMNS)
         self.plots.draw(self._draw_plots())
         self.tiles.caption = f"{SHOWN} of {self.n_chains.value} chains · {self._verdict()}"
 

@@ -6,6 +6,8 @@ import anywidget
 import numpy as np
 import traitlets
 
+from ..plots import tile_images
+
 __all__ = ["Canvas"]
 
 LARGE = 20_000  # bytes of a frame that is worth a compression of twice the time
@@ -246,6 +248,12 @@ class Canvas(anywidget.AnyWidget):
             self.images = [list(map(int, place)) for place in images]
             self.frame = _packed(pixels.tobytes())
             self.number += 1
+
+    def draw_tiles(self, images, columns):
+        """Show square images (n, side²), from 0 to 1, in rows of so many; what lies between them is paper."""
+        side = round(np.shape(images)[1] ** 0.5)
+        places = [(i % columns * (side + 2), i // columns * (side + 2), side, side) for i in range(len(images))]
+        self.draw(255 * tile_images(images, columns, (side, side), gap=2), places)
 
     def on_paint(self, function):
         """Call ``function(strokes)`` whenever something is painted; strokes are (row, column, erase) triples."""

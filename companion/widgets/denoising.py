@@ -6,7 +6,6 @@ import ipywidgets as widgets
 import numpy as np
 
 from ..backend import generator, one_thread, to_numpy
-from ..plots import tile_images
 from .canvas import Canvas
 from .panel import Panel, control, seed_control, touched
 
@@ -55,7 +54,9 @@ class Denoising(Panel):
         self.pad = Canvas(scale=7.5, paintable=True, label="The clean image, 28 by 28 pixels: paint on it")
         self.noisy = Canvas(scale=7.5, paintable=True, label="The corrupted image: paint on it")
         self.result = Canvas(scale=7.5, label="The restored image")
-        self.strip = Canvas(scale=2.2, label="The images restored at the last steps, the newest on the right")
+        self.strip = Canvas(
+            scale=2.2, label="The images restored at the last steps, the newest on the right", on_paper=True
+        )
         self.pad.on_paint(self.paint)
         self.noisy.on_paint(self.corrupt)
         self.number.observe(lambda _: self.take(self.images[self.number.value]), "value")
@@ -118,8 +119,7 @@ class Denoising(Panel):
         """Draw everything anew."""
         for canvas, image in zip((self.pad, self.noisy, self.result), (self.clean, self.corrupted, self.restored)):
             canvas.draw(np.uint8(255 * image.reshape(28, 28)))
-        blank = [np.ones(784, np.float32)] * (KEPT - len(self.past))
-        self.strip.draw(255 * tile_images(np.stack(self.past + blank), KEPT, gap=2))
+        self.strip.draw_tiles(np.stack(self.past), KEPT)
         self.pad.caption = f"clean · step {self.steps:,}"
         self.noisy.caption = f"corrupted · {self.psnr(self.corrupted):.1f} dB"
         self.result.caption = f"restored · {self.psnr(self.restored):.1f} dB"

@@ -4,7 +4,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from ..backend import Noise, generator, one_thread, to_device, to_numpy
-from ..plots import COLORS, tile_images
+from ..plots import COLORS
 from .canvas import Canvas
 from .drawing import label_bars
 from .panel import Panel, control, seed_control, speed_control
@@ -49,7 +49,7 @@ class Dreams(Panel):
         self.beta = control(widgets.FloatSlider, "inverse temp.", 1, min=0.2, max=2, step=0.05)
         self.speed, self.seed = speed_control(), seed_control(seed)
         self.large = Canvas(scale=9, label="The dream of the first chain")
-        self.tiles = Canvas(scale=2.2, label="The dreams of all chains")
+        self.tiles = Canvas(scale=2.2, label="The dreams of all chains", on_paper=True)
         self.codes = Canvas(scale=7, label="Codes of the first chain, below the machine on top: white is on")
         self.bars = Canvas(scale=1, label="How likely the label units of the first chain are to be on")
         for each in (self.n_chains, self.seed):
@@ -92,7 +92,7 @@ class Dreams(Panel):
     def refresh(self):
         """Draw everything anew."""
         self.large.draw(np.uint8(255 * self.images[0]).reshape(28, 28))
-        self.tiles.draw(255 * tile_images(self.images, 4, gap=2))
+        self.tiles.draw_tiles(self.images, 4)
         grid = np.zeros(-(-self.n_codes // CODES) * CODES, np.float32)
         grid[: self.n_codes] = to_numpy(self.v[0, : self.n_codes])
         self.codes.draw(255 * grid.reshape(-1, CODES))

@@ -64,7 +64,7 @@ class EpochScrubber(Panel):
         legend = f"{W.shape[2]} hidden units: red excites, blue inhibits; one scale at all epochs"
         scale = FILTERS / (COLUMNS * (self.side + 1))
         self.filters = Canvas(scale=scale, label=legend, caption=legend, on_paper=True)
-        self.tiles = Canvas(scale=TILES / (6 * (self.side + 2)), label="All chains")
+        self.tiles = Canvas(scale=TILES / (6 * (self.side + 2)), label="All chains", on_paper=True)
         self.trace = Canvas(scale=1, label="Free energy of the chains over the steps, and the changes of epoch")
         self.epoch.observe(lambda _: self._continue(), "value")
         for each in (self.start, self.seed):
@@ -134,7 +134,7 @@ class EpochScrubber(Panel):
         self._draw_chains()
 
     def _draw_chains(self):
-        self.tiles.draw(255 * tile_images(to_numpy(self.means), 6, (self.side, self.side), gap=2))
+        self.tiles.draw_tiles(to_numpy(self.means), 6)
         self.trace.draw(self._draw_trace())
         words = f"epoch {self.epoch.value} · step {self.steps:,}"
         if self.h is not None:

@@ -5,7 +5,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from ..plots import tile_images
 from .canvas import Canvas
 from .drawing import INK, Axes, text
 from .panel import Panel, control, seed_control, speed_control, touched
@@ -65,7 +64,7 @@ class GibbsLab(Panel):
         )  # fmt: skip
         self.release = control(widgets.Button, "Free all", tooltip="no pixel is clamped any more")
         self.pad = Canvas(scale=9, paintable=True, label="The first chain, 28 by 28 pixels: paint to clamp pixels")
-        self.tiles = Canvas(scale=2.2, label="All chains")
+        self.tiles = Canvas(scale=2.2, label="All chains", on_paper=True)
         self.hidden = Canvas(scale=7, label="Hidden units of the first chain: white is on")
         self.trace = Canvas(scale=1, label="Free energy of the chains over the steps", caption=TRACED)
         self.pad.on_paint(self.paint)
@@ -143,7 +142,7 @@ class GibbsLab(Panel):
         first[self.held] = np.where(self.painted[self.held, None] > 0, ON, OFF)
         self.pad.draw(first.reshape(28, 28, 3))
         if len(images) > 1:
-            self.tiles.draw(255 * tile_images(images, 4, gap=2))
+            self.tiles.draw_tiles(images, 4)
         self.tiles.layout.display = "none" if len(images) == 1 else None  # the pad shows it
         n_hidden = self.rbm.W_.shape[1]
         grid = np.zeros(-(-n_hidden // 25) * 25, np.float32)
