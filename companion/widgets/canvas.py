@@ -184,7 +184,8 @@ STYLE = """
 .companion-panel .widget-toggle-buttons > div { display: flex; flex-flow: row wrap; }
 .companion-wide { container-type: inline-size; }
 @container (max-width: 700px) {
-  .companion-wide .companion-row > :first-child { display: grid; grid-template-columns: 1fr 1fr;
+  .companion-wide .companion-row > :first-child { display: grid;
+    grid-template-columns: repeat(auto-fit, minmax(240px, 1fr));
     flex: 1 1 100% !important; max-width: none !important; }
   .companion-wide .companion-row > :last-child { max-width: 600px !important; }
 }
