@@ -32,8 +32,6 @@ class Panel(widgets.VBox):
 
     def __init__(self, *rows):
         self.rows = rows
-        parts = [part for row in rows for _, items in row for item in items for part in np.ravel([item]).tolist()]
-        self._canvases = [part for part in parts if isinstance(part, Canvas)]
         super().__init__([_box(map(_column, row), "row") for row in rows])
         # One panel of a kind runs at a time: a cell that is run again does not leave its old panel running.
         if earlier := Panel._latest.get(type(self)):
@@ -41,6 +39,11 @@ class Panel(widgets.VBox):
         Panel._latest[type(self)] = self
         self.layout.max_width = f"{max(map(_natural, rows)) + 22}px"
         self.add_class("companion-panel")
+
+    @property
+    def parts(self):
+        """The pictures and controls, in their order."""
+        return [part for row in self.rows for _, items in row for item in items for part in np.ravel([item]).tolist()]
 
     def picture(self):
         """Return the panel as it stands, controls included, a PIL image."""
@@ -97,8 +100,9 @@ class Panel(widgets.VBox):
     def _frame(self):
         """Take a step; what it changes of a canvas, pixels and caption, goes in one message."""
         with ExitStack() as until_done:
-            for canvas in self._canvases:
-                until_done.enter_context(canvas.hold_sync())
+            for canvas in self.parts:
+                if isinstance(canvas, Canvas):
+                    until_done.enter_context(canvas.hold_sync())
             self.step()
 
     def _switch(self, on, pause):

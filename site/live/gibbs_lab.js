@@ -22,7 +22,7 @@ export class GibbsLab extends Panel {
     this.shown = choice("show", ["p(v|h)", "v"], "p(v|h)", () => this.draw());
     this.pad = new Pixels({ scale: 9, label: "The first chain, 28 by 28 pixels: paint to clamp pixels", paint: (strokes) => this.paint(strokes) });
     this.hidden = new Pixels({ scale: 7, label: "Hidden units of the first chain: white is on" });
-    this.all = new Pixels({ scale: 2.2, label: "All chains" });
+    this.all = new Pixels({ scale: 2.2, label: "All chains", on_paper: true });
     this.trace = new Drawing(270, 110, "Free energy of the chains over the steps, the first one orange");
     this.buttons.append(button("Free all", () => this.free(), "no pixel is clamped any more"));
     const controls = [this.start, this.count, this.beta, this.speed, this.seed, this.brush, this.shown];

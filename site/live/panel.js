@@ -89,8 +89,8 @@ export class Panel {
 
 /** A picture made of pixels, grey or RGB, that can be painted on: what `canvas.js` asks of a model is `get`, `on`, `send`. */
 export class Pixels {
-  constructor({ scale, label, paint = null }) {
-    this.values = { scale, label, paintable: Boolean(paint), caption: "", number: 0, images: [], on_paper: false, height: 0, width: 0 };
+  constructor({ scale, label, paint = null, on_paper = false }) {
+    this.values = { scale, label, paintable: Boolean(paint), caption: "", number: 0, images: [], on_paper, height: 0, width: 0 };
     this.listeners = {};
     this.element = make("div");
     const model = {
@@ -109,8 +109,8 @@ export class Pixels {
     for (const listener of this.listeners[`change:${name}`] ?? []) listener();
   }
 
-  draw(bytes, height, width) {
-    Object.assign(this.values, { frame: packed(bytes), height, width });
+  draw(bytes, height, width, images = []) {
+    Object.assign(this.values, { frame: packed(bytes), height, width, images });
     this.set("number", this.values.number + 1);
   }
 }
@@ -129,16 +129,17 @@ export function packed(bytes) {
   return whole;
 }
 
-/** Lay images of grey levels from 0 to 1 out on a grid, some pixels of a grey level apart; return bytes, height and width. */
+/** Lay images of grey levels from 0 to 1 out on a grid, some pixels of a grey level apart; return bytes, height, width and places. */
 export function tiles(images, columns, side, gap, between = 255) {
   const rows = Math.ceil(images.length / columns), pitch = side + gap;
   const height = rows * pitch - gap, width = columns * pitch - gap, bytes = new Uint8Array(height * width).fill(between);
+  const places = images.map((_, n) => [(n % columns) * pitch, Math.floor(n / columns) * pitch, side, side]);
   images.forEach((image, n) => {
-    const corner = Math.floor(n / columns) * pitch * width + (n % columns) * pitch;
+    const corner = places[n][1] * width + places[n][0];
     for (let y = 0; y < side; y++)
       for (let x = 0; x < side; x++) bytes[corner + y * width + x] = 255 * image[y * side + x];
   });
-  return [bytes, height, width];
+  return [bytes, height, width, places];
 }
 
 /** A drawing in SVG, with words in the colours of the page: content as text, some `fixed`, the rest of the latest `draw`. */

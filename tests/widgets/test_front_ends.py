@@ -8,9 +8,7 @@ import shutil
 import pytest
 from browser import CHAPTER, Page, gibbs_lab, notebook7, paint_a_line, pixels, the_line, until_changed
 
-NOTEBOOKS = {}
-NOTEBOOKS["saved"] = [
-    """
+SAVED = """
 import numpy as np
 from companion.rbm import RBM
 from companion.widgets import ThreeByTwo
@@ -18,7 +16,7 @@ from companion.widgets import ThreeByTwo
 RBM(n_hidden=5, n_epochs=3, verbose=True).fit(np.eye(20, dtype=np.float32))
 ThreeByTwo(seed=0)
 """
-]
+NOTEBOOKS = {"saved": [SAVED]}
 
 
 def test_opening_a_chapter_changes_nothing_and_it_is_saved_when_the_reader_says_so(page, book):

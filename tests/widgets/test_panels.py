@@ -85,14 +85,9 @@ def make():
     return lambda name, seed=0: ways[name](seed)
 
 
-def items(panel):
-    """Return the pictures and controls of a panel, in their order."""
-    return [part for row in panel.rows for _, column in row for item in column for part in np.ravel([item]).tolist()]
-
-
 def canvases(panel):
     """Return the pictures of a panel, in their order."""
-    return [item for item in items(panel) if isinstance(item, Canvas)]
+    return [item for item in panel.parts if isinstance(item, Canvas)]
 
 
 EVERY = companion.widgets.__all__
@@ -132,7 +127,7 @@ def test_controls_come_first_and_pictures_have_names(make, name):
 @pytest.mark.parametrize("name", EVERY)
 def test_names_of_controls_have_room(make, name):
     """Measured as they are drawn in a still; front ends cut what is longer."""
-    for item in items(make(name)):
+    for item in make(name).parts:
         if width := getattr(getattr(item, "style", None), "description_width", None):
             assert wide(item.description, 14) <= int(width.removesuffix("px")) - 6, item.description
 
@@ -152,7 +147,7 @@ def test_frames_are_small(make, name):
         )
 
     actions = [panel.step] * 4 if name in STEPPING else []
-    for item in items(panel):
+    for item in panel.parts:
         if isinstance(item, widgets.Button) and item.description != "Run":
             actions.append(item.click)
         for value in [*getattr(item, "options", ()), getattr(item, "max", None), getattr(item, "min", None)]:
