@@ -106,6 +106,14 @@ def test_every_figure_has_alt_text(notebook):
         assert "image/svg+xml" not in output.get("data", {})
 
 
+def test_stored_alt_text_is_that_of_the_source(notebook):
+    for cell in code_cells(notebook):
+        calls = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
+        shows = [call for call in calls if ast.unparse(call.func) == "plots.show"]
+        written = {call.args[1].value for call in shows if isinstance(call.args[1], ast.Constant)}
+        assert written <= {o.metadata["image/png"]["alt"] for o in cell.outputs if "image/png" in o.get("data", {})}
+
+
 def test_every_name_of_the_companion_exists(notebook):
     """Names imported from the companion, and attributes of its modules, resolve: text and package never drift."""
     modules = {}
