@@ -57,11 +57,11 @@ every_variant = pytest.mark.parametrize("name", VARIANTS)
 
 # ------------------------------------------------------------------------------------------ scikit-learn's conventions
 
-FINE_TUNED = {"hidden_sizes": (20,), "n_epochs": 40, "learning_rate": 0.5, "momentum": 0.5}
+FINE_TUNED = {"hidden_sizes": (20,), "n_epochs": 25, "learning_rate": 0.5, "momentum": 0.5}
 CONVENTIONAL = [
-    LogisticRegression(),
+    LogisticRegression(n_epochs=100, learning_rate=0.5, batch_size=20),
     MLP(hidden_sizes=(20,), n_epochs=30, learning_rate=0.1),
-    LeNet(n_filters=(3, 4), filter_size=3, n_hidden=10, n_epochs=30, learning_rate=0.01, batch_size=20, warmup=0),
+    LeNet(n_filters=(3, 4), filter_size=3, n_hidden=10, n_epochs=15, learning_rate=0.02, batch_size=20, warmup=0),
     DenoisingAutoencoder(n_hidden=20),
     DenoisingAutoencoder(
         n_hidden=20, corruption="salt_and_pepper", loss="squared", momentum=0.5, averaging=0.9, weight_decay=1e-3

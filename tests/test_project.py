@@ -31,7 +31,7 @@ def test_every_dependency_is_a_range_with_its_reason():
     text = read("pyproject.toml")
     extras = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
     for requirement in PROJECT["dependencies"] + extras:
-        assert re.fullmatch(r"[\w-]+>=[\d.]+(; sys_platform != 'emscripten')?", requirement), (
+        assert re.fullmatch(r"[\w-]+>=[\d.]+(,<[\d.]+)?(; sys_platform != 'emscripten')?", requirement), (
             f"{requirement}: a lower bound, not a pin"
         )
         for line in (line for line in text.splitlines() if f'"{requirement}"' in line):

@@ -140,10 +140,12 @@ ENDING = ("stack", "tagging", "roll")  # panels that pause by themselves when th
 def at_rest(page, canvas):
     """Wait until the last frame that was on its way has arrived on canvases, and return their pixels."""
     last = None
-    while (frames := canvas.evaluate_all("all => all.map(c => c.dataset.frame)")) != last:
+    for _ in range(30):
+        if (frames := canvas.evaluate_all("all => all.map(c => c.dataset.frame)")) == last:
+            return pixels(canvas)
         last = frames
         page.wait_for_timeout(700)
-    return pixels(canvas)
+    raise AssertionError("it does not come to rest")
 
 
 def test_contributions_answer_mouse_and_keyboard(page):
@@ -211,7 +213,7 @@ def test_playground_runs_pauses_and_starts_anew(page):
         arg=goal,
     )
     page.get_by_role("button", name="Pause", exact=True).click()
-    page.wait_for_timeout(500)
+    at_rest(page, plane)
     frame = plane.get_attribute("data-frame")
     page.wait_for_timeout(500)
     assert plane.get_attribute("data-frame") == frame, "and rests when it is paused"
@@ -233,8 +235,7 @@ def test_gibbs_lab_chains_step_run_pause_and_keep_what_is_clamped(page):
         page.keyboard.press("Enter")
 
     def rest():
-        page.wait_for_timeout(400)
-        return pixels(pad)
+        return at_rest(page, pad)
 
     start = rest()
     np.testing.assert_array_equal(rest(), start, "at rest nothing changes")
@@ -271,7 +272,7 @@ def test_gibbs_lab_chains_step_run_pause_and_keep_what_is_clamped(page):
         rates[chains] = frames(3)
         press("Pause")
         still = rest()
-        np.testing.assert_array_equal(rest(), still, "pause is at once")
+        np.testing.assert_array_equal(rest(), still, "and rests when it is paused")
         np.testing.assert_array_equal(still[clamped], painted[clamped])
     print(f"\nframes a second in the browser: {rates}")
     assert min(rates.values()) > 1
