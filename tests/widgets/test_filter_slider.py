@@ -132,7 +132,7 @@ def test_the_random_filter_is_the_seed_s(panel, images):
     def play(seed):
         panel.number.value, panel.seed.value, panel.filter.value = 1, seed, "random"
         panel.again.click()
-        for _ in range(40):
+        for _ in range(10):
             panel.one.click()
         return frames(panel)
 

@@ -59,7 +59,7 @@ def make():
     autoencoder = DenoisingAutoencoder(n_hidden=20, **quick).fit(X)
     dbn = DBN(hidden_sizes=(20, 30), pretraining={"n_epochs": 1}, random_state=0).pretrain(X, y)
     tagger = Tagger(n_hidden=8, embedding=4, window=3, **quick).fit(*load_flights((60, 20, 2)).train)
-    small = RBM(n_hidden=8, **quick).fit(X)
+    small = RBM(n_hidden=8, **quick).fit(X[:, 300:340])
     singer = RNNRBM.from_parameters(load_weights("rnnrbm"))
     recorded = {epoch: {name: epoch / 2 * array for name, array in load_weights("rbm").items()} for epoch in (1, 2)}
     ways = {
