@@ -36,6 +36,7 @@ def test_parallel_search_gives_the_same_scores(points, serial):
     np.testing.assert_array_equal(found.cv_results_["mean_test_score"], serial.cv_results_["mean_test_score"])
 
 
+@pytest.mark.slow
 def test_the_same_search_on_a_dask_cluster_of_two_workers(points, serial):
     """One line more, and the work is done by two other processes."""
     distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install -e '.[cluster]'")

@@ -40,7 +40,7 @@ def test_chapter_runs_in_jupyterlab(page):
     assert page.outputs("error") == 0 and page.outputs("display_data") > 0
 
 
-@pytest.mark.parametrize("front_end", ["JupyterLab", "Notebook"])
+@pytest.mark.parametrize("front_end", ["JupyterLab", pytest.param("Notebook", marks=pytest.mark.slow)])
 def test_a_saved_notebook_keeps_its_pictures(chromium, book, tmp_path, front_end):
     """Run all, save, close, open again: the still stands where the panel was, and no error anywhere."""
     if front_end == "JupyterLab":
