@@ -183,9 +183,8 @@ def test_contributions_answer_mouse_and_keyboard(panels):
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.8, steps=4)
     page.mouse.up()
-    drawn = until_changed(page, view, before)
-    page.wait_for_timeout(500)
-    stroke = pixels(pad)[:, :, 0]
+    until_changed(page, view, before)
+    stroke = at_rest(page, pad)[:, :, 0]
     assert (stroke[7:22, 13:16].max(axis=1) == 255).all(), "a fast stroke leaves no gaps"
     assert not stroke[:, :10].any() and not stroke[:, 18:].any()
 
@@ -205,8 +204,7 @@ def test_contributions_answer_mouse_and_keyboard(panels):
         page.keyboard.press(key)
         until_changed(page, view, before)
         pad.evaluate("c => c.blur()")  # the cursor is drawn over the picture while the pad has the focus
-        page.wait_for_timeout(200)
-        assert pixels(pad)[14, 5, 0] == ink, f"{key} paints {ink}"
+        until(page, pad, lambda seen, ink=ink: seen[14, 5, 0] == ink, f"{key} paints {ink}")
 
 
 def test_playground_runs_pauses_and_starts_anew(panels):
