@@ -4,10 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `notebooks`, beside this file
+sys.path.insert(0, str(Path(__file__).parent))  # for `links` and `notebooks`, beside this file
 os.environ.setdefault("COMPANION_BACKEND", "numpy")
 
 import companion
+import links
 import notebooks
 
 project, author = "Deep Beliefs", "the authors of Deep Beliefs"
@@ -20,7 +21,6 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
-    "sphinx_codeautolink",
 ]
 exclude_patterns = ["static/**"]
 
@@ -41,8 +41,6 @@ napoleon_google_docstring = False
 napoleon_use_param = False  # else names that end in an underscore lose it, and several of one line are torn
 napoleon_use_rtype = False
 napoleon_custom_sections = [("Attributes", "params_style"), ("Yields", "returns_style")]
-codeautolink_concat_default = True  # a name may be imported in an earlier cell
-codeautolink_warn_on_missing_inventory = False
 
 html_theme = "sphinx_book_theme"
 html_title = "Deep Beliefs"
@@ -69,6 +67,7 @@ html_theme_options = {
 def setup(app):
     """Connect what is done to chapters and to docstrings as they are read."""
     app.connect("source-read", notebooks.as_page)
+    app.connect("html-page-context", links.link_names)
     app.connect("autodoc-skip-member", _skip)
 
 

@@ -6,6 +6,7 @@ import http.server
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -245,6 +246,21 @@ def test_every_internal_link_of_the_site_leads_somewhere(book):
                 broken.append(f"{path.relative_to(book)}: {target}")
     assert not broken
     assert len(pages) > 40
+
+
+@needs_sphinx
+def test_names_in_the_code_of_a_chapter_lead_to_their_pages(book):
+    link = re.compile(r'<a class="code-link" href="\.\./api/([^"]*)" title="([^"]*)">(.*?)</a>')
+    for path in book.glob("chapters/*.html"):
+        found = {(re.sub("<[^>]*>", "", code), name, page) for page, name, code in link.findall(path.read_text("utf8"))}
+        assert len(found) > 20, path.name
+        for code, name, page in found:  # a renamed import would be the one exception
+            assert code.split(".")[-1] == name.split(".")[-1], (code, name)
+            assert page.endswith(("#" + name, "#module-" + name))
+    tagger = (book / "chapters" / "10_recurrent_network.html").read_text("utf8")
+    shown = {(re.sub("<[^>]*>", "", code), name) for _, name, code in link.findall(tagger)}
+    assert {("Tagger", "companion.tagger.Tagger"), ("window.score", "companion.tagger.Tagger.score")} <= shown
+    assert ("probe.predict", "companion.classifier.Classifier.predict") in shown, "inherited"
 
 
 @needs_sphinx
