@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 VENV = .venv
+# Bytecode is made and kept of what is imported, not of all that is installed: that would take a minute.
+INSTALL = -m pip install --quiet --disable-pip-version-check --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 BIN = $(if $(filter Windows_NT,$(OS)),$(VENV)/Scripts,$(VENV)/bin)
 
 .PHONY: run test benchmark gpu-check chapters book slides versions style clean
@@ -48,19 +51,19 @@ $(VENV)/.created:
 
 $(VENV)/.run: $(VENV)/.created pyproject.toml
 	@echo "Installing the book into $(VENV): some minutes the first time, seconds afterwards."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(BIN)/python $(INSTALL) -e .
 	touch $@
 
 $(VENV)/.test: $(VENV)/.created pyproject.toml
 	@echo "Installing the book and what its tests need into $(VENV): some minutes the first time."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@$(BIN)/python $(INSTALL) -e ".[test]"
 	touch $@
 
 $(VENV)/.benchmark: $(VENV)/.created pyproject.toml
-	$(BIN)/python -m pip install --quiet -e ".[test,benchmark]"
+	$(BIN)/python $(INSTALL) -e ".[test,benchmark]"
 	touch $@
 
 $(VENV)/.book: $(VENV)/.created pyproject.toml
 	@echo "Installing the book and what makes its pages into $(VENV): some minutes the first time."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[book]"
+	@$(BIN)/python $(INSTALL) -e ".[book]"
 	touch $@

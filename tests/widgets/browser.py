@@ -110,10 +110,14 @@ class Page:
             timeout=60_000,
         )
 
-    def run(self, name, seconds=240, where="lab/tree"):
+    def run(self, name, where="lab/tree"):
         """Open a notebook and run all its cells, to the end."""
         self.open(name, where)
-        self.page.set_default_timeout(seconds * 1000)
+        self.run_all()
+
+    def run_all(self):
+        """Run all cells of the notebook that is open, to the end."""
+        self.page.set_default_timeout(240_000)
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.page.set_default_timeout(20_000)
 

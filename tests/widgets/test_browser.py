@@ -137,14 +137,21 @@ OTHERS = [name for name in PANELS if name not in ("contributions", "playground",
 ENDING = ("stack", "tagging", "roll")  # panels that pause by themselves when they are through
 
 
+# The kernel answers in turn: when it does, all that a reader did before is done, and its frames are here, to be drawn.
+ANSWER = """async () => {
+    await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestKernelInfo();
+    for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame); }"""
+
+
 def at_rest(page, canvas):
     """Wait until the last frame that was on its way has arrived on canvases, and return their pixels."""
     last = None
-    for _ in range(30):
+    for _ in range(60):
+        page.evaluate(ANSWER)
         if (frames := canvas.evaluate_all("all => all.map(c => c.dataset.frame)")) == last:
             return pixels(canvas)
         last = frames
-        page.wait_for_timeout(700)
+        page.wait_for_timeout(200)  # a loop that was told to pause may end its turn
     raise AssertionError("it does not come to rest")
 
 

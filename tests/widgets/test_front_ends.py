@@ -19,7 +19,7 @@ ThreeByTwo(seed=0)
 NOTEBOOKS = {"saved": [SAVED]}
 
 
-def test_opening_a_chapter_changes_nothing_and_it_is_saved_when_the_reader_says_so(page, book):
+def test_a_chapter_opens_unchanged_is_saved_when_the_reader_says_so_and_runs(page, book):
     path = book[1] / CHAPTER.name
     published = path.read_bytes()
     page.open(CHAPTER.name)
@@ -33,10 +33,7 @@ def test_opening_a_chapter_changes_nothing_and_it_is_saved_when_the_reader_says_
     assert page.page.evaluate(f"() => {model}.dirty") and path.read_bytes() == published
     page.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     assert b"1 + 1" in path.read_bytes()
-
-
-def test_chapter_runs_in_jupyterlab(page):
-    page.run(CHAPTER.name)
+    page.run_all()
     assert page.outputs("error") == 0 and page.outputs("display_data") > 0
 
 
