@@ -36,6 +36,7 @@ mathjax_path = "mathjax/tex-svg.js"  # from the installed package, see build.py:
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+autodoc_default_options = {"no-value": True}  # else the folders of the machine that builds stand on the pages
 add_module_names = False
 napoleon_google_docstring = False
 napoleon_use_param = False  # else names that end in an underscore lose it, and several of one line are torn
