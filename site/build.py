@@ -98,11 +98,12 @@ def _write_interface(folder):
     """Write a page for every module of the companion, and a list of them."""
     package = Path(companion.__file__).parent
     modules = sorted(path.stem for path in package.glob("*.py") if not path.stem.startswith("__"))
+    options = ["   :members:", "   :show-inheritance:"]
     for module in [*modules, "widgets"]:
         name = f"companion.{module}"
-        lines = [name, "=" * len(name), "", f".. automodule:: {name}", "   :members:", "   :show-inheritance:"]
+        lines = [name, "=" * len(name), "", f".. automodule:: {name}", *options]
         for part in sorted(package.glob("widgets/[a-z]*.py")) if module == "widgets" else ():
-            lines += ["", f".. automodule:: companion.widgets.{part.stem}", "   :members:", "   :show-inheritance:"]
+            lines += ["", f".. automodule:: companion.widgets.{part.stem}", *options]
         _write(folder / f"{module}.rst", "\n".join(lines) + "\n")
     listed = "\n".join(f"   {module}" for module in [*modules, "widgets"])
     words = "The companion\n=============\n\n.. automodule:: companion\n\n.. toctree::\n   :maxdepth: 1\n\n"

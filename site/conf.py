@@ -7,6 +7,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))  # for `links` and `notebooks`, beside this file
 os.environ.setdefault("COMPANION_BACKEND", "numpy")
 
+from sphinx import addnodes
+
 import companion
 import links
 import notebooks
@@ -36,7 +38,7 @@ mathjax_path = "mathjax/tex-svg.js"  # from the installed package, see build.py:
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-autodoc_default_options = {"no-value": True}  # else the folders of the machine that builds stand on the pages
+autodoc_preserve_defaults = True  # as they are written: else folders of the machine that builds stand on the pages
 add_module_names = False
 napoleon_google_docstring = False
 napoleon_use_param = False  # else names that end in an underscore lose it, and several of one line are torn
@@ -70,8 +72,16 @@ def setup(app):
     app.connect("source-read", notebooks.as_page)
     app.connect("html-page-context", links.link_names)
     app.connect("autodoc-skip-member", _skip)
+    app.connect("object-description-transform", _without_value)
 
 
 def _skip(app, kind, name, member, skip, options):
     """Leave out what scikit-learn adds to every estimator for its own metadata routing."""
     return True if name.startswith("set_") and name.endswith("_request") else None
+
+
+def _without_value(app, domain, kind, content):
+    """Leave out what a constant holds: folders of the machine that builds, and long tables."""
+    if kind == "data":
+        for value in list(content.parent[0].findall(addnodes.desc_annotation)):
+            value.parent.remove(value)

@@ -246,6 +246,7 @@ def test_every_internal_link_of_the_site_leads_somewhere(book):
                 broken.append(f"{path.relative_to(book)}: {target}")
     assert not broken
     assert len(pages) > 40
+    assert not [path.name for path in pages if str(ROOT) in path.read_text("utf8")], "a folder of this machine"
 
 
 @needs_sphinx
