@@ -82,14 +82,14 @@ def test_hand_made_filters_see_what_their_names_say():
 
 def test_a_scan_goes_line_by_line_and_fills_the_map(panel):
     assert panel.seen.sum() == 1
-    for steps in range(1, 50):
+    for steps in range(1, 100):
         panel.one.click()
         assert (panel.row.value, panel.column.value) == divmod(steps, 24)
         if steps == 30:
             colours = blue_red(panel.feature_map, np.abs(panel.feature_map).max())
             np.testing.assert_array_equal(place_in_map(panel, 1, 2), colours[1, 2])
             np.testing.assert_array_equal(place_in_map(panel, 1, 7), (225, 225, 225))
-    np.testing.assert_array_equal(np.flatnonzero(panel.seen), range(50))
+    np.testing.assert_array_equal(np.flatnonzero(panel.seen), range(100))
     panel.place(23, 23)
     panel.step()
     assert (panel.row.value, panel.column.value) == (0, 0)
