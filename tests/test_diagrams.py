@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from companion import diagrams
 
@@ -26,9 +27,16 @@ def test_texts_lie_on_the_paper_and_apart(name):
     for text, box in zip(texts, boxes):
         assert 0 <= box.x0 and box.x1 <= width and 0 <= box.y0 and box.y1 <= height, text.get_text()
         assert text.get_fontsize() >= 8, "readable at the width of a notebook"
+        assert contrast(text.get_color()) >= 4.5 - 1e-6, f"readable on a projector: {text.get_text()}"
     for i, box in enumerate(boxes):
         crossed = [texts[j].get_text() for j in range(i) if np.all(overlap(box, boxes[j]) > 1)]
         assert not crossed, f"{texts[i].get_text()} lies on {crossed}"
+
+
+def contrast(color):
+    """Return the contrast of a colour with white, as WCAG 2.1 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
 
 
 def overlap(one, other):
