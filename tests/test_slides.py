@@ -29,7 +29,8 @@ def built(slides, tmp_path_factory):
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_a_deck_is_a_lecture(slides, built, path):
-    cells = json.loads(path.read_text(encoding="utf8"))["cells"]
+    notebook = json.loads(path.read_text(encoding="utf8"))
+    cells = notebook["cells"]
     kinds = [cell["metadata"].get("slideshow", {}).get("slide_type") for cell in cells]
     assert set(kinds) <= {None, "slide", "-"} and kinds[0] == "slide"
     assert 12 <= kinds.count("slide") <= 20
@@ -38,6 +39,8 @@ def test_a_deck_is_a_lecture(slides, built, path):
     page = (built / f"{path.stem}.html").read_text(encoding="utf8")
     assert page.count("<section") == kinds.count("slide")
     assert not re.search(r"(src|href)=\"(https?:)?//", re.sub(r"<a [^>]*>", "", page)), "it would need a network"
+    for slide in slides.slides(notebook)[1:]:
+        assert re.search(r"<img|<pre|<li>|<table|[$]", slide["body"]), f"a paragraph alone: {slide['body']}"
     for alt in re.findall(r'<img alt="([^"]*)"', page):
         assert len(alt) > 10, "for those who hear it"
     assert "Summary" in page and "## " not in re.sub(
