@@ -17,7 +17,7 @@ import numpy as np
 __all__ = ["Corpus", "HiddenMarkovModel", "Requests", "f1", "flight_grammar", "load_atis",
            "load_flights", "phrases", "read_iob"]  # fmt: skip
 
-SIZES = {"full": (24_000, 1000, 2000), "sample": (1500, 300, 500)}  # sentences to train, to validate and to test
+SIZES = {"full": (90_000, 1000, 2000), "sample": (1500, 300, 500)}  # sentences to train, to validate and to test
 
 
 class Requests(NamedTuple):
@@ -428,7 +428,7 @@ def load_flights(size=None):
     Parameters
     ----------
     size : {"full", "sample"} or (int, int, int), optional
-        24,000 / 1,000 / 2,000 sentences to train, validate and test; or fewer, or so many. Unless it is given the
+        90,000 / 1,000 / 2,000 sentences to train, validate and test; or fewer, or so many. Unless it is given the
         environment variable ``COMPANION_DATASET`` decides, as for the digits; otherwise it is ``"full"``.
 
     Returns
