@@ -208,13 +208,13 @@ def learning_curves(history, error_name="validation error"):
     history : companion.training.History
     """
     fig, (left, right) = figure(columns=2)
-    left.plot(history.epochs, history.train_loss)
+    epochs, of = history.epochs, np.diff([0, *history.updates])
+    whole = of == of.max()  # where patience ended, the mean may be over a single minibatch
+    left.plot(epochs[whole], np.array(history.train_loss)[whole])
     left.set(xlabel="epoch", ylabel="nats per image", title="training loss (mean over minibatches)")
-    right.plot(history.epochs, 100 * np.array(history.valid_error), color=COLORS[1])
-    best = history.best_update / history.n_batches
-    right.plot(best, 100 * history.best_error, "o", color=COLORS[6], markersize=5)
-    align = "right" if best > 0.7 * history.epochs[-1] else "left"  # stays inside the picture
-    right.annotate(f"best: {history.best_error:.2%}", (best, 100 * history.best_error), (0, 24),
-                   textcoords="offset points", ha=align)  # fmt: skip
+    right.plot(epochs, 100 * np.array(history.valid_error), color=COLORS[1])
+    best = history.best_update / history.n_batches, 100 * history.best_error
+    right.plot(*best, "o", color=COLORS[6], markersize=5)
+    right.text(1, 0.97, f"best: {best[1]:.2f}%", transform=right.transAxes, ha="right", va="top")  # errors fall
     right.set(xlabel="epoch", ylabel="per cent", title=error_name)
     return fig

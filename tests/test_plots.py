@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from companion import plots
+from companion.training import History
 
 
 def pixels(fig):
@@ -44,3 +45,12 @@ def test_strips_take_integers_and_signed_values():
         fig = plots.image_strips(strips, columns=1, limit=1)
     for axis in fig.axes:
         assert axis.images[0].get_clim() == (-1, 1)
+
+
+def test_learning_curves_leave_out_the_mean_over_a_rest_of_an_epoch():
+    """Patience ends a training one update after an epoch: that one's loss is no mean."""
+    history = History(4, [4, 8, 9], [0.8, 0.6, 0.1], [0.3, 0.2, 0.25])
+    history.best_update = 8
+    losses, errors = plots.learning_curves(history).axes
+    assert losses.lines[0].get_ydata().tolist() == [0.8, 0.6]
+    assert errors.lines[0].get_xdata().tolist() == [1, 2, 2.25]
