@@ -37,7 +37,7 @@ class Classifier(ClassifierMixin, Estimator):
         Losses, validation errors and times.
     """
 
-    def fit(self, X, y, validation=None, checkpoint=None, sample_weight=None):
+    def fit(self, X, y, validation=None, checkpoint=None, sample_weight=None, unlabelled=None):
         """Learn from images X (n, n_features) and labels y (n,).
 
         Parameters
@@ -50,6 +50,8 @@ class Classifier(ClassifierMixin, Estimator):
         sample_weight : array_like (n,), optional
             What each image weighs in the loss, beside its class (`class_weight`); only their ratios count, since the
             weights are divided by their mean. An image of weight 2 counts as two, in the mean over minibatches.
+        unlabelled : array_like (m, n_features), optional
+            Images without labels, for a network with `virtual_adversarial`; as many as of `X` are drawn at each update.
 
         Raises
         ------
@@ -72,7 +74,12 @@ class Classifier(ClassifierMixin, Estimator):
             valid_X = self._check_data(validation[0])
             valid_targets = self._encode(validation[1], len(valid_X))
             data += [valid_X, valid_targets]
+        if unlabelled is not None:
+            if not getattr(self, "virtual_adversarial", 0):
+                raise ValueError("unlabelled: expected images only where virtual_adversarial is above 0, found some")
+            data.append(unlabelled := self._check_data(unlabelled))
         at = self._prepare(X, self.parameters_ if goes_on else None)
+        at.unlabelled = unlabelled
         predictor = self.network(at.descent.kept)
 
         def step(indices):
@@ -134,16 +141,22 @@ class Classifier(ClassifierMixin, Estimator):
         parameters = {name: own_copy(array) for name, array in first.items()}
         network = self.network(parameters, noise)
         descent = Descent(self._optimizer(self._n_updates(X)), parameters, network.parameters, self.averaging)
-        return SimpleNamespace(rng=rng, noise=noise, network=network, loss=SoftmaxCrossEntropy(), descent=descent)
+        return SimpleNamespace(
+            rng=rng, noise=noise, network=network, loss=SoftmaxCrossEntropy(), descent=descent, unlabelled=None
+        )
 
     def _update(self, at, x, targets, weights=None):
         """Make one update on the minibatch x (n, n_features) with its targets (n,); return its loss and penalty."""
         self._disturb(x, targets, at.network, at.loss)
-        nll = at.loss.forward(at.network.forward(x), targets, weights)
-        at.network.backward(at.loss.backward())
-        cost = nll + at.network.penalty()
+        cost = self._propagate(at, x, targets, weights) + at.network.penalty()
         at.descent.update(at.network.gradients, lambda: self._constrain(at.network))
         return cost
+
+    def _propagate(self, at, x, targets, weights):
+        """Return the loss of the minibatch, penalties left out; the gradients, theirs too, are then in the network."""
+        nll = at.loss.forward(at.network.forward(x), targets, weights)
+        at.network.backward(at.loss.backward())
+        return nll
 
     def _weights(self, X, y, sample_weight):
         """Return the weights (n,) of the images, with mean 1, on the device; None if all are the same."""

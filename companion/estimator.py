@@ -79,7 +79,7 @@ SETTINGS = (
     dict.fromkeys(("n_hidden", "batch_size", "k", "filter_size", "pool_size"), _whole(1))
     | dict.fromkeys(("n_epochs", "warmup"), _whole(0))
     | dict.fromkeys(("learning_rate", "decay", "l1", "l2", "weight_decay", "sparsity_cost"), _real())
-    | dict.fromkeys(("gaussian_noise", "adversarial", "patience", "patience_increase"), _real())
+    | dict.fromkeys(("gaussian_noise", "adversarial", "virtual_adversarial", "patience", "patience_increase"), _real())
     | dict.fromkeys(("momentum", "averaging", "dropout", "input_dropout", "conv_dropout", "sparsity_target"), _FRACTION)
     | dict.fromkeys(("corruption_level", "improvement_threshold"), _real(0, most=1))
     | dict.fromkeys(("batch_norm", "persistent", "binarize", "centered", "warm_start"), _FLAG)

@@ -34,7 +34,8 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         `PRETRAINING`, the tutorial's.
     learning_rate, n_epochs, batch_size, optimizer, momentum, schedule, decay, warmup, l2, dropout, input_dropout
         Of the fine-tuning, as are all that follow: see `companion.mlp.MLP`.
-    gaussian_noise, adversarial, max_norm, averaging, patience, patience_increase, improvement_threshold
+    gaussian_noise, adversarial, virtual_adversarial, max_norm, averaging
+    patience, patience_increase, improvement_threshold
     class_weight : None, "balanced" or dict, optional
         What an image of each class weighs: see `companion.classifier.Classifier.fit`.
     warm_start : bool
@@ -62,9 +63,9 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
     def __init__(
         self, *, hidden_sizes=(1000, 1000, 1000), pretraining=None, learning_rate=0.1, n_epochs=1000, batch_size=10,
         optimizer="sgd", momentum=0.0, schedule="constant", decay=0.0, warmup=0, l2=0.0, dropout=0.0,
-        input_dropout=0.0, gaussian_noise=0.0, adversarial=0.0, max_norm=None, averaging=0.0, patience=20000,
-        patience_increase=2.0, improvement_threshold=0.995, class_weight=None, warm_start=False, random_state=None,
-        verbose=False,
+        input_dropout=0.0, gaussian_noise=0.0, adversarial=0.0, virtual_adversarial=0.0, max_norm=None, averaging=0.0,
+        patience=20000, patience_increase=2.0, improvement_threshold=0.995, class_weight=None, warm_start=False,
+        random_state=None, verbose=False,
     ):  # fmt: skip
         self.hidden_sizes = hidden_sizes
         self.pretraining = pretraining
@@ -81,6 +82,7 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         self.input_dropout = input_dropout
         self.gaussian_noise = gaussian_noise
         self.adversarial = adversarial
+        self.virtual_adversarial = virtual_adversarial
         self.max_norm = max_norm
         self.averaging = averaging
         self.patience = patience

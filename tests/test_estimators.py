@@ -124,6 +124,7 @@ NUMBERS = {
     "max_norm": (-1, 0, "none"),
     "gaussian_noise": (-1,),
     "adversarial": (-1, np.inf),
+    "virtual_adversarial": (-1, np.inf),
     "dropout": (-0.2, 1, 1.5),
     "input_dropout": (-0.2, 1),
     "conv_dropout": (-0.2, 1),

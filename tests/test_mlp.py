@@ -9,7 +9,7 @@ from sklearn.model_selection import RandomizedSearchCV
 
 from companion import estimator
 from companion.backend import to_device, to_numpy, xp
-from companion.data import load_mnist
+from companion.data import load_mnist, plane_points
 from companion.functions import log_softmax
 from companion.layers import Dense, ReLU, Tanh, initial_weights
 from companion.logistic import LogisticRegression
@@ -46,6 +46,7 @@ EVERYTHING = {
     "input_dropout": 0.05,
     "gaussian_noise": 0.1,
     "adversarial": 0.05,
+    "virtual_adversarial": 0.05,
     "batch_norm": True,
     "max_norm": 2.0,
     "averaging": 0.95,
@@ -139,6 +140,89 @@ def test_training_equals_the_same_thing_in_a_few_lines(problem, adversarial):
                 W[i], b[i] = W[i] + V[i], b[i] + c[i]
     for name, expected in {"W1": W[0], "W2": W[1], "b1": b[0], "b2": b[1]}.items():
         np.testing.assert_allclose(to_numpy(model.parameters_[name]), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("unlabelled", [False, True])
+def test_virtual_adversarial_training_equals_the_same_thing_in_a_few_lines(problem, unlabelled):
+    """The way that changes p most, by one step of power iteration; then cross-entropy, and divergence after the way."""
+    (X, y), length = problem, 0.4
+    U = X[::-2] if unlabelled else None
+    settings = {"hidden_sizes": (6,), "learning_rate": 0.3, "batch_size": 119, "l2": 1e-2, "random_state": 7}
+    model = MLP(n_epochs=3, virtual_adversarial=length, **settings).fit(X, y, unlabelled=U)
+    rng = np.random.default_rng(7)
+    W1 = to_numpy(initial_weights(2, 6, "tanh", rng)).astype(float)
+    W2, b1, b2 = np.zeros((6, 2)), np.zeros(6), np.zeros(2)
+
+    def forward(x):
+        h = np.tanh(x @ W1 + b1)
+        e = np.exp(h @ W2 + b2)
+        return h, e / e.sum(axis=1, keepdims=True)
+
+    def scaled(moves, length):
+        return moves * length / np.linalg.norm(moves, axis=1, keepdims=True).clip(1e-12)
+
+    losses = []
+    for _ in range(3):
+        for batch in np.split(rng.permutation(300), [119, 238]):
+            x, n, targets = X[batch].astype(float), len(batch), np.eye(2)[y[batch]]
+            u = U[rng.integers(len(U), size=n)].astype(float) if unlabelled else x
+            p = forward(u)[1]
+            h, q = forward(u + scaled(rng.standard_normal((n, 2), dtype=np.float32), 0.1))
+            moved = u + scaled(((q - p) @ W2.T * (1 - h**2)) @ W1.T, length)
+            (h, q), wanted = forward(both := np.vstack([x, moved])), np.vstack([targets, p])
+            losses.append(
+                (wanted * np.log(np.vstack([targets + 1e-300, p]) / q)).sum() / n
+                + 1e-2 * sum((W**2).sum() for W in (W1, W2))
+            )
+            top = (q - wanted) / n
+            below = top @ W2.T * (1 - h**2)
+            W2, b2 = W2 - 0.3 * (h.T @ top + 2e-2 * W2), b2 - 0.3 * top.sum(axis=0)
+            W1, b1 = W1 - 0.3 * (both.T @ below + 2e-2 * W1), b1 - 0.3 * below.sum(axis=0)
+    for name, expected in {"W1": W1, "W2": W2, "b1": b1, "b2": b2}.items():
+        np.testing.assert_allclose(to_numpy(model.parameters_[name]), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(model.history_.train_loss, np.reshape(losses, (3, 3)).mean(axis=1), rtol=1e-4)
+
+
+def test_virtual_moves_change_the_probabilities_almost_most():
+    """Of all directions in the plane; a random one does much less."""
+    X, y = plane_points("spirals", 200, np.random.default_rng(0))
+    model = MLP(hidden_sizes=(30,), optimizer="adam", learning_rate=0.02, n_epochs=60, random_state=0).fit(X, y)
+    model.set_params(virtual_adversarial=0.02)
+    at, u = model._prepare(X, model.parameters_), to_device(X)
+
+    def divergence(moves):
+        p, q = (np.maximum(model.predict_proba(points), 1e-30).astype(float) for points in (X, X + to_numpy(moves)))
+        return (p * np.log(p / q)).sum(axis=1)
+
+    found = divergence(model._virtual_move(at, u, to_device(model.predict_proba(X))))
+    angles = np.arange(0, 2 * np.pi, np.pi / 30)
+    circle = np.array([divergence(0.02 * np.array([[np.cos(a), np.sin(a)]], np.float32)) for a in angles])
+    assert 0.7 * circle.max(axis=0).sum() < found.sum() <= 1.01 * circle.max(axis=0).sum()
+    assert found.sum() > 1.3 * circle.mean(axis=0).sum()
+
+
+def test_points_without_labels_bring_the_boundary_to_where_there_are_none():
+    """Two moons, three labels in each: the network that sees the other points as well follows them."""
+    X, y = plane_points("moons", 600, np.random.default_rng(0))
+    few = np.concatenate([np.flatnonzero(y == k)[:3] for k in (0, 1)])
+    plain = MLP(
+        hidden_sizes=(50, 50), activation="relu", optimizer="adam", learning_rate=0.01, batch_size=60, n_epochs=400,
+        random_state=0,
+    )  # fmt: skip
+    with_others = clone(plain).set_params(virtual_adversarial=0.15)
+    repeated = np.tile(few, 10)  # a minibatch of sixty, and so sixty of the others beside it
+    plain.fit(X[repeated], y[repeated])
+    with_others.fit(X[repeated], y[repeated], unlabelled=X)
+    assert with_others.errors(X, y) < 0.02 < 0.05 < plain.errors(X, y)
+
+
+@pytest.mark.parametrize("model", [MLP(), LogisticRegression()])
+def test_images_without_labels_need_a_use(problem, model):
+    X, y = problem
+    with pytest.raises(ValueError, match="unlabelled: expected images only where virtual_adversarial is above 0"):
+        model.fit(X, y, unlabelled=X)
+    with pytest.raises(ValueError, match="3 features"):
+        MLP(virtual_adversarial=1.0).fit(X, y, unlabelled=np.zeros((5, 3)))
 
 
 # ------------------------------------------------------------------------------------------- its settings
