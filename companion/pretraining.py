@@ -261,17 +261,20 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
     def _n_features_out(self):
         return self.hidden_sizes[-1]
 
-    def fit(self, X, y, validation=None, checkpoint=None, sample_weight=None):
+    def fit(self, X, y, validation=None, checkpoint=None, sample_weight=None, unlabelled=None):
         """Fine-tune by back-propagation, after `pretrain` if that has not been called since the last fit.
 
-        See `companion.classifier.Classifier.fit`. What moves are copies of the pretrained parameters, which the network
-        then has in their place: to fine-tune the same layers several times, copy the pretrained model
-        (``copy.deepcopy``).
+        See `companion.classifier.Classifier.fit`. If there are images without labels, it is them that the layers learn
+        to describe; without `virtual_adversarial` the fine-tuning leaves them aside. What moves are copies of the
+        pretrained parameters, which the network then has in their place: to fine-tune the same layers several times,
+        copy the pretrained model (``copy.deepcopy``).
         """
         if not (getattr(self, "_pretrained", False) or self._goes_on()):
             self._check_labels(y, _num_samples(X))  # before the long part
-            self.pretrain(X, checkpoint=checkpoint)
-        return super().fit(X, y, validation, checkpoint, sample_weight)
+            self.pretrain(X if unlabelled is None else unlabelled, checkpoint=checkpoint)
+        if not self.virtual_adversarial:
+            unlabelled = None
+        return super().fit(X, y, validation, checkpoint, sample_weight, unlabelled)
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Fine-tune in one pass over X and y, after `pretrain` on X if nothing has been pretrained.

@@ -89,6 +89,17 @@ def test_both_phases_at_once_and_one_by_one(problem):
     assert_same_arrays(clone(at_once).fit(*problem).parameters_, at_once.parameters_)
 
 
+@pytest.mark.parametrize("length", [0.0, 0.2])
+def test_layers_learn_from_the_images_without_labels(problem, length):
+    X, y = problem
+    few, options = slice(0, 40), QUICK | {"virtual_adversarial": length, "random_state": 1}
+    at_once = DBN(**options).fit(X[few], y[few], unlabelled=X)
+    apart = DBN(**options).pretrain(X).fit(X[few], y[few], unlabelled=X)
+    assert_same_arrays(apart.parameters_, at_once.parameters_)
+    without = DBN(**options).pretrain(X).fit(X[few], y[few])
+    assert bool(length) != np.array_equal(without.parameters_["W1"], at_once.parameters_["W1"])
+
+
 def test_fine_tuning_is_that_of_a_perceptron_that_starts_there(problem, monkeypatch):
     options = {"learning_rate": 0.05, "n_epochs": 3, "dropout": 0.3, "input_dropout": 0.1, "gaussian_noise": 0.1,
                "adversarial": 0.1, "max_norm": 2.0, "momentum": 0.5, "schedule": "linear", "batch_size": 30,
