@@ -140,6 +140,7 @@ def _recipe(name):
 def _judge(recipe):
     judged, gathered = {
         "classification": (Classification, _all_digits),
+        "few labels": (lambda digits: FewLabels(digits, recipe["n_labels"]), _all_digits),
         "density": (Density, _all_digits),
         "measures": (Measures, _all_digits),
         "dreams": (Dreams, _all_digits),
@@ -221,6 +222,31 @@ class Classification:
         """Return the test errors, fractions; `values` are what `validate` said of the models."""
         errors = [model.errors(*self.digits.test) for model in models]
         return {"test_error": float(np.mean(errors)), "test_error_std": float(np.std(errors)), "test_errors": errors}
+
+
+class FewLabels(Classification):
+    """How classifiers are trained, chosen and tested that are told few labels, a draw of them for every seed.
+
+    The labels are as many of each class; all images of the training set are there without theirs. What trains has no
+    labels to stop early by: the validation set serves to choose among candidates.
+    """
+
+    UNCERTAIN = 0.005
+
+    def __init__(self, digits, n_labels):
+        super().__init__(digits)
+        self.n_labels = n_labels
+
+    def fit(self, model, checkpoint):
+        """Train `model` on a draw that follows from its seed."""
+        (X, y), rng = self.digits.train, generator(model.random_state)
+        each = self.n_labels // len(np.unique(y))
+        few = np.concatenate([rng.choice(np.flatnonzero(y == k), each, replace=False) for k in np.unique(y)])
+        model.fit(X[few], y[few], checkpoint=checkpoint, unlabelled=X)
+
+    def validate(self, model):
+        """Return the validation error, a fraction."""
+        return model.errors(*self.digits.valid)
 
 
 class Density:

@@ -18,6 +18,7 @@ from companion.data import MNIST, Pair
 from companion.dbn import DBN
 from companion.flights import load_flights
 from companion.likelihood import exact_log_partition, log_likelihood
+from companion.mlp import MLP
 from companion.music import Chorales, _toy_pieces
 from companion.rbm import RBM
 from companion.rnnrbm import RNNRBM, exact_log_partitions
@@ -114,6 +115,32 @@ def test_a_record_is_checked_with_one_seed_and_left_as_it_is(small, monkeypatch,
     path.write_text(json.dumps(json.loads(record) | {"test_error": 0.9}), encoding="utf8")
     with pytest.raises(SystemExit, match="recorded 0.9000, found .* not borne out"):
         command_line.main(["reproduce", "small", "--check"])
+
+
+def test_reproduce_tells_few_labels_and_gives_the_images_without_theirs(small, monkeypatch):
+    """A draw for every seed, as many of each class; the validation set is there to choose by, not to stop early."""
+    seen, fit = [], MLP.fit
+
+    def watched(self, X, y, **options):
+        seen.append((np.bincount(y).tolist(), len(options["unlabelled"]), X[0, 0], options.keys()))
+        return fit(self, X, y, **options)
+
+    recipe = {
+        "chapter": "08_deep_belief_network",
+        "model": "companion.mlp.MLP",
+        "judge": "few labels",
+        "n_labels": 50,
+        "seeds": [0, 1],
+        "candidates": [{"hidden_sizes": (20,), "n_epochs": 20, "batch_size": 50, "virtual_adversarial": 1.0}],
+        "tutorial": {},
+    }
+    monkeypatch.setattr(MLP, "fit", watched)
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"few": recipe})
+    command_line.main(["reproduce", "few"])
+    result = json.loads((small / "results" / "few.json").read_text(encoding="utf8"))
+    assert [told[:2] for told in seen] == [([5] * 10, 300)] * 2 and seen[0][2] != seen[1][2]
+    assert "validation" not in seen[0][3]
+    assert 0 < result["valid_error"] < 0.9 and len(result["test_errors"]) == 2
 
 
 def test_reproduce_holds_a_tagger_against_the_best_possible(small, monkeypatch, capsys):
