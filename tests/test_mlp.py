@@ -8,7 +8,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import RandomizedSearchCV
 
 from companion import estimator
-from companion.backend import to_device, to_numpy, xp
+from companion.backend import Noise, to_device, to_numpy, xp
 from companion.data import load_mnist, plane_points
 from companion.functions import log_softmax
 from companion.layers import Dense, ReLU, Tanh, initial_weights
@@ -161,13 +161,14 @@ def test_virtual_adversarial_training_equals_the_same_thing_in_a_few_lines(probl
     def scaled(moves, length):
         return moves * length / np.linalg.norm(moves, axis=1, keepdims=True).clip(1e-12)
 
-    losses = []
+    losses, noise = [], Noise(rng)
     for _ in range(3):
+        noise.renew()
         for batch in np.split(rng.permutation(300), [119, 238]):
             x, n, targets = X[batch].astype(float), len(batch), np.eye(2)[y[batch]]
             u = U[rng.integers(len(U), size=n)].astype(float) if unlabelled else x
             p = forward(u)[1]
-            h, q = forward(u + scaled(rng.standard_normal((n, 2), dtype=np.float32), 0.1))
+            h, q = forward(u + scaled(to_numpy(noise.normal(xp.empty((n, 2), xp.float32))), 0.1))
             moved = u + scaled(((q - p) @ W2.T * (1 - h**2)) @ W1.T, length)
             (h, q), wanted = forward(both := np.vstack([x, moved])), np.vstack([targets, p])
             losses.append(
