@@ -11,7 +11,7 @@ README = Path(__file__).parents[1] / "README.md"
 def renewed(text):
     """Return `text` with every table between ``<!-- JUDGE -->`` and ``<!-- end -->`` as the records have it."""
     return re.sub(
-        r"(<!-- (?!end)(\w+) -->\n).*?(?=<!-- end -->)",
+        r"(<!-- (?!end)([\w ]+) -->\n).*?(?=<!-- end -->)",
         lambda found: f"{found[1]}{table(found[2])}\n",
         text,
         flags=re.DOTALL,
