@@ -51,7 +51,7 @@ class Classifier(ClassifierMixin, Estimator):
             What each image weighs in the loss, beside its class (`class_weight`); only their ratios count, since the
             weights are divided by their mean. An image of weight 2 counts as two, in the mean over minibatches.
         unlabelled : array_like (m, n_features), optional
-            Images without labels, for a network with `virtual_adversarial`: beside a minibatch as many of them are drawn.
+            Images without labels, for a network with `virtual_adversarial`: as many are drawn beside a minibatch.
 
         Raises
         ------
