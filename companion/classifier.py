@@ -49,7 +49,8 @@ class Classifier(ClassifierMixin, Estimator):
             A file to save progress in, and to resume from.
         sample_weight : array_like (n,), optional
             What each image weighs in the loss, beside its class (`class_weight`); only their ratios count, since the
-            weights are divided by their mean. An image of weight 2 counts as two, in the mean over minibatches.
+            weights are divided by their mean. An image of weight 2 counts as two, in the mean over minibatches. What
+            `virtual_adversarial` adds has no weights.
         unlabelled : array_like (m, n_features), optional
             Images without labels, for a network with `virtual_adversarial`: as many are drawn beside a minibatch.
 

@@ -63,9 +63,12 @@ class MLP(Classifier):
         *Explaining and harnessing adversarial examples*, section 6, where distance is the greatest change of a pixel;
         with the Euclidean one, Miyato et al. (2016), *Distributional smoothing with virtual adversarial training*.
     virtual_adversarial : float
-        How far images are moved, a Euclidean distance, in the direction in which the network's own probabilities change
-        most; to the loss is added the Kullback–Leibler divergence of those after from those before. No label is needed:
-        see `unlabelled` in `fit`. Dropout blurs the direction. Source: Miyato et al. (2016), sections 2 and 3.
+        How far images are moved, a Euclidean distance, in nearly the direction in which the network's own probabilities
+        change most; to the loss is added the Kullback–Leibler divergence of those after from those before, which count
+        as given. No label is needed: the images are the `unlabelled` of `fit`; without any, and in `partial_fit`, those
+        with labels, half of them moved already where `adversarial` is above 0. Dropout and batch normalisation make
+        the two differ by themselves, for they come from other units and other minibatches; that is counted, too.
+        Source: Miyato et al. (2016), sections 2 and 3.
     batch_norm : bool
         Normalise the input of every activation.
     max_norm : float, optional
@@ -230,7 +233,7 @@ class MLP(Classifier):
 
 
 def _as_long_as(length, moves):
-    """Give each of the moves (n, n_features), in place, this length; one of length 0 stays."""
+    """Give each of the moves (n, n_features), in place, this length; one of nearly no length hardly grows."""
     moves *= (length / xp.maximum(xp.sqrt(xp.einsum("ij,ij->i", moves, moves)), 1e-12))[:, None]
     return moves
 

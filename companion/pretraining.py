@@ -265,9 +265,9 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         """Fine-tune by back-propagation, after `pretrain` if that has not been called since the last fit.
 
         See `companion.classifier.Classifier.fit`. If there are images without labels, it is them that the layers learn
-        to describe; without `virtual_adversarial` the fine-tuning leaves them aside. What moves are copies of the
-        pretrained parameters, which the network then has in their place: to fine-tune the same layers several times,
-        copy the pretrained model (``copy.deepcopy``).
+        to describe, unless that is done; without `virtual_adversarial` the fine-tuning leaves them aside. What moves
+        are copies of the pretrained parameters, which the network then has in their place: to fine-tune the same layers
+        several times, copy the pretrained model (``copy.deepcopy``).
         """
         if not (getattr(self, "_pretrained", False) or self._goes_on()):
             self._check_labels(y, _num_samples(X))  # before the long part
