@@ -38,6 +38,12 @@ def test_metadata_is_that_of_any_machine(notebook):
     assert "widgets" not in notebook.metadata, "pages that render notebooks refuse stored widget states"
 
 
+def test_no_cell_ends_with_a_model_that_describes_itself(notebook):
+    """scikit-learn's description has buttons within a button, which screen readers cannot reach, and 40 kB."""
+    for cell in code_cells(notebook):
+        assert not [o for o in cell.outputs if "sk-estimator" in str(o.get("data", {}).get("text/html", ""))], cell.id
+
+
 def test_executed_top_to_bottom_without_error(notebook):
     assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
     assert not [output.ename for output in outputs(notebook) if output.output_type == "error"]
