@@ -269,6 +269,9 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         are copies of the pretrained parameters, which the network then has in their place: to fine-tune the same layers
         several times, copy the pretrained model (``copy.deepcopy``).
         """
+        shapes = [np.shape(images)[1:] for images in (X, X if unlabelled is None else unlabelled)]
+        if shapes[0] != shapes[1]:  # before the long part
+            raise ValueError(f"unlabelled: expected images of the shape of the others, {shapes[0]}, found {shapes[1]}")
         if not (getattr(self, "_pretrained", False) or self._goes_on()):
             self._check_labels(y, _num_samples(X))  # before the long part
             self.pretrain(X if unlabelled is None else unlabelled, checkpoint=checkpoint)

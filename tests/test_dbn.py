@@ -98,6 +98,9 @@ def test_layers_learn_from_the_images_without_labels(problem, length):
     assert_same_arrays(apart.parameters_, at_once.parameters_)
     without = DBN(**options).pretrain(X).fit(X[few], y[few])
     assert bool(length) != np.array_equal(without.parameters_["W1"], at_once.parameters_["W1"])
+    for network in (DBN(**options), DBN(**options).pretrain(X)):  # also where they would be left aside
+        with pytest.raises(ValueError, match="unlabelled: expected images of the shape of the others"):
+            network.fit(X[few], y[few], unlabelled=X[:, 1:])
 
 
 def test_fine_tuning_is_that_of_a_perceptron_that_starts_there(problem, monkeypatch):
