@@ -239,8 +239,8 @@ class GaussianNoise(Layer):
 class BatchNorm(Layer):
     r"""Batch normalisation: :math:`y = \gamma\, (x - m) / \sqrt{s + \epsilon} + \beta`, column by column.
 
-    In training m and s are mean and variance of the minibatch; to predict, running averages of them. Source: Ioffe and
-    Szegedy (2015), algorithms 1 and 2.
+    In training m and s are mean and variance of the minibatch, or of its first rows; to predict, running averages of
+    them. Source: Ioffe and Szegedy (2015), algorithms 1 and 2.
 
     Parameters
     ----------
@@ -250,11 +250,17 @@ class BatchNorm(Layer):
         Updated by `forward`, used by `predict`.
     momentum : float
         How much of the running averages a minibatch leaves as it was.
+
+    Attributes
+    ----------
+    n_rows : int, optional
+        How many rows, from the first, have m and s computed from them, by which all others are normalised as well: as
+        if they were predicted. With 0 the last ones are kept; None, for all rows, to begin with.
     """
 
     def __init__(self, gamma, beta, running_mean, running_var, momentum=0.99, epsilon=1e-5):
         self.gamma, self.beta, self.running_mean, self.running_var = gamma, beta, running_mean, running_var
-        self.momentum, self.epsilon = momentum, epsilon
+        self.momentum, self.epsilon, self.n_rows = momentum, epsilon, None
         self.dgamma, self.dbeta = xp.empty_like(gamma), xp.empty_like(beta)
         self.parameters, self.gradients = (gamma, beta), (self.dgamma, self.dbeta)
         self._normal = self._output = None
@@ -263,22 +269,29 @@ class BatchNorm(Layer):
         return f"BatchNorm({len(self.gamma)})"
 
     def forward(self, x):
-        """Normalise x (n, n_in) by its own columns."""
+        """Normalise x (n, n_in) by its own columns, or by those of its first rows."""
         n = len(x)
         self._normal, self._output = (reuse(array, x.shape, x.dtype) for array in (self._normal, self._output))
-        mean = x.mean(axis=0)
-        z = xp.subtract(x, mean, out=self._normal[:n])
-        variance = xp.einsum("ij,ij->j", z, z) / n
-        if n > 1:  # one row says nothing about the variance
-            for running, value in ((self.running_mean, mean), (self.running_var, variance * (n / (n - 1)))):
-                running *= self.momentum
-                running += (1 - self.momentum) * value
-        self._slope = 1 / xp.sqrt(variance + self.epsilon)
+        self._n = n if self.n_rows is None else self.n_rows
+        if self._n:
+            self._mean = x[: self._n].mean(axis=0)
+        z = xp.subtract(x, self._mean, out=self._normal[:n])
+        if self._n:
+            self._measure(z[: self._n])
         z *= self._slope
         self._z = z
         y = xp.multiply(z, self.gamma, out=self._output[:n])
         y += self.beta
         return y
+
+    def _measure(self, z):
+        """Take the variance from z (n, n_in), whose columns have the mean 0, and both into the running averages."""
+        n, variance = len(z), xp.einsum("ij,ij->j", z, z) / len(z)
+        if n > 1:  # one row says nothing about the variance
+            for running, value in ((self.running_mean, self._mean), (self.running_var, variance * (n / (n - 1)))):
+                running *= self.momentum
+                running += (1 - self.momentum) * value
+        self._slope = 1 / xp.sqrt(variance + self.epsilon)
 
     def predict(self, x):
         """Normalise x (n, n_in) by the running averages."""
@@ -290,15 +303,18 @@ class BatchNorm(Layer):
 
         Mean and variance depend on x too: with :math:`g = \gamma\, \delta` the gradient is
         :math:`(g - \overline{g} - z\, \overline{g z}) / \sqrt{s + \epsilon}`, where the bar is the mean of a column.
+        Of the rows that m and s do not depend on it is :math:`g / \sqrt{s + \epsilon}`; the mean of the others is then
+        the sum over all rows, divided by the number of the others.
         """
-        n, z = len(delta), self._z
+        n, z = self._n, self._z
         xp.sum(delta, axis=0, out=self.dbeta)
         self.dgamma[...] = xp.einsum("ij,ij->j", delta, z)
         if not need_dx:
             return None
-        z *= self.dgamma / n  # the normalised input is not needed any more
-        delta -= z
-        delta -= self.dbeta / n
+        if n:
+            z[:n] *= self.dgamma / n  # the normalised input is not needed any more
+            delta[:n] -= z[:n]
+            delta[:n] -= self.dbeta / n
         delta *= self.gamma * self._slope
         return delta
 

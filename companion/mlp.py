@@ -66,8 +66,9 @@ class MLP(Classifier):
         How far images are moved, a Euclidean distance, in nearly the direction in which the network's own probabilities
         change most; to the loss is added the Kullback–Leibler divergence of those after from those before, which count
         as given. No label is needed: the images are the `unlabelled` of `fit`; without any, and in `partial_fit`, those
-        with labels, half of them moved already where `adversarial` is above 0. Dropout and batch normalisation make
-        the two differ by themselves, for they come from other units and other minibatches; that is counted, too.
+        with labels, half of them moved already where `adversarial` is above 0. Batch normalisation takes mean and
+        variance from the images that are not moved. Dropout and noise make the two differ by themselves; that is
+        counted, too.
         Source: Miyato et al. (2016), sections 2 and 3.
     batch_norm : bool
         Normalise the input of every activation.
@@ -177,16 +178,21 @@ class MLP(Classifier):
     def _propagate(self, at, x, targets, weights):
         if not self.virtual_adversarial:
             return super()._propagate(at, x, targets, weights)
-        n, u = len(x), x
+        n, clean = len(x), x
         if at.unlabelled is not None:
             u = at.unlabelled[to_device(at.rng.integers(len(at.unlabelled), size=n))]
-        p = softmax(at.network.forward(u))  # the network's own labels, which count as given
-        moved = u + self._virtual_move(at, u, p)
-        scores = at.network.forward(xp.concatenate([x, moved]))
+            clean = xp.concatenate([x, u]) if self.batch_norm else u
+        p = softmax(at.network.forward(clean)[-n:])  # the network's own labels, which count as given
+        moved = clean[-n:] + self._virtual_move(at, clean[-n:], p)
+        first = clean if self.batch_norm else x
+        _normalise_by(len(first) if len(first) > 1 else None, at.network)  # one alone has no variance
+        scores = at.network.forward(xp.concatenate([first, moved]))
         nll = at.loss.forward(scores[:n], targets, weights)
-        log_q = log_softmax(scores[n:])
+        log_q = log_softmax(scores[-n:])
         divergence = (p * (xp.log(xp.maximum(p, 1e-30)) - log_q)).sum() / n  # the limit of 0 log 0 is 0
-        at.network.backward(xp.concatenate([at.loss.backward(), (xp.exp(log_q) - p) / n]))
+        between = xp.zeros_like(scores[n:-n])  # images without labels that are not moved
+        at.network.backward(xp.concatenate([at.loss.backward(), between, (xp.exp(log_q) - p) / n]))
+        _normalise_by(None, at.network)
         return nll + divergence
 
     def _virtual_move(self, at, u, p):
@@ -196,9 +202,9 @@ class MLP(Classifier):
         That product turns a random direction towards the first eigenvector: one step of power iteration.
         """
         beside = u + _as_long_as(BESIDE, at.noise.normal(xp.empty_like(u)))
-        return _as_long_as(
-            self.virtual_adversarial, at.network.backward(softmax(at.network.forward(beside)) - p, need_dx=True)
-        )
+        _normalise_by(0, at.network)
+        delta = softmax(at.network.forward(beside)) - p
+        return _as_long_as(self.virtual_adversarial, at.network.backward(delta, need_dx=True))
 
     def _constrain(self, network):
         if self.max_norm:
@@ -230,6 +236,13 @@ class MLP(Classifier):
         network, targets = self.network(self.parameters_), self._encode(y, len(X))
         with one_thread():
             return len(X) * to_numpy(_input_gradient(network, SoftmaxCrossEntropy(), X, targets))
+
+
+def _normalise_by(n_rows, network):
+    """Let the first rows of what comes next, or with 0 what came last, decide mean and variance of its layers."""
+    for layer in network.layers:
+        if isinstance(layer, BatchNorm):
+            layer.n_rows = n_rows
 
 
 def _as_long_as(length, moves):

@@ -278,17 +278,34 @@ def batch_norm(gamma, beta, **settings):
 
 
 @pytest.mark.parametrize("name", ["gamma", "beta", "x"])
-@pytest.mark.parametrize("n", [2, 5])
-def test_batch_norm_gradients(rng, central_differences, n, name):
-    """Mean and variance depend on x, too; the bottom of the root is large enough to count."""
-    x, gamma, beta, c = random_arrays(rng, (n, 4), (4,), (4,), (n, 4))
+@pytest.mark.parametrize(("n", "n_rows"), [(2, None), (5, None), (5, 3), (5, 0)])
+def test_batch_norm_gradients(rng, central_differences, n, n_rows, name):
+    """Mean and variance depend on x, too, or on some of its rows; the bottom of the root is large enough to count."""
+    before, x, gamma, beta, c = random_arrays(rng, (6, 4), (n, 4), (4,), (4,), (n, 4))
     layer = batch_norm(gamma, beta, epsilon=0.1)
+    layer.forward(before)
+    layer.n_rows = n_rows
     array = {"gamma": gamma, "beta": beta, "x": x}[name]
     expected = central_differences(lambda: (c * layer.forward(x)).sum(), array)
     layer.forward(x)
     dx = layer.backward(c.copy())
     found = {"gamma": layer.dgamma, "beta": layer.dbeta, "x": dx}[name]
     np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-7, atol=1e-8)
+
+
+def test_rows_normalised_by_others(rng):
+    """By the first ones, or by those of the call before: what they would be beside them; the averages count those."""
+    x, z, gamma, beta = random_arrays(rng, (5, 4), (3, 4), (4,), (4,))
+    plain, layer = batch_norm(gamma, beta), batch_norm(gamma, beta)
+    expected = to_numpy(plain.forward(x)).copy()
+    layer.n_rows = 5
+    y = to_numpy(layer.forward(to_device(np.vstack([to_numpy(array) for array in (x, x[:2], z)])))).copy()
+    np.testing.assert_allclose(y[:5], expected, rtol=1e-12)
+    np.testing.assert_allclose(y[5:7], expected[:2], rtol=1e-12)
+    layer.n_rows = 0
+    np.testing.assert_allclose(to_numpy(layer.forward(z)), y[7:], rtol=1e-12)
+    for name in ("running_mean", "running_var"):
+        np.testing.assert_allclose(to_numpy(getattr(layer, name)), to_numpy(getattr(plain, name)), rtol=1e-12)
 
 
 def test_batch_norm_gives_each_column_the_mean_beta_and_the_deviation_gamma(rng):

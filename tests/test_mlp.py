@@ -1,5 +1,7 @@
 """The multilayer perceptron: scikit-learn's own checks, small problems it must solve, and each of its settings."""
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -200,6 +202,28 @@ def test_virtual_moves_change_the_probabilities_almost_most():
     circle = np.array([divergence(0.02 * np.array([[np.cos(a), np.sin(a)]], np.float32)) for a in angles])
     assert 0.7 * circle.max(axis=0).sum() < found.sum() <= 1.01 * circle.max(axis=0).sum()
     assert found.sum() > 1.3 * circle.mean(axis=0).sum()
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("unlabelled", [False, True])
+def test_without_a_move_nothing_is_added(problem, monkeypatch, batch_norm, unlabelled):
+    """Images that are not moved keep their probabilities, also where they are normalised with their minibatch."""
+    X, y = problem
+    monkeypatch.setattr(MLP, "_virtual_move", lambda self, at, u, p: 0 * u)
+    model = MLP(hidden_sizes=(6, 5), batch_norm=batch_norm, virtual_adversarial=1.0, batch_size=60, random_state=0)
+    at = model.set_params(n_epochs=1).fit(X, y)._prepare(X, model.parameters_)
+    at.unlabelled = to_device(X[::-2].copy()) if unlabelled else None
+    x, targets = to_device(X[:50]), model._encode(y[:50], 50)
+    rows = x
+    if unlabelled and batch_norm:  # they belong to the minibatch
+        drawn = copy.deepcopy(at.rng).integers(150, size=50)
+        rows = xp.concatenate([x, at.unlabelled[to_device(drawn)]])
+    alone = model._prepare(X, model.parameters_)
+    cost = alone.loss.forward(alone.network.forward(rows)[:50], targets)
+    alone.network.backward(xp.concatenate([alone.loss.backward(), xp.zeros((len(rows) - 50, 2), xp.float32)]))
+    assert float(model._propagate(at, x, targets, None)) == pytest.approx(float(cost), rel=1e-5)
+    for found, expected in zip(at.network.gradients, alone.network.gradients):
+        np.testing.assert_allclose(to_numpy(found), to_numpy(expected), rtol=1e-3, atol=1e-6)
 
 
 def test_points_without_labels_bring_the_boundary_to_where_there_are_none():
