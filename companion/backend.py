@@ -7,7 +7,9 @@ at the edge (figures, files, scikit-learn's answers).
 The environment variable ``COMPANION_BACKEND`` overrides the choice: ``numpy`` or ``cupy``.
 """
 
+import copy
 import importlib.util
+import math
 import os
 from functools import cache
 
@@ -177,6 +179,34 @@ class Noise:
             self._device = xp.random.default_rng(int(self._rng.integers(2**63)))
         return self._device
 
+    def parts(self, n, size, axis=0):
+        """Divide what is drawn for arrays of n rows among blocks of at most `size`, each for a thread of its own.
+
+        A part gives its rows the very numbers that they would have been given in the whole array. When all are done,
+        `follow` one of them. Where numbers cannot be skipped (CuPy; NumPy's other generators) there is one block.
+
+        Parameters
+        ----------
+        n, size : int
+        axis : int
+            Which one the rows lie on.
+
+        Returns
+        -------
+        list of (slice, Noise)
+        """
+        if xp is not np or not isinstance(self._rng.bit_generator, np.random.PCG64) or n <= size:
+            return [(slice(0, n), self)]
+        return [
+            (slice(start, min(start + size, n)), _Part(copy.deepcopy(self._rng), start, min(start + size, n), n, axis))
+            for start in range(0, n, size)
+        ]
+
+    def follow(self, part):
+        """Go on where one of the `parts` has come to: all of them come to the same place."""
+        if part is not self:
+            self._rng.bit_generator.state = part._rng.bit_generator.state
+
     def uniform(self, out):
         """Fill the float32 or float64 array `out` with numbers uniform in [0, 1) and return it."""
         rng = self._generator()
@@ -188,3 +218,36 @@ class Noise:
     def normal(self, out):
         """Fill the float32 or float64 array `out` with numbers of the standard normal distribution and return it."""
         return self._generator().standard_normal(out.shape, dtype=out.dtype, out=out)
+
+
+class _Part(Noise):
+    """The uniform numbers of rows `start` to `stop` of n, on one axis; those of the other rows are skipped."""
+
+    def __init__(self, rng, start, stop, n, axis):
+        super().__init__(rng)
+        self._before, self._after, self._axis = start, n - stop, axis
+
+    def uniform(self, out):
+        width = math.prod(out.shape[self._axis + 1 :])
+        for rows in out.reshape(-1, *out.shape[self._axis :]):
+            _skip(self._rng, self._before * width, out.dtype)
+            super().uniform(rows)
+            _skip(self._rng, self._after * width, out.dtype)
+        return out
+
+    def normal(self, out):
+        raise NotImplementedError("only uniform numbers are divided: how many words a normal one takes is not known")
+
+
+def _skip(rng, n, dtype):
+    """Leave the generator, a PCG64, where drawing n uniform numbers of this type would."""
+    bits = rng.bit_generator
+    if dtype == np.float32 and n:  # two to a word, and perhaps half a word is left of the last
+        if bits.state["has_uint32"]:
+            rng.random(dtype=np.float32)
+            n -= 1
+        bits.advance(n // 2)
+        if n % 2:
+            rng.random(dtype=np.float32)
+    elif n:
+        rng.random(n)

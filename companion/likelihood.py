@@ -12,6 +12,7 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
+from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from .backend import Noise, one_thread, to_device, to_numpy, xp
@@ -25,6 +26,7 @@ __all__ = [
 
 MOST_UNITS = 25  # 2 ** 25 states take about a minute
 TRUSTED = 20  # below this effective sample size an error bar lies
+BLOCK, BLOCKS = 60_000, 16  # numbers that move together, at least, and how many such blocks there are, at most
 
 
 @dataclass
@@ -331,7 +333,7 @@ class _Path:
         return bernoulli(sigmoid(a), noise)
 
 
-def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, random_state=None, verbose=False):
+def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, n_jobs=None, random_state=None, verbose=False):
     """Estimate log Z by annealed importance sampling.
 
     Chains start at independent pixels, whose log Z is known, and are cooled down to the machine: see `Anneal`. The
@@ -353,6 +355,10 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, random_state=
         images those with their means, `companion.rbm.log_odds`, need fewer temperatures.
     n_temperatures, n_chains : int
         A figure to be printed takes at least 5,000 × 100 (about a quarter of a minute for 784–500).
+    n_jobs : None or int
+        How many threads share the chains, in blocks (two of fifty, if they are 100, for 784–500): −1 for all cores,
+        None for what ``joblib.parallel_config`` says, threads or the workers of a cluster, and otherwise one. The
+        numbers are the same, bit for bit.
     random_state : None, int or generator
     verbose : bool
         Show progress.
@@ -374,11 +380,12 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, random_state=
     """
     _check_count("n_temperatures", n_temperatures)
     _check_count("n_chains", n_chains)
-    anneal = Anneal(rbm, n_chains, temperature_ladder(n_temperatures), base_bias, random_state)
-    return _run(anneal, verbose)
+    noise = Noise.of(random_state)
+    start = Anneal(rbm, n_chains, [0, 1], base_bias, noise).v
+    return _run(rbm, start, temperature_ladder(n_temperatures), base_bias, noise, n_jobs, verbose)
 
 
-def reverse_ais(rbm, samples, base_bias=None, *, n_temperatures=5000, random_state=None, verbose=False):
+def reverse_ais(rbm, samples, base_bias=None, *, n_temperatures=5000, n_jobs=None, random_state=None, verbose=False):
     """Estimate log Z by annealing backwards, from the machine to independent pixels.
 
     Now 1 / Z is estimated without bias, so that log Z is overestimated: with `ais` it makes a sandwich. That holds for
@@ -389,7 +396,7 @@ def reverse_ais(rbm, samples, base_bias=None, *, n_temperatures=5000, random_sta
     rbm : companion.rbm.RBM
     samples : array_like (n_chains, n_visible)
         Independent samples of the machine, or the ends of long chains.
-    base_bias, n_temperatures, random_state, verbose
+    base_bias, n_temperatures, n_jobs, random_state, verbose
         As in `ais`.
 
     Returns
@@ -403,15 +410,42 @@ def reverse_ais(rbm, samples, base_bias=None, *, n_temperatures=5000, random_sta
     """
     _check_count("n_temperatures", n_temperatures)
     samples = _states_of(rbm, samples, "samples")
-    anneal = Anneal(rbm, samples, temperature_ladder(n_temperatures)[::-1], base_bias, random_state)
-    return _run(anneal, verbose)
+    return _run(rbm, samples, temperature_ladder(n_temperatures)[::-1], base_bias, random_state, n_jobs, verbose)
 
 
-def _run(anneal, verbose):
-    """Go down the whole ladder; return the estimate, with a warning if its error cannot be trusted."""
-    for _ in tqdm(anneal, disable=not verbose, unit=" temperatures", leave=False):
+def _run(rbm, v, betas, base_bias, random_state, n_jobs, verbose):
+    """Take chains down the whole ladder; return the estimate, with a warning if its error cannot be trusted."""
+    noise = Noise.of(random_state)
+    blocks = [Anneal(rbm, v[rows], betas, base_bias, part) for rows, part in noise.parts(len(v), _block(rbm, len(v)))]
+    blocks = _in_threads(_go_down, blocks, n_jobs, unit=" temperatures", disable=not verbose, leave=False)
+    noise.follow(blocks[-1].noise)
+    log_weights = np.concatenate([block.log_weights for block in blocks])
+    samples = xp.concatenate([block.v for block in blocks])
+    base_log_z = blocks[0].path.base_log_z
+    found = LogPartition.of_weights(log_weights, base_log_z, samples, 1 if betas[0] == 0 else -1)
+    return warn_unless_trusted(found, stacklevel=4)
+
+
+def _go_down(anneal, **bar):
+    """Take the chains to the end of their ladder."""
+    for _ in tqdm(anneal, **bar):
         pass
-    return warn_unless_trusted(anneal.estimate(), stacklevel=4)
+    return anneal
+
+
+def _block(rbm, n, states=1):
+    """Return how many of n chains, of so many states each, move together, however many threads there are.
+
+    Few of them stay in a core's cache, and leave something for other cores; very few would be all overhead.
+    """
+    numbers = n * states * sum(rbm.W_.shape)
+    return -(-n // min(max(numbers // BLOCK, 1), BLOCKS))
+
+
+def _in_threads(function, blocks, n_jobs, **options):
+    """Return what the function makes of each block, from as many threads, or from what joblib is configured for."""
+    with one_thread():
+        return Parallel(n_jobs, prefer="threads")(delayed(function)(block, **options) for block in blocks)
 
 
 def warn_unless_trusted(found, stacklevel=3):
@@ -509,7 +543,7 @@ class ParallelTempering:
         self._tried[cold] += accepted.shape[1]
 
 
-def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, random_state=None):
+def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, n_jobs=None, random_state=None):
     """Draw n samples by `ParallelTempering`.
 
     Parameters
@@ -520,6 +554,8 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, random_
     betas : array_like (n_temperatures,)
         Falling from 1 to where the chains mix well.
     base_bias : array_like (n_visible,), optional
+    n_jobs : None or int
+        As in `ais`.
     random_state : None, int or generator
 
     Returns
@@ -536,10 +572,22 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, random_
     _check_count("n", n)
     _check_count("steps", steps, least=0)
     noise = Noise.of(random_state)
-    tempering = ParallelTempering(rbm, _Path(rbm, base_bias).start(n, noise), betas, base_bias, noise)
+    start, betas = _Path(rbm, base_bias).start(n, noise), list(betas)
+    blocks = [
+        ParallelTempering(rbm, start[rows], betas, base_bias, part)
+        for rows, part in noise.parts(n, _block(rbm, n, len(betas)), axis=1)
+    ]
+    blocks = _in_threads(_go_on, blocks, n_jobs, steps=steps)
+    noise.follow(blocks[-1].noise)
+    with np.errstate(invalid="ignore"):  # a ladder of which nothing was tried
+        swap_rates = sum(to_numpy(block._accepted) for block in blocks) / sum(block._tried for block in blocks)
+    return xp.concatenate([block.v[0] for block in blocks]), swap_rates
+
+
+def _go_on(tempering, steps):
     for _ in islice(tempering, steps):
         pass
-    return tempering.v[0], tempering.swap_rates
+    return tempering
 
 
 def total_variation(p, q):

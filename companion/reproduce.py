@@ -35,7 +35,7 @@ def reproduce(name, jobs=1):
     ----------
     name : str
     jobs : int
-        Processes that train side by side, each with one BLAS thread.
+        Processes that train side by side, each with one BLAS thread; then threads that share annealed chains.
 
     Returns
     -------
@@ -57,6 +57,7 @@ def reproduce(name, jobs=1):
     """
     recipe = _recipe(name)
     judge = _judge(recipe)
+    judge.n_jobs = jobs
     candidates = [recipe.get("common", {}) | candidate for candidate in recipe["candidates"]]
     runs = [(number, seed) for number in range(len(candidates)) for seed in recipe["seeds"]]
     if jobs > 1:
@@ -260,6 +261,7 @@ class Density:
     criterion, sign = "valid_log_likelihood", -1
     reported, UNCERTAIN = "test_log_likelihood", 0.3  # nats
     DRAW, SEED = 0, 784
+    n_jobs = 1  # threads for the chains
     VALIDATION = {"n_temperatures": 10_000}
     FORWARD, REVERSE = {"n_temperatures": 20_000, "n_chains": 200}, {"n_temperatures": 20_000}
     LONG_RUN = 10_000  # Gibbs steps before the backward chains start
@@ -274,13 +276,13 @@ class Density:
 
     def validate(self, model):
         """Return the validation log-likelihood, in nats per image."""
-        partition = ais(model, self.base_bias, **self.VALIDATION, random_state=self.SEED)
+        partition = ais(model, self.base_bias, **self.VALIDATION, n_jobs=self.n_jobs, random_state=self.SEED)
         return log_likelihood(model, binarize(self.valid, self.DRAW), partition).mean
 
     def test(self, models, values):
         """Measure the best of `models`, by the validated `values`, with care; the test set is used here only."""
         self.best = best = models[int(np.argmax(values))]
-        forward = ais(best, self.base_bias, **self.FORWARD, random_state=self.SEED)
+        forward = ais(best, self.base_bias, **self.FORWARD, n_jobs=self.n_jobs, random_state=self.SEED)
         reverse, samples = self._backwards(best, forward, **self.REVERSE)
         images, rounded = binarize(self.test_images, self.DRAW), np.round(self.test_images)
         likelihood = log_likelihood(best, images, forward)
@@ -307,7 +309,7 @@ class Density:
         weights = np.exp(forward.log_weights - forward.log_weights.max())
         start = forward.samples[to_device(rng.choice(len(weights), len(weights), p=weights / weights.sum()))]
         samples = model.sample(steps=self.LONG_RUN, start=start, random_state=rng)
-        return reverse_ais(model, samples, self.base_bias, **annealing, random_state=rng), samples
+        return reverse_ais(model, samples, self.base_bias, **annealing, n_jobs=self.n_jobs, random_state=rng), samples
 
     def _half_precision_cost(self, samples, images):
         """Nats per image of the test set that rounding the parameters costs.
@@ -344,7 +346,7 @@ class Measures(Density):
         if exact := min(model.W_.shape) <= MOST_UNITS:
             forward = reverse = exact_log_partition(model)
         else:
-            forward = ais(model, self.base_bias, **self.ANNEALING, random_state=self.SEED)
+            forward = ais(model, self.base_bias, **self.ANNEALING, n_jobs=self.n_jobs, random_state=self.SEED)
             reverse, _ = self._backwards(model, forward, **self.ANNEALING)
         likelihood = log_likelihood(model, images, forward)
         self.partitions.append((model, forward))
@@ -387,6 +389,7 @@ class Dreams:
     criterion, sign = "valid_bound", -1
     reported, UNCERTAIN = "test_bound", 0.5  # nats
     DRAW, SEED, SAMPLES = Density.DRAW, Density.SEED, 10  # samples of the codes for each image
+    n_jobs = 1  # threads for the chains
     EACH, STEPS = 100, 1000  # dreams of each digit, and the Gibbs steps before one is looked at
     READER = {
         "hidden_sizes": (500, 500), "activation": "relu", "batch_norm": True, "gaussian_noise": 0.3,
@@ -407,13 +410,13 @@ class Dreams:
 
     def validate(self, model):
         """Return the bound on the validation set, in nats per image."""
-        partition = ais(model.top_, **Density.VALIDATION, random_state=self.SEED)
+        partition = ais(model.top_, **Density.VALIDATION, n_jobs=self.n_jobs, random_state=self.SEED)
         return self._bound(model, self.digits.valid, partition).mean
 
     def test(self, models, values):
         """Measure the best of `models`, by the validated `values`, with care; the test set is used here only."""
         best = models[int(np.argmax(values))]
-        partition = ais(best.top_, **Density.FORWARD, random_state=self.SEED)
+        partition = ais(best.top_, **Density.FORWARD, n_jobs=self.n_jobs, random_state=self.SEED)
         bound = self._bound(best, self.digits.test, partition)
         self.half = {name: to_numpy(array).astype(np.float16) for name, array in best.parameters_.items()}
         rounded = DBN.from_parameters({name: array.astype(np.float32) for name, array in self.half.items()})

@@ -1,5 +1,6 @@
 """The choice between NumPy and CuPy, to the device and back, and the models on a strict stand-in for CuPy."""
 
+import copy
 import importlib.machinery
 import importlib.util
 import os
@@ -192,6 +193,39 @@ def test_noise_by_words_is_that_of_the_generator_bit_for_bit(bits):
         np.testing.assert_array_equal(noise.uniform(np.empty(shape, np.float32)), expected)
         assert ours.integers(1000) == theirs.integers(1000) and ours.random() == theirs.random()
         ours.integers(9, dtype=np.uint32), theirs.integers(9, dtype=np.uint32)  # keeps half a word, or uses it
+
+
+@pytest.mark.skipif(xp is not np, reason="NumPy's own numbers")
+@pytest.mark.parametrize(
+    ("shape", "axis", "size"),
+    [((7, 5), 0, 3), ((2, 7, 5), 1, 3), ((101, 333), 0, 50), ((3, 9), 1, 2), ((7,), 0, 3), ((5, 2), 0, 9)],
+)
+@pytest.mark.parametrize("dtypes", [[np.float32], [np.float64], [np.float32, np.float64]])
+def test_parts_of_an_array_are_given_the_numbers_of_the_whole(dtypes, shape, axis, size):
+    """Bit for bit, draw after draw, with half a word left or not; afterwards the generator goes on as if undivided."""
+    whole, divided = Noise(generator(3)), Noise(generator(3))
+    parts = divided.parts(shape[axis], size, axis)
+    assert len(parts) == -(-shape[axis] // size)
+    for dtype in dtypes * 4:
+        expected, found = whole.uniform(np.empty(shape, dtype)), np.empty(shape, dtype)
+        for rows, part in parts:
+            index = (slice(None),) * axis + (rows,)
+            found[index] = part.uniform(np.empty(found[index].shape, dtype))
+        np.testing.assert_array_equal(found, expected)
+    for _, part in parts:
+        divided.follow(part)
+        after = [copy.deepcopy(noise).uniform(np.empty(5, np.float32)) for noise in (whole, divided)]
+        np.testing.assert_array_equal(*after)
+    if len(parts) > 1:
+        with pytest.raises(NotImplementedError):
+            part.normal(np.empty(3))
+
+
+def test_where_numbers_cannot_be_skipped_there_is_one_part():
+    noise = Noise(np.random.Generator(np.random.SFC64(0)))
+    ((rows, part),) = noise.parts(100, 7)
+    assert rows == slice(0, 100) and part is noise
+    noise.follow(part)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

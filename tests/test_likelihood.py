@@ -2,6 +2,7 @@
 
 import warnings
 
+import joblib
 import numpy as np
 import pytest
 from scipy.special import expit, logsumexp
@@ -20,7 +21,7 @@ from test_rbm import (
     states,
 )
 
-from companion.backend import Noise, generator, to_device, to_numpy
+from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.likelihood import (
     Anneal,
     LogPartition,
@@ -261,6 +262,46 @@ def test_the_end_of_a_slow_cooling_is_the_machine_and_of_a_heating_the_base(rng)
     assert_distributed(index(found.samples), p)
     found = reverse_ais(rbm, draw(p, N, rng)[0], base_bias, n_temperatures=20, random_state=0)
     assert_distributed(index(found.samples), annealed(rbm, base_bias, 0))
+
+
+def in_blocks(rbm, start, random_state, **options):
+    """All that moves chains by blocks, as one list of arrays."""
+    up = ais(rbm, n_temperatures=4, n_chains=len(start), random_state=random_state, **options)
+    down = reverse_ais(rbm, start, n_temperatures=4, random_state=random_state, **options)
+    samples, rates = parallel_tempering(rbm, 90, 4, betas=[1, 0.7, 0.4], random_state=random_state, **options)
+    return [up.log_weights, to_numpy(up.samples), down.log_weights, to_numpy(down.samples), to_numpy(samples), rates]
+
+
+@pytest.mark.filterwarnings(ESS)
+def test_several_threads_give_what_one_gives(rng):
+    """Bit for bit; and so do other processes. The generator goes on from the same place."""
+    rbm, (start,) = machine(rng, 500, 300, scale=0.05, dtype=np.float32), [bits(160, 500, rng)]
+    generators = [generator(2) for _ in range(4)]
+    alone = in_blocks(rbm, start, generators[0])
+    found = [in_blocks(rbm, start, rng, n_jobs=n) for rng, n in zip(generators[1:], (2, 3))]
+    with joblib.parallel_config("threading", n_jobs=2):
+        found.append(in_blocks(rbm, start, generators[3]))
+    for other in found:
+        for array, expected in zip(other, alone):
+            np.testing.assert_array_equal(array, expected)
+    assert len({str(rng.integers(2**60)) for rng in generators}) == 1
+
+
+@pytest.mark.skipif(xp is not np, reason="a GPU moves all chains together")
+@pytest.mark.filterwarnings(ESS)
+def test_blocks_are_the_chains_that_move_together(rng):
+    """The same numbers are drawn for them; only products of fewer rows may be rounded in another way."""
+    rbm, noise = machine(rng, 500, 300, scale=0.05), Noise(generator(5))
+    together = Anneal(rbm, 160, temperature_ladder(6), rng=noise)
+    for _ in together:
+        pass
+    found = ais(rbm, n_temperatures=6, n_chains=160, n_jobs=2, random_state=5)
+    np.testing.assert_allclose(found.log_weights, together.estimate().log_weights, rtol=1e-9)
+    tempering = ParallelTempering(rbm, start := bits(90, 500, rng), [1, 0.5], rng=7)
+    block = ParallelTempering(rbm, start[:40], [1, 0.5], rng=Noise(generator(7)).parts(90, 40, axis=1)[0][1])
+    for _ in range(4):
+        next(tempering), next(block)
+    np.testing.assert_array_equal(to_numpy(tempering.v[:, :40]), to_numpy(block.v))
 
 
 def test_without_weights_both_estimates_are_exact(rng):

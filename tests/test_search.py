@@ -6,8 +6,12 @@ import pytest
 from scipy.stats import loguniform
 from sklearn.model_selection import RandomizedSearchCV
 
+from companion import reproduce
 from companion.data import plane_points
+from companion.flights import load_flights
+from companion.likelihood import ais, parallel_tempering
 from companion.mlp import MLP
+from companion.rbm import RBM
 
 
 def search(**options):
@@ -37,13 +41,40 @@ def test_parallel_search_gives_the_same_scores(points, serial):
 
 
 @pytest.mark.slow
-def test_the_same_search_on_a_dask_cluster_of_two_workers(points, serial):
-    """One line more, and the work is done by two other processes."""
+@pytest.mark.filterwarnings("ignore:the effective sample size")
+def test_a_dask_cluster_of_two_workers_gives_the_same(points, serial, tmp_path, monkeypatch):
+    """One line more, and the work is done by two other processes: a search, chains, the runs of a recipe."""
     distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install -e '.[cluster]'")
+    recipe = {
+        "chapter": "10_recurrent_network",
+        "model": "companion.tagger.Tagger",
+        "judge": "tagging",
+        "seeds": [0, 1],
+        "candidates": [{"cell": "gru", "n_hidden": 8, "embedding": 5, "n_epochs": 4, "batch_size": 2}],
+        "tutorial": {},
+    }
+    monkeypatch.setattr(reproduce, "DATA", tmp_path)
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"tagger": recipe})
+    monkeypatch.setattr(reproduce, "load_flights", lambda size: load_flights((80, 30, 30)))
+    rbm = RBM.from_parameters(*(np.random.default_rng(0).normal(0, 0.05, n) for n in [(500, 300), 500, 300]))
+
+    def shrink():
+        from companion import flights, reproduce
+
+        reproduce.load_flights = lambda size: flights.load_flights((80, 30, 30))
+
+    def chains_and_runs(jobs):
+        annealed = ais(rbm, n_temperatures=20, n_chains=160, random_state=0)
+        tempered = parallel_tempering(rbm, 90, 10, betas=[1, 0.5], random_state=0)
+        return annealed.log_weights, *tempered, reproduce.reproduce("tagger", jobs=jobs)["test_errors"]
+
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
     with cluster, distributed.Client(cluster) as client:
         assert len(client.scheduler_info()["workers"]) == 2
+        client.run(shrink)
         with joblib.parallel_config(backend="dask"):
-            found = search().fit(*points)
+            found, there = search().fit(*points), chains_and_runs(2)
     np.testing.assert_array_equal(found.cv_results_["mean_test_score"], serial.cv_results_["mean_test_score"])
     assert found.best_params_ == serial.best_params_
+    for far, near in zip(there, chains_and_runs(1)):
+        np.testing.assert_array_equal(far, near)
