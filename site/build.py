@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 MATHJAX = "sphinx-mathjax-offline"
 NAME = re.compile(r"\bfa-[a-z0-9-]+")
 ICON = re.compile(r"(\.fa-[a-z0-9-]+(?:,\.fa-[a-z0-9-]+)*)\{--fa:[^}]*\}")  # a rule of the theme's style
-OPTIONAL = ("notation", "glossary", "bibliography", "korean", "teaching")
+OPTIONAL = ("notation", "glossary", "bibliography", "korean", "teaching", "cluster")
 
 
 def main():
