@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from .plots import COLORS, figure
+from .plots import COLORS, figure, ink
 
 __all__ = [
     "ais_bridge", "autoencoder", "cd_and_pcd", "computation_graph", "deep_belief_network", "forward_and_back",
@@ -36,14 +36,6 @@ def paper(width, height):
 def tint(color, strength=0.2):
     """Return the colour, mixed with white."""
     return tuple(1 - strength * (1 - part) for part in to_rgb(color))
-
-
-def ink(color):
-    """Return the colour, darkened until letters of it on white have the contrast of 4.5 that WCAG 2.1, 1.4.3, asks."""
-    parts = np.array(to_rgb(color))
-    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-    linear *= min(1, (1.05 / 4.5 - 0.05) / max(linear @ (0.2126, 0.7152, 0.0722), 1e-9))
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def write(axis, x, y, text, color=BLACK, size=10, **options):

@@ -8,11 +8,14 @@ import io
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from .backend import to_numpy
 
-__all__ = ["COLORS", "figure", "image_grid", "image_strips", "learning_curves", "show", "tile_images", "weight_images"]
+__all__ = [
+    "COLORS", "figure", "image_grid", "image_strips", "ink", "learning_curves", "show", "tile_images", "weight_images",
+]  # fmt: skip
 
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 
@@ -30,6 +33,14 @@ STYLE = {
     "image.cmap": "gray",
     "legend.frameon": False,
 }
+
+
+def ink(color):
+    """Return the colour, darkened until letters of it on white have the contrast of 4.5 that WCAG 2.1, 1.4.3, asks."""
+    parts = np.array(to_rgb(color))
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    linear *= min(1, (1.05 / 4.5 - 0.05) / max(linear @ (0.2126, 0.7152, 0.0722), 1e-9))
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def figure(width=7.0, height=2.6, rows=1, columns=1, **options):

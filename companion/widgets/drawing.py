@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
+from ..plots import ink
+
 __all__ = ["GREY", "INK", "PALE", "Axes", "blue_red", "label_bars", "text", "wide"]
 
 INK, GREY, PALE = "#444444", "#6d777e", "#dddddd"
@@ -19,10 +21,16 @@ def wide(string, size):
     return _font(size).getlength(string.translate(IN_LATIN))
 
 
+@cache
+def _legible(color):
+    """Return the colour as letters of it are written: as `companion.plots.ink` has it, but white on something dark."""
+    return color if color == "white" else tuple(round(255 * part) for part in ink(color))
+
+
 def text(image, position, string, size=15, color="black", anchor="lt"):
-    """Write a string on a PIL image; `anchor` is Pillow's, "lt" for left and top."""
+    """Write a string on a PIL image, dark enough to be read; `anchor` is Pillow's, "lt" for left and top."""
     draw = ImageDraw.Draw(image)
-    draw.text(position, string.translate(IN_LATIN), fill=color, font=_font(size), anchor=anchor)
+    draw.text(position, string.translate(IN_LATIN), fill=_legible(color), font=_font(size), anchor=anchor)
 
 
 class Axes:

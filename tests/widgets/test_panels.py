@@ -7,7 +7,7 @@ from collections import Counter
 import ipywidgets as widgets
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 import companion.widgets
 from companion.autoencoder import DenoisingAutoencoder
@@ -16,6 +16,7 @@ from companion.dbn import DBN
 from companion.flights import flight_grammar, load_flights
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
+from companion.plots import COLORS
 from companion.rbm import RBM
 from companion.results import load_weights
 from companion.rnnrbm import RNNRBM
@@ -41,7 +42,7 @@ from companion.widgets import (
     ThreeByTwo,
 )
 from companion.widgets.canvas import Canvas
-from companion.widgets.drawing import wide
+from companion.widgets.drawing import text, wide
 
 WIDEST, HIGHEST = 1000, 640  # pixels: the room that a notebook leaves on a laptop
 LARGEST = 40_000  # bytes of a frame on its way to the browser
@@ -214,3 +215,16 @@ def test_it_runs_pauses_and_leaves_nothing_behind(make, name):
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("color", [*COLORS, "#dddddd", "#444444", "black"])
+def test_letters_are_dark_enough_on_white(color):
+    """Their darkest pixel has the contrast of 4.5 that the letters of the schematics have; no other hue."""
+    image = Image.new("RGB", (60, 40), "white")
+    text(image, (2, 2), "###", 30, color)
+    pixels = np.asarray(image).reshape(-1, 3)
+    darkest = pixels[pixels.sum(axis=1).argmin()] / 255
+    linear = np.where(darkest <= 0.04045, darkest / 12.92, ((darkest + 0.055) / 1.055) ** 2.4)
+    assert 1.05 / (linear @ (0.2126, 0.7152, 0.0722) + 0.05) >= 4.45  # rounded to 255 steps
+    order = np.argsort(np.array(ImageColor.getrgb(color)), kind="stable")
+    assert (np.diff(darkest[order]) >= 0).all()
