@@ -11,8 +11,8 @@ TABLES = {  # by the judge of the recipes: the head of the table, which `_row` f
     "classification": "chapter | model | test error | CPU time of a run | old tutorial",
     "few labels": "chapter | model | labels | test error, ten draws of them | CPU time of a draw",
     "density": (
-        "chapter | restricted Boltzmann machine, 500 hidden units | log-likelihood | pseudo-likelihood, pixels"
-        " thresholded | CPU time | elsewhere"
+        "chapter | restricted Boltzmann machine, 500 hidden units if not said | log-likelihood | pseudo-likelihood,"
+        " pixels thresholded | CPU time | elsewhere"
     ),
     "measures": (
         "chapter | PCD-1 less CD-1, restricted Boltzmann machines, 100 hidden units | reconstruction error"
@@ -21,6 +21,7 @@ TABLES = {  # by the judge of the recipes: the head of the table, which `_row` f
     "dreams": "chapter | deep belief network | dreams read as asked for | bound | CPU time",
     "tagging": "chapter | network | 1 − F1 | least possible | window of 7 words | hidden Markov model | CPU time",
     "music": "chapter | RNN-RBM | log-likelihood | frame accuracy | CPU time",
+    "quality": "on validation digits | epochs of one recipe | our time, figure | PyTorch's time, figure",
     "speed": "one step of | our time / its matrix products | PyTorch / ours | scikit-learn / ours | JAX / ours",
 }
 STEPS = {  # what `tests/benchmarks` times: what it is, and what is done at once
@@ -49,13 +50,15 @@ def table(judge):
     """Return the table of the recorded results of one judge (see `TABLES`), lines of Markdown; or that of the speeds.
 
     Errors are in percent, mean ± standard deviation over the seeds; likelihoods in nats; times are those of one run.
-    Speeds are ratios, each the median of some.
+    Speeds are ratios, each the median of some; or, as "quality", minutes of training until a figure is reached.
     """
     chosen = [(name, recipe) for name, recipe in recipes().items() if recipe["judge"] == judge]
     head = TABLES[judge].split(" | ")
     rows = [_row(judge, recipe, read_result(name)) for name, recipe in sorted(chosen, key=lambda it: it[1]["chapter"])]
     if judge == "speed":
         rows = _speeds(read_result("benchmarks")["rows"])
+    if judge == "quality":
+        rows = [_quality(row) for row in read_result("quality")["rows"]]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)).replace(
         "|  |", "| |"
     )
@@ -106,6 +109,19 @@ def _speeds(measured):
         ]
         rows.append([", ".join(filter(None, [what, size.format(batch)])), *cells])
     return rows
+
+
+def _quality(row):
+    wanted = row["wanted"]
+    what, figure = {
+        "mlp": (
+            f"784-1000-500-250-250-250-10, ReLU, noise: error at most {100 * wanted:g} %",
+            lambda it: _percent(it, 2),
+        ),
+        "rbm": (f"RBM 784–500, PCD-1: log-likelihood at least {_nats(wanted, 0)} nats", _nats),
+    }[row["recipe"]]
+    cells = [f"{row[who]['minutes']:.1f} min, {figure(row[who]['figure'])}" for who in ("ours", "torch")]
+    return [what, str(row["n_epochs"]), *cells]
 
 
 def _percent(value, digits):

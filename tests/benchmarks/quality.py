@@ -1,8 +1,8 @@
 """Time to a quality, in a process of its own: ``python quality.py LIBRARY NAME EPOCHS`` trains a recipe on MNIST.
 
-Prints a JSON object: minutes of processor time on one thread, and the figure on the validation set. The same recipe for
-both libraries: of a perceptron (chapter 2's of record) the error, of a restricted Boltzmann machine (chapter 7's) the
-log-likelihood in nats, for which annealing is the companion's, and its time left out.
+Prints a JSON object: minutes of processor time on one thread, and the figure on the validation set. Both libraries
+follow one recipe: of a perceptron, that of Rasmus et al. (2015) without its ladder, the figure is the error; of a
+restricted Boltzmann machine the log-likelihood in nats, for which the companion anneals, and its time is left out.
 """
 
 import json

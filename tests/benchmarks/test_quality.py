@@ -24,7 +24,7 @@ def trained(library, name, n_epochs):
 
 @pytest.mark.parametrize(
     ("name", "wanted", "n_epochs"),
-    [("mlp", 0.02, 5), ("mlp", 0.015, 10), ("mlp", 0.01, 50), ("rbm", -90, 15), ("rbm", -86, 60)],
+    [("mlp", 0.02, 5), ("mlp", 0.015, 10), ("mlp", 0.01, 50), ("rbm", -90, 16), ("rbm", -86, 75)],
 )
 def test_the_quality_comes_sooner_than_elsewhere(quality_rows, name, wanted, n_epochs):
     """So many epochs are what the recipe, its rate falling to zero, takes for the quality."""
