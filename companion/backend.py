@@ -180,14 +180,18 @@ class Noise:
         return self._device
 
     def parts(self, n, size, axis=0):
-        """Divide what is drawn for arrays of n rows among blocks of at most `size`, each for a thread of its own.
+        """Divide the uniform numbers for arrays of n rows among blocks of rows, each for a thread of its own.
 
-        A part gives its rows the very numbers that they would have been given in the whole array. When all are done,
-        `follow` one of them. Where numbers cannot be skipped (CuPy; NumPy's other generators) there is one block.
+        A part gives its rows the very numbers that they would have been given in the whole array; it has no normal
+        ones. When all are done, `follow` one of them. Where numbers cannot be skipped (CuPy; NumPy's other generators)
+        there is one block.
 
         Parameters
         ----------
-        n, size : int
+        n : int
+            Rows of every array that will be filled.
+        size : int
+            Rows of a block, at most.
         axis : int
             Which one the rows lie on.
 
@@ -242,12 +246,14 @@ class _Part(Noise):
 def _skip(rng, n, dtype):
     """Leave the generator, a PCG64, where drawing n uniform numbers of this type would."""
     bits = rng.bit_generator
-    if dtype == np.float32 and n:  # two to a word, and perhaps half a word is left of the last
+    if dtype == np.float64:
+        state = bits.state
+        bits.advance(n)  # a word each; it would drop the half of a word that is left of float32 numbers
+        bits.state = bits.state | {name: state[name] for name in ("has_uint32", "uinteger")}
+    elif n:  # two to a word
         if bits.state["has_uint32"]:
             rng.random(dtype=np.float32)
             n -= 1
         bits.advance(n // 2)
         if n % 2:
             rng.random(dtype=np.float32)
-    elif n:
-        rng.random(n)

@@ -5,9 +5,9 @@ r"""How good a restricted Boltzmann machine is: its partition function, exactly 
 Everything here is for binary units, but for the exact sum, and in nats.
 """
 
+import time
 import warnings
 from dataclasses import dataclass, field
-from itertools import islice
 from numbers import Integral
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ __all__ = [
 
 MOST_UNITS = 25  # 2 ** 25 states take about a minute
 TRUSTED = 20  # below this effective sample size an error bar lies
-BLOCK, BLOCKS = 60_000, 16  # numbers that move together, at least, and how many such blocks there are, at most
+BLOCK, BLOCKS = 120_000, 8  # numbers that move together, at least, and how many such blocks there are, at most
 
 
 @dataclass
@@ -318,7 +318,8 @@ class _Path:
 
     def inputs(self, v):
         """What log p depends on: the inputs (..., n_hidden) of the hidden units, and the tilt (..., 1) of biases."""
-        return v @ self.W + self.c, (v @ self.difference)[..., None]
+        rows = v.reshape(-1, v.shape[-1])  # of all temperatures in one product, which is faster than one for each
+        return (rows @ self.W + self.c).reshape(*v.shape[:-1], -1), (v @ self.difference)[..., None]
 
     def log_p(self, beta, x, tilt):
         """Log of the unnormalised probability at `beta`, less a term that is the same at every temperature."""
@@ -328,7 +329,7 @@ class _Path:
         """One Gibbs step at `beta` from states with the inputs x; return the new states."""
         h = bernoulli(sigmoid(beta * x), noise)
         h *= beta
-        a = h @ self.W.T
+        a = (h.reshape(-1, h.shape[-1]) @ self.W.T).reshape(*h.shape[:-1], -1)
         a += self.base_bias + beta * self.difference
         return bernoulli(sigmoid(a), noise)
 
@@ -356,12 +357,13 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, n_jobs=None, 
     n_temperatures, n_chains : int
         A figure to be printed takes at least 5,000 × 100 (about a quarter of a minute for 784–500).
     n_jobs : None or int
-        How many threads share the chains, in blocks (two of fifty, if they are 100, for 784–500): −1 for all cores,
-        None for what ``joblib.parallel_config`` says, threads or the workers of a cluster, and otherwise one. The
-        numbers are the same, bit for bit.
+        How many threads share the chains: −1 for all cores, None for what ``joblib.parallel_config`` says (threads,
+        processes or the workers of a cluster), and otherwise one. The numbers are the same, bit for bit. Chains go in
+        blocks, in one if they are few, because smaller products take longer: for 784–500 every hundred chains can keep
+        a core busy, up to eight.
     random_state : None, int or generator
     verbose : bool
-        Show progress.
+        Show progress, that of each block by itself.
 
     Returns
     -------
@@ -417,7 +419,7 @@ def _run(rbm, v, betas, base_bias, random_state, n_jobs, verbose):
     """Take chains down the whole ladder; return the estimate, with a warning if its error cannot be trusted."""
     noise = Noise.of(random_state)
     blocks = [Anneal(rbm, v[rows], betas, base_bias, part) for rows, part in noise.parts(len(v), _block(rbm, len(v)))]
-    blocks = _in_threads(_go_down, blocks, n_jobs, unit=" temperatures", disable=not verbose, leave=False)
+    blocks = _in_threads(blocks, len(betas) - 1, n_jobs, unit=" temperatures", disable=not verbose, leave=False)
     noise.follow(blocks[-1].noise)
     log_weights = np.concatenate([block.log_weights for block in blocks])
     samples = xp.concatenate([block.v for block in blocks])
@@ -426,26 +428,45 @@ def _run(rbm, v, betas, base_bias, random_state, n_jobs, verbose):
     return warn_unless_trusted(found, stacklevel=4)
 
 
-def _go_down(anneal, **bar):
-    """Take the chains to the end of their ladder."""
-    for _ in tqdm(anneal, **bar):
-        pass
-    return anneal
-
-
 def _block(rbm, n, states=1):
-    """Return how many of n chains, of so many states each, move together, however many threads there are.
-
-    Few of them stay in a core's cache, and leave something for other cores; very few would be all overhead.
-    """
+    """Return how many of n chains, of so many states each, move together, however many threads there are."""
     numbers = n * states * sum(rbm.W_.shape)
     return -(-n // min(max(numbers // BLOCK, 1), BLOCKS))
 
 
-def _in_threads(function, blocks, n_jobs, **options):
-    """Return what the function makes of each block, from as many threads, or from what joblib is configured for."""
+class _Walk:
+    """So many steps of some chains, in whichever thread or process it is called, unless `stop` is set meanwhile."""
+
+    def __init__(self, chains, n_steps):
+        self.chains, self.n_steps = chains, n_steps
+        self.walking = self.stop = False
+
+    def __call__(self, **bar):
+        """Return the chains where the steps have led them; show a progress bar with these options."""
+        self.walking = True  # before `stop` is looked at: who sets that and finds nobody walking can be sure of it
+        try:
+            for _ in tqdm(range(self.n_steps), **bar):
+                if self.stop:
+                    break
+                next(self.chains)
+            return self.chains
+        finally:
+            self.walking = False
+
+
+def _in_threads(blocks, n_steps, n_jobs, **bar):
+    """Return blocks of chains after so many steps, from as many threads, or from what joblib is configured for."""
+    walks = [_Walk(chains, n_steps) for chains in blocks]
     with one_thread():
-        return Parallel(n_jobs, prefer="threads")(delayed(function)(block, **options) for block in blocks)
+        try:
+            # Blocks sent to processes are copies of their own; joblib would map large ones, not to be written to.
+            return Parallel(n_jobs, prefer="threads", max_nbytes=None)(delayed(walk)(**bar) for walk in walks)
+        except BaseException:  # also an interrupt: what comes next must not share the machine with what goes on
+            for walk in walks:
+                walk.stop = True
+            while any(walk.walking for walk in walks):
+                time.sleep(0.001)
+            raise
 
 
 def warn_unless_trusted(found, stacklevel=3):
@@ -577,17 +598,11 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, n_jobs=
         ParallelTempering(rbm, start[rows], betas, base_bias, part)
         for rows, part in noise.parts(n, _block(rbm, n, len(betas)), axis=1)
     ]
-    blocks = _in_threads(_go_on, blocks, n_jobs, steps=steps)
+    blocks = _in_threads(blocks, steps, n_jobs, disable=True)
     noise.follow(blocks[-1].noise)
     with np.errstate(invalid="ignore"):  # a ladder of which nothing was tried
         swap_rates = sum(to_numpy(block._accepted) for block in blocks) / sum(block._tried for block in blocks)
     return xp.concatenate([block.v[0] for block in blocks]), swap_rates
-
-
-def _go_on(tempering, steps):
-    for _ in islice(tempering, steps):
-        pass
-    return tempering
 
 
 def total_variation(p, q):

@@ -182,6 +182,7 @@ class MLP(Classifier):
         if at.unlabelled is not None:
             u = at.unlabelled[to_device(at.rng.integers(len(at.unlabelled), size=n))]
             clean = xp.concatenate([x, u]) if self.batch_norm else u
+        _normalise_by(None, at.network)  # an interrupt may have left it otherwise
         p = softmax(at.network.forward(clean)[-n:])  # the network's own labels, which count as given
         moved = clean[-n:] + self._virtual_move(at, clean[-n:], p)
         first = clean if self.batch_norm else x
@@ -239,7 +240,7 @@ class MLP(Classifier):
 
 
 def _normalise_by(n_rows, network):
-    """Let the first rows of what comes next, or with 0 what came last, decide mean and variance of its layers."""
+    """Let the first rows of what comes next, all of them (None) or what came last (0) decide mean and variance."""
     for layer in network.layers:
         if isinstance(layer, BatchNorm):
             layer.n_rows = n_rows

@@ -51,11 +51,14 @@ def reproduce(name, jobs=1):
     OSError
         If MNIST is neither there nor can be downloaded.
     ValueError
-        If the environment asks for the sample, or music21 is not there: headline results are on all of the data.
+        If the environment asks for the sample, or music21 is not there: headline results are on all of the data; if
+        `jobs` is below 1.
     KeyboardInterrupt
         If training was interrupted; nothing is recorded then.
     """
     recipe = _recipe(name)
+    if jobs < 1:
+        raise ValueError(f"jobs: expected at least 1, found {jobs}")
     judge = _judge(recipe)
     judge.n_jobs = jobs
     candidates = [recipe.get("common", {}) | candidate for candidate in recipe["candidates"]]

@@ -1,5 +1,8 @@
 """The partition function and its estimates against enumeration, annealed and tempered chains, and how they mix."""
 
+import _thread
+import threading
+import time
 import warnings
 
 import joblib
@@ -20,6 +23,7 @@ from test_rbm import (
     single_thread,  # noqa: F401 (a fixture)
     states,
 )
+from threadpoolctl import threadpool_info
 
 from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.likelihood import (
@@ -268,19 +272,25 @@ def in_blocks(rbm, start, random_state, **options):
     """All that moves chains by blocks, as one list of arrays."""
     up = ais(rbm, n_temperatures=4, n_chains=len(start), random_state=random_state, **options)
     down = reverse_ais(rbm, start, n_temperatures=4, random_state=random_state, **options)
-    samples, rates = parallel_tempering(rbm, 90, 4, betas=[1, 0.7, 0.4], random_state=random_state, **options)
+    samples, rates = parallel_tempering(rbm, 200, 4, betas=[1, 0.7, 0.4], random_state=random_state, **options)
     return [up.log_weights, to_numpy(up.samples), down.log_weights, to_numpy(down.samples), to_numpy(samples), rates]
 
 
+@pytest.fixture
+def wide(rng):
+    """A machine of 800 units, of which 320 chains are two blocks."""
+    return machine(rng, 500, 300, scale=0.05, dtype=np.float32)
+
+
 @pytest.mark.filterwarnings(ESS)
-def test_several_threads_give_what_one_gives(rng):
-    """Bit for bit; and so do other processes. The generator goes on from the same place."""
-    rbm, (start,) = machine(rng, 500, 300, scale=0.05, dtype=np.float32), [bits(160, 500, rng)]
+def test_several_threads_give_what_one_gives(wide, rng):
+    """Bit for bit. The generator goes on from the same place."""
+    start = bits(500, 500, rng)
     generators = [generator(2) for _ in range(4)]
-    alone = in_blocks(rbm, start, generators[0])
-    found = [in_blocks(rbm, start, rng, n_jobs=n) for rng, n in zip(generators[1:], (2, 3))]
+    alone = in_blocks(wide, start, generators[0])
+    found = [in_blocks(wide, start, rng, n_jobs=n) for rng, n in zip(generators[1:], (2, 3))]
     with joblib.parallel_config("threading", n_jobs=2):
-        found.append(in_blocks(rbm, start, generators[3]))
+        found.append(in_blocks(wide, start, generators[3]))
     for other in found:
         for array, expected in zip(other, alone):
             np.testing.assert_array_equal(array, expected)
@@ -289,13 +299,53 @@ def test_several_threads_give_what_one_gives(rng):
 
 @pytest.mark.skipif(xp is not np, reason="a GPU moves all chains together")
 @pytest.mark.filterwarnings(ESS)
+def test_two_blocks_move_at_the_same_time(wide, monkeypatch):
+    """Each waits, before its first step, until the other is there."""
+    step, meeting = Anneal.__next__, threading.Barrier(2, timeout=60)
+
+    def meet(anneal):
+        if anneal.beta == 0:
+            meeting.wait()
+        return step(anneal)
+
+    monkeypatch.setattr(Anneal, "__next__", meet)
+    ais(wide, n_temperatures=3, n_chains=320, n_jobs=2, random_state=0)
+
+
+@pytest.mark.skipif(xp is not np, reason="a GPU moves all chains together")
+@pytest.mark.parametrize("interrupt", [False, True])
+def test_if_a_block_fails_or_the_reader_interrupts_all_stop(wide, monkeypatch, interrupt):
+    """When the error comes out no thread goes on, and BLAS has the threads that it had."""
+    step, steps, first = Anneal.__next__, [], []
+
+    def fail(anneal):
+        steps.append(anneal)
+        if len(steps) == 20:
+            first.append(anneal)
+            if not interrupt:
+                raise FloatingPointError
+            _thread.interrupt_main()
+        return step(anneal)
+
+    monkeypatch.setattr(Anneal, "__next__", fail)
+    before = threadpool_info()
+    with pytest.raises(KeyboardInterrupt if interrupt else FloatingPointError):
+        ais(wide, n_temperatures=20_000, n_chains=320, n_jobs=2, random_state=0)
+    n = len(steps)
+    time.sleep(0.3)
+    assert first and len(steps) == n < 20_000
+    assert threadpool_info() == before
+
+
+@pytest.mark.skipif(xp is not np, reason="a GPU moves all chains together")
+@pytest.mark.filterwarnings(ESS)
 def test_blocks_are_the_chains_that_move_together(rng):
     """The same numbers are drawn for them; only products of fewer rows may be rounded in another way."""
     rbm, noise = machine(rng, 500, 300, scale=0.05), Noise(generator(5))
-    together = Anneal(rbm, 160, temperature_ladder(6), rng=noise)
+    together = Anneal(rbm, 320, temperature_ladder(6), rng=noise)
     for _ in together:
         pass
-    found = ais(rbm, n_temperatures=6, n_chains=160, n_jobs=2, random_state=5)
+    found = ais(rbm, n_temperatures=6, n_chains=320, n_jobs=2, random_state=5)
     np.testing.assert_allclose(found.log_weights, together.estimate().log_weights, rtol=1e-9)
     tempering = ParallelTempering(rbm, start := bits(90, 500, rng), [1, 0.5], rng=7)
     block = ParallelTempering(rbm, start[:40], [1, 0.5], rng=Noise(generator(7)).parts(90, 40, axis=1)[0][1])

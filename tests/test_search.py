@@ -40,9 +40,28 @@ def test_parallel_search_gives_the_same_scores(points, serial):
     np.testing.assert_array_equal(found.cv_results_["mean_test_score"], serial.cv_results_["mean_test_score"])
 
 
+@pytest.fixture
+def rbm():
+    """A machine of 800 units, of which a few hundred chains are several blocks."""
+    return RBM.from_parameters(*(np.random.default_rng(0).normal(0, 0.05, n) for n in [(500, 300), 500, 300]))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the effective sample size")
-def test_a_dask_cluster_of_two_workers_gives_the_same(points, serial, tmp_path, monkeypatch):
+def test_processes_of_joblib_move_chains_as_one_thread_does(rbm):
+    """Bit for bit, also in blocks above a megabyte, which joblib would map read-only."""
+    n, betas = 600, np.linspace(1, 0.5, 6)
+    assert n * len(betas) * 500 * rbm.W_.itemsize / 8 > 1e6
+    alone = parallel_tempering(rbm, n, 3, betas=betas, random_state=0)
+    with joblib.parallel_config("loky", n_jobs=2):
+        found = parallel_tempering(rbm, n, 3, betas=betas, random_state=0)
+    for array, expected in zip(found, alone):
+        np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the effective sample size")
+def test_a_dask_cluster_of_two_workers_gives_the_same(points, serial, rbm, tmp_path, monkeypatch):
     """One line more, and the work is done by two other processes: a search, chains, the runs of a recipe."""
     distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install -e '.[cluster]'")
     recipe = {
@@ -56,7 +75,6 @@ def test_a_dask_cluster_of_two_workers_gives_the_same(points, serial, tmp_path, 
     monkeypatch.setattr(reproduce, "DATA", tmp_path)
     monkeypatch.setattr(reproduce, "recipes", lambda: {"tagger": recipe})
     monkeypatch.setattr(reproduce, "load_flights", lambda size: load_flights((80, 30, 30)))
-    rbm = RBM.from_parameters(*(np.random.default_rng(0).normal(0, 0.05, n) for n in [(500, 300), 500, 300]))
 
     def shrink():
         from companion import flights, reproduce
@@ -64,8 +82,8 @@ def test_a_dask_cluster_of_two_workers_gives_the_same(points, serial, tmp_path, 
         reproduce.load_flights = lambda size: flights.load_flights((80, 30, 30))
 
     def chains_and_runs(jobs):
-        annealed = ais(rbm, n_temperatures=20, n_chains=160, random_state=0)
-        tempered = parallel_tempering(rbm, 90, 10, betas=[1, 0.5], random_state=0)
+        annealed = ais(rbm, n_temperatures=20, n_chains=320, random_state=0)
+        tempered = parallel_tempering(rbm, 600, 10, betas=np.linspace(1, 0.5, 6), random_state=0)
         return annealed.log_weights, *tempered, reproduce.reproduce("tagger", jobs=jobs)["test_errors"]
 
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
