@@ -255,7 +255,7 @@ class BatchNorm(Layer):
     ----------
     n_rows : int, optional
         How many rows, from the first, have m and s computed from them, by which all others are normalised as well: as
-        if they were predicted. With 0 the last ones are kept; None, for all rows, to begin with.
+        if they were predicted. With 0 those of the last call are kept; None, for all rows, to begin with.
     """
 
     def __init__(self, gamma, beta, running_mean, running_var, momentum=0.99, epsilon=1e-5):

@@ -67,8 +67,8 @@ class MLP(Classifier):
         change most; to the loss is added the Kullback–Leibler divergence of those after from those before, which count
         as given. No label is needed: the images are the `unlabelled` of `fit`; without any, and in `partial_fit`, those
         with labels, half of them moved already where `adversarial` is above 0. Batch normalisation takes mean and
-        variance from the images that are not moved. Dropout and noise make the two differ by themselves; that is
-        counted, too.
+        variance from the images that are not moved; of one alone, which has no variance, from both. Dropout and noise
+        make the two differ by themselves; that is counted, too.
         Source: Miyato et al. (2016), sections 2 and 3.
     batch_norm : bool
         Normalise the input of every activation.

@@ -101,6 +101,9 @@ def test_layers_learn_from_the_images_without_labels(problem, length):
     for network in (DBN(**options), DBN(**options).pretrain(X)):  # also where they would be left aside
         with pytest.raises(ValueError, match=r"unlabelled: expected images of \d+ features"):
             network.fit(X[few], y[few], unlabelled=X[:, 1:])
+        for wrong in ([], X[0], np.full_like(X, np.nan)):
+            with pytest.raises(ValueError, match="array|unlabelled contains NaN"):
+                network.fit(X[few], y[few], unlabelled=wrong)
 
 
 def test_fine_tuning_is_that_of_a_perceptron_that_starts_there(problem, monkeypatch):

@@ -104,6 +104,12 @@ def test_runs_side_by_side_are_those_one_after_the_other(small):
     assert not list((small / "checkpoints").iterdir())
 
 
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_less_than_one_run_at_a_time_is_refused_before_the_training(small, jobs):
+    with pytest.raises(ValueError, match=f"jobs: expected at least 1, found {jobs}"):
+        reproduce.reproduce("small", jobs=jobs)
+
+
 def test_a_record_is_checked_with_one_seed_and_left_as_it_is(small, monkeypatch, capsys):
     command_line.main(["reproduce", "--all"])
     monkeypatch.setattr(results, "DATA", small)

@@ -12,17 +12,22 @@ MEASURED = {"ratio", "range", "microseconds", "n_epochs", "ours", "torch"}  # th
 
 
 def _rows_of(name):
-    """Return a fixture: a list to append what is measured to, dicts; they replace what the file has of this machine."""
+    """Return a fixture: a list to append what is measured to, dicts.
+
+    They replace those that the file has; others stay if they are of the same machine and the same versions.
+    """
 
     @pytest.fixture(scope="session")
     def rows():
         rows, path = [], DATA / "results" / f"{name}.json"
         yield rows
-        earlier = json.loads(path.read_text(encoding="utf8")) if path.exists() else {}
-        same = earlier["rows"] if earlier.get("machine") == environment()["machine"] else []
-        kept = {_what(row): row for row in [*same, *rows]}
+        if not rows:  # all was skipped, or failed
+            return
+        earlier, here = json.loads(path.read_text(encoding="utf8")) if path.exists() else {}, environment()
+        same = all(earlier.get(name) == here[name] for name in ("machine", "versions"))
+        kept = {_what(row): row for row in [*(earlier["rows"] if same else []), *rows]}
         with replacing(path) as temporary:
-            content = {"rows": list(kept.values()), **environment()}
+            content = {"rows": list(kept.values()), **here}
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf8")
 
     return rows
