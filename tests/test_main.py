@@ -272,6 +272,7 @@ def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
     assert result["parameters"]["pretraining"]["learning_rate"] == 0.2 and result["recognised"] > 0.85
     assert f"{result['recognised']:.1%} of the dreams recognised" in capsys.readouterr().out
     assert abs(result["half_precision_cost"]) < 0.02 and result["cpu_minutes"] > 0
+    assert min(result["among_test_digits"].values()) > 0.9 < min(result["training_digits_among_them"].values())
     assert not list((small / "checkpoints").iterdir())
 
     monkeypatch.setattr(results, "DATA", small)
@@ -280,6 +281,28 @@ def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
         data.binarize(digits.test.images), exact_log_partition(dbn.top_), digits.test.labels, n_samples=50
     )
     assert result["test_bound"] == pytest.approx(bound.mean, abs=0.1)
+
+
+def test_what_is_alike_has_little_recall_and_what_is_elsewhere_has_none(rng):
+    """Points on a circle: others on it; some on one side only; some off it; in one place many."""
+
+    def on_circle(n, most=2 * np.pi):
+        angles = rng.uniform(0, most, n)
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+    real = on_circle(300)
+    for made, precision, recall in [
+        (on_circle(300), 1, 1), (on_circle(300, np.pi), 1, 0.5), (1.5 * on_circle(300), 0, 0),
+        (on_circle(300, 1e-3), 1, 0),
+    ]:  # fmt: skip
+        found = reproduce.precision_and_recall(real, made)
+        assert found["precision"] == pytest.approx(precision, abs=0.07)
+        assert found["recall"] == pytest.approx(recall, abs=0.07)
+    few = on_circle(7)
+    found = reproduce.precision_and_recall(few, real)  # by hand: the distance to the third of the others
+    distances = np.linalg.norm(few[:, None] - few, axis=-1)
+    radii = np.sort(distances, axis=1)[:, 3]
+    assert found["precision"] == np.mean([(np.linalg.norm(few - p, axis=1) <= radii).any() for p in real])
 
 
 def test_reproduce_measures_music(small, monkeypatch, capsys):
