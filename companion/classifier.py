@@ -78,7 +78,7 @@ class Classifier(ClassifierMixin, Estimator):
         if unlabelled is not None:
             if not getattr(self, "virtual_adversarial", 0):
                 raise ValueError("unlabelled: expected images only where virtual_adversarial is above 0, found some")
-            data.append(unlabelled := self._check_data(unlabelled))
+            data.append(unlabelled := self._check_unlabelled(unlabelled))
         at = self._prepare(X, self.parameters_ if goes_on else None)
         at.unlabelled = unlabelled
         predictor = self.network(at.descent.kept)
@@ -158,6 +158,13 @@ class Classifier(ClassifierMixin, Estimator):
         nll = at.loss.forward(at.network.forward(x), targets, weights)
         at.network.backward(at.loss.backward())
         return nll
+
+    def _check_unlabelled(self, unlabelled):
+        """Return images without labels as `_check_data` does, or raise ValueError, which says that it is about them."""
+        try:
+            return self._check_data(unlabelled)
+        except ValueError as reason:
+            raise ValueError(f"unlabelled: {reason}") from None
 
     def _weights(self, X, y, sample_weight):
         """Return the weights (n,) of the images, with mean 1, on the device; None if all are the same."""

@@ -249,7 +249,7 @@ class BatchNorm(Layer):
     running_mean, running_var : array (n_in,)
         Updated by `forward`, used by `predict`.
     momentum : float
-        How much of the running averages a minibatch leaves as it was.
+        How much of the running averages a call of `forward` with rows to compute them from leaves as it was.
 
     Attributes
     ----------

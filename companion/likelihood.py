@@ -357,10 +357,10 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, n_jobs=None, 
     n_temperatures, n_chains : int
         A figure to be printed takes at least 5,000 × 100 (about a quarter of a minute for 784–500).
     n_jobs : None or int
-        How many threads share the chains: −1 for all cores, None for what ``joblib.parallel_config`` says (threads,
-        processes or the workers of a cluster), and otherwise one. The numbers are the same, bit for bit. Chains go in
-        blocks, in one if they are few, because smaller products take longer: for 784–500 every hundred chains can keep
-        a core busy, up to eight.
+        How many threads share the chains: −1 for all cores, None for one. Inside of ``joblib.parallel_config`` it is
+        its processes or the workers of a cluster that share them, with None as many as it says. The numbers are the
+        same, bit for bit. Chains go in blocks, in one if they are few, because smaller products take longer: for
+        784–500 every hundred chains can keep a core busy, up to eight.
     random_state : None, int or generator
     verbose : bool
         Show progress, that of each block by itself.

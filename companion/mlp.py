@@ -178,11 +178,16 @@ class MLP(Classifier):
     def _propagate(self, at, x, targets, weights):
         if not self.virtual_adversarial:
             return super()._propagate(at, x, targets, weights)
+        try:
+            return self._propagate_moved(at, x, targets, weights)
+        finally:  # an interrupt, too, leaves the network as the next minibatch expects it
+            _normalise_by(None, at.network)
+
+    def _propagate_moved(self, at, x, targets, weights):
         n, clean = len(x), x
         if at.unlabelled is not None:
             u = at.unlabelled[to_device(at.rng.integers(len(at.unlabelled), size=n))]
             clean = xp.concatenate([x, u]) if self.batch_norm else u
-        _normalise_by(None, at.network)  # an interrupt may have left it otherwise
         p = softmax(at.network.forward(clean)[-n:])  # the network's own labels, which count as given
         moved = clean[-n:] + self._virtual_move(at, clean[-n:], p)
         first = clean if self.batch_norm else x
@@ -193,7 +198,6 @@ class MLP(Classifier):
         divergence = (p * (xp.log(xp.maximum(p, 1e-30)) - log_q)).sum() / n  # the limit of 0 log 0 is 0
         between = xp.zeros_like(scores[n:-n])  # images without labels that are not moved
         at.network.backward(xp.concatenate([at.loss.backward(), between, (xp.exp(log_q) - p) / n]))
-        _normalise_by(None, at.network)
         return nll + divergence
 
     def _virtual_move(self, at, u, p):

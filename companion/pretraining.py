@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import _num_features, _num_samples, check_array, check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .backend import generator, one_thread, to_device, to_numpy, xp
 from .layers import Dense, Network
@@ -269,14 +269,11 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         are copies of the pretrained parameters, which the network then has in their place: to fine-tune the same layers
         several times, copy the pretrained model (``copy.deepcopy``).
         """
+        fresh = not (getattr(self, "_pretrained", False) or self._goes_on())
         if unlabelled is not None:  # before the long part
-            unlabelled = check_array(unlabelled, dtype=np.float32, input_name="unlabelled")
-            if unlabelled.shape[1] != _num_features(X):
-                raise ValueError(
-                    f"unlabelled: expected images of {_num_features(X)} features, as the others, found "
-                    f"{unlabelled.shape[1]}"
-                )
-        if not (getattr(self, "_pretrained", False) or self._goes_on()):
+            self._check_data(X, reset=fresh)
+            self._check_unlabelled(unlabelled)
+        if fresh:
             self._check_labels(y, _num_samples(X))  # before the long part
             self.pretrain(X if unlabelled is None else unlabelled, checkpoint=checkpoint)
         if not self.virtual_adversarial:

@@ -3,6 +3,7 @@
 import datetime
 import importlib
 import json
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from .flights import HiddenMarkovModel, f1, flight_grammar, load_flights
 from .likelihood import MOST_UNITS, ais, exact_log_partition, log_likelihood, reverse_ais
 from .mlp import MLP
 from .music import load_chorales
-from .places import DATA
+from .places import BOOK, DATA
 from .rbm import RBM, log_odds
 from .results import environment, read_result, recipes
 from .rnnrbm import StepMachines, annealed_log_partitions, counted_log_partitions, log_mean, sequence_likelihood
@@ -99,6 +100,7 @@ def reproduce(name, jobs=1):
         "cpu_minutes_all_candidates": sum(_seconds(model, "cpu") for *_, models, _ in trials for model in models) / 60,
         "tutorial": recipe["tutorial"],
         "recorded": datetime.date.today().isoformat(),
+        "revision": _revision(),
         **environment(),
     }
     with replacing(DATA / "results" / f"{name}.json") as temporary:
@@ -135,6 +137,15 @@ def check(name):
     _forget(checkpoint)
     spread = record.get(f"{judge.reported}_std", 0)
     return found, record[judge.reported], max(3 * spread, judge.UNCERTAIN)
+
+
+def _revision():
+    """Return the commit that the code is of, with "-dirty" if files differ from it; None where git knows of none."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(command, cwd=BOOK, capture_output=True, text=True).stdout.strip() or None
+    except FileNotFoundError:  # no git
+        return None
 
 
 def _recipe(name):
@@ -433,10 +444,8 @@ class Dreams:
         labels = np.repeat(best.classes_, self.EACH)
         dreams = to_numpy(rounded.sample(len(labels), self.STEPS, label=labels, random_state=self.SEED))
         right = reader.predict(dreams) == labels
-        drawn, unseen, others = (
-            binarize(images, self.DRAW)
-            for images in (dreams, *(self._some_of_each(pair) for pair in (self.digits.test, self.digits.train)))
-        )
+        sets = dreams, *(self._some_of_each(pair) for pair in (self.digits.test, self.digits.train))
+        drawn, unseen, others = (binarize(images, seed) for seed, images in enumerate(sets))
         return {
             "test_bound": bound.mean,
             "image_error": bound.image_error,

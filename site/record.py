@@ -12,8 +12,8 @@ __all__ = ["page", "records"]
 HEAD = """# Results
 
 What was measured, drawn from the records that `python -m companion reproduce NAME` wrote. Settings were chosen on the
-validation set, and the test set was used for the chosen ones (once, unless a chapter says otherwise: 2, 5, 8 and 11
-do); ± is the standard deviation over the seeds, and times are those of one run.
+validation set, and the test set was used for the chosen ones (once, unless a chapter says otherwise: 2, 5, 8, 10 and
+11 do); ± is the standard deviation over the seeds, and times are those of one run.
 
 """
 SPEED = """
@@ -65,10 +65,11 @@ def _in_words(every):
 def _record(record):
     name, versions = record["name"], record["versions"]
     words = ", ".join(f"{package} {number}" for package, number in versions.items() if number != "none")
-    settings = json.dumps(record["parameters"], indent=1)
+    settings, revision = json.dumps(record["parameters"], indent=1), record.get("revision") or ""
     return (
         f"\n(result-{name.replace('_', '-')})=\n\n### {name}\n\n"
-        f"`{record['model']}`, recorded on {record['recorded']} on {record['machine']}, with {words}. "
+        f"`{record['model']}`, recorded on {record['recorded']} on {record['machine']}, with {words}"
+        f"{revision and f', at revision {revision}'}. "
         f"Selection: {record['selection']}. Repeat it: `python -m companion reproduce {name}`.\n\n"
         f"```json\n{settings}\n```\n"
     )

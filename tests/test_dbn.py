@@ -1,9 +1,11 @@
 """Deep belief networks: greedy learning, weights in common, fine-tuning; and, by enumeration, what they dream."""
 
 import copy
+import warnings
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -99,11 +101,25 @@ def test_layers_learn_from_the_images_without_labels(problem, length):
     without = DBN(**options).pretrain(X).fit(X[few], y[few])
     assert bool(length) != np.array_equal(without.parameters_["W1"], at_once.parameters_["W1"])
     for network in (DBN(**options), DBN(**options).pretrain(X)):  # also where they would be left aside
-        with pytest.raises(ValueError, match=r"unlabelled: expected images of \d+ features"):
-            network.fit(X[few], y[few], unlabelled=X[:, 1:])
-        for wrong in ([], X[0], np.full_like(X, np.nan)):
-            with pytest.raises(ValueError, match="array|unlabelled contains NaN"):
+        for wrong, words in [
+            (X[:, 1:], "has 15 features, but DBN is expecting 16"), ([], "Expected 2D array"),
+            (X[0], "Expected 2D array"), (np.full_like(X, np.nan), "contains NaN"),
+        ]:  # fmt: skip
+            with pytest.raises(ValueError, match=f"unlabelled: .*{words}"):
                 network.fit(X[few], y[few], unlabelled=wrong)
+        for wrong in ([], X[0]):
+            with pytest.raises(ValueError, match="Expected 2D array"):
+                network.fit(wrong, y[few], unlabelled=X)
+
+
+def test_images_without_labels_have_the_columns_of_the_others(problem):
+    """Those of a table by name: others, or the same in another order, are refused; the right ones raise no warning."""
+    X, y = pd.DataFrame(problem[0]).add_prefix("pixel "), problem[1]
+    network = DBN(**QUICK, random_state=1)
+    with warnings.catch_warnings(action="error"):
+        network.fit(X[:40], y[:40], unlabelled=X)
+    with pytest.raises(ValueError, match="unlabelled: The feature names should match"):
+        network.fit(X[:40], y[:40], unlabelled=X[X.columns[::-1]])
 
 
 def test_fine_tuning_is_that_of_a_perceptron_that_starts_there(problem, monkeypatch):

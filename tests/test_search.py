@@ -77,9 +77,25 @@ def test_a_dask_cluster_of_two_workers_gives_the_same(points, serial, rbm, tmp_p
     monkeypatch.setattr(reproduce, "load_flights", lambda size: load_flights((80, 30, 30)))
 
     def shrink():
-        from companion import flights, reproduce
+        from companion import flights, likelihood, reproduce
 
         reproduce.load_flights = lambda size: flights.load_flights((80, 30, 30))
+        reproduce.done = []
+
+        def noted(function):
+            def call(*args, **options):
+                reproduce.done.append(function.__name__)
+                return function(*args, **options)
+
+            return call
+
+        likelihood._Walk.__call__ = noted(likelihood._Walk.__call__)
+        reproduce._train_apart = noted(reproduce._train_apart)
+
+    def done():
+        from companion import reproduce
+
+        return reproduce.done
 
     def chains_and_runs(jobs):
         annealed = ais(rbm, n_temperatures=20, n_chains=320, random_state=0)
@@ -92,6 +108,9 @@ def test_a_dask_cluster_of_two_workers_gives_the_same(points, serial, rbm, tmp_p
         client.run(shrink)
         with joblib.parallel_config(backend="dask"):
             found, there = search().fit(*points), chains_and_runs(2)
+        by_worker = list(client.run(done).values())
+    assert all("__call__" in names for names in by_worker), "both move chains"
+    assert sum(names.count("_train_apart") for names in by_worker) == 2
     np.testing.assert_array_equal(found.cv_results_["mean_test_score"], serial.cv_results_["mean_test_score"])
     assert found.best_params_ == serial.best_params_
     for far, near in zip(there, chains_and_runs(1)):

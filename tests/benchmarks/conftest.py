@@ -1,6 +1,8 @@
 """What the benchmarks measured, kept in two files."""
 
 import json
+from importlib.metadata import version
+from importlib.util import find_spec
 
 import pytest
 
@@ -8,23 +10,25 @@ from companion.places import DATA
 from companion.results import environment
 from companion.storage import replacing
 
+PEERS = ("torch", "jax", "blackjax")
 MEASURED = {"ratio", "range", "microseconds", "n_epochs", "ours", "torch"}  # the rest of a row says what was
 
 
 def _rows_of(name):
     """Return a fixture: a list to append what is measured to, dicts.
 
-    They replace those that the file has; others stay if they are of the same machine and the same versions.
+    They replace those that the file has; others stay if they are of the same machine, versions and backend.
     """
 
     @pytest.fixture(scope="session")
     def rows():
         rows, path = [], DATA / "results" / f"{name}.json"
         yield rows
-        if not rows:  # all was skipped, or failed
+        if not rows:  # all was skipped
             return
         earlier, here = json.loads(path.read_text(encoding="utf8")) if path.exists() else {}, environment()
-        same = all(earlier.get(name) == here[name] for name in ("machine", "versions"))
+        here["versions"] |= {name: version(name) for name in PEERS if find_spec(name)}
+        same = all(earlier.get(name) == value for name, value in here.items())
         kept = {_what(row): row for row in [*(earlier["rows"] if same else []), *rows]}
         with replacing(path) as temporary:
             content = {"rows": list(kept.values()), **here}
