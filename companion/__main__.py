@@ -190,6 +190,8 @@ def _record(name, jobs):
             reached += f" (1 − F1; the least possible is {possible:.2%})"
     elif "recognised" in result:
         reached = f"{result['recognised']:.1%} of the dreams recognised, test bound {result['test_bound']:.2f} nats"
+    elif "test_bound" in result:
+        reached = f"test bound {result['test_bound']:.2f} nats"
     else:
         reached = f"test log-likelihood {result['test_log_likelihood']:.2f} nats"
     print(

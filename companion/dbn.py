@@ -46,6 +46,22 @@ class DBN(PretrainedMLP):
     layer_class = RBM
     PRETRAINING = {"learning_rate": 0.01, "n_epochs": 100, "batch_size": 10}
 
+    @classmethod
+    def upside_down(cls, machine, **hyperparameters):
+        """Make a network of two layers that gives every image the probability that a machine gives it.
+
+        Below is the machine, on top the same one upside down: where a second layer can begin without a loss. Source:
+        Hinton, Osindero and Teh (2006), section 4.
+
+        Parameters
+        ----------
+        machine : companion.rbm.RBM
+            Of binary images. Its arrays are copied.
+        """
+        W, b, c = (machine.parameters_[name].copy() for name in ("W", "visible_bias", "hidden_bias"))
+        layers = {"W1": W, "visible_bias1": b, "b1": c, "W2": W.T.copy(), "visible_bias2": c.copy(), "b2": b.copy()}
+        return cls.from_parameters(layers, **hyperparameters)
+
     def pretrain(self, X, y=None, *, watch=None, checkpoint=None):
         """Train the layers one after another on images X (n, n_features).
 

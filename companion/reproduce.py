@@ -22,7 +22,7 @@ from .mlp import MLP
 from .music import load_chorales
 from .places import BOOK, DATA
 from .rbm import RBM, log_odds
-from .results import environment, read_result, recipes
+from .results import environment, load_weights, read_result, recipes
 from .rnnrbm import StepMachines, annealed_log_partitions, counted_log_partitions, log_mean, sequence_likelihood
 from .storage import replacing, save, save_model
 
@@ -160,6 +160,7 @@ def _judge(recipe):
         "few labels": (lambda digits: FewLabels(digits, recipe["n_labels"]), _all_digits),
         "density": (Density, _all_digits),
         "measures": (Measures, _all_digits),
+        "bound": (lambda digits: Bound(digits, recipe["machine"]), _all_digits),
         "dreams": (Dreams, _all_digits),
         "tagging": (Tagging, _all_requests),
         "music": (Music, _all_chorales),
@@ -170,7 +171,8 @@ def _judge(recipe):
 def _train(recipe, judge, parameters, seed, checkpoint, verbose=True):
     """Return a model, trained, or taken from its checkpoint if that is of a training that has ended."""
     module, _, cls = recipe["model"].rpartition(".")
-    model = getattr(importlib.import_module(module), cls)(**parameters, random_state=seed, verbose=verbose)
+    given = getattr(judge, "given", {})  # what is no number or word of a recipe
+    model = getattr(importlib.import_module(module), cls)(**given, **parameters, random_state=seed, verbose=verbose)
     judge.fit(model, checkpoint)
     if any(history.stopped == "interrupt" for history in _histories(model)):
         raise KeyboardInterrupt
@@ -391,6 +393,52 @@ class Measures(Density):
             "test_log_likelihood": float(np.mean(found)),
             "test_log_likelihoods": found,
             "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
+        }
+
+
+class Bound(Density):
+    """How deep belief networks without labels are fine-tuned, chosen and tested: by the bound on their log-likelihood.
+
+    They begin as a recorded machine, `DBN.upside_down`. The bound is the variational one on log p(v), in nats per image.
+    """
+
+    criterion, sign = "valid_bound", -1
+    reported = "test_bound"
+    SAMPLES = 10  # of the codes for each image
+
+    def __init__(self, digits, machine):
+        super().__init__(digits)
+        self.given = {"dbn": DBN.upside_down(RBM.from_parameters(**load_weights(machine)))}
+
+    def _anneal(self, network, **annealing):
+        """Anneal the machine on top, from the means of the codes that training images have."""
+        self.base_bias = log_odds(network.layers_[0].transform(self.train))
+        return ais(network.top_, self.base_bias, **annealing, n_jobs=self.n_jobs, random_state=self.SEED)
+
+    def _bound(self, network, images, partition):
+        return network.bound(binarize(images, self.DRAW), partition, n_samples=self.SAMPLES, random_state=self.SEED)
+
+    def validate(self, model):
+        """Return the bound on the validation set, in nats per image."""
+        network = model.network_
+        return self._bound(network, self.valid, self._anneal(network, **self.VALIDATION)).mean
+
+    def test(self, models, values):
+        """Measure the best of `models`, by the validated `values`, with care; the test set is used here only."""
+        best = models[int(np.argmax(values))]
+        network, forward = best.network_, self._anneal(best.network_, **self.FORWARD)
+        reverse, _ = self._backwards(network.top_, forward, **self.REVERSE)
+        bound = self._bound(network, self.test_images, forward)
+        return {
+            "test_bound": bound.mean,
+            "image_error": bound.image_error,
+            "test_bound_reverse": self._bound(network, self.test_images, reverse).mean,
+            "train_bound": self._bound(network, self.train, forward).mean,
+            "forward": _facts(forward),
+            "reverse": _facts(reverse),
+            "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
+            "valid_bounds": values,
+            "seed": best.random_state,
         }
 
 

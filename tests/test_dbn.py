@@ -291,8 +291,9 @@ def test_the_bound_is_the_enumerated_one_and_lies_below_the_truth(small):
 def test_the_bound_is_tight_where_the_layer_above_is_the_one_below_upside_down(rng):
     """Then p(h1) on top is that of the machine below, whose posterior q is exact: every sample gives log p(v)."""
     W, b, c = rng.normal(size=(5, 4)), rng.normal(size=5), rng.normal(size=4)
-    dbn = DBN.from_parameters({"W1": W, "visible_bias1": b, "b1": c, "W2": W.T.copy(), "visible_bias2": c, "b2": b})
     machine, v = RBM.from_parameters(W, b, c), states(5)
+    dbn = DBN.upside_down(machine)
+    assert not any(np.shares_memory(*map(to_numpy, pair)) for pair in product(dbn.parameters_.values(), (W, b, c)))
     expected = log_likelihood(machine, v, exact_log_partition(machine))
     found = dbn.bound(v, exact_log_partition(dbn.top_), random_state=0)
     assert found.mean == pytest.approx(expected.mean, abs=1e-10)

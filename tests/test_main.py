@@ -283,6 +283,43 @@ def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
     assert result["test_bound"] == pytest.approx(bound.mean, abs=0.1)
 
 
+def test_reproduce_goes_on_from_a_machine_with_itself_on_top(small, monkeypatch, capsys):
+    """The bound begins at the likelihood of a machine that has learned little, and is chosen, and rises."""
+    rng = np.random.default_rng(1)
+    patterns = np.array([np.arange(12) % 3 == 0, np.arange(12) < 6])
+
+    def pair(n):
+        labels = rng.integers(0, 2, n)
+        return Pair((patterns[labels] ^ (rng.random((n, 12)) < 0.05)).astype(np.float32), labels)
+
+    digits = MNIST(pair(400), pair(200), pair(200))
+    machine = RBM(n_hidden=6, n_epochs=2, binarize=True, persistent=True, random_state=0).fit(digits.train.images)
+    recipe = {
+        "chapter": "08_deep_belief_network",
+        "model": "companion.wake_sleep.UpDown",
+        "judge": "bound",
+        "machine": "rbm",
+        "seeds": [0],
+        "common": {"n_epochs": 40, "batch_size": 20},
+        "candidates": [{"learning_rate": 0.0}, {"learning_rate": 0.5}],
+        "tutorial": {},
+    }
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"bound": recipe})
+    monkeypatch.setattr(reproduce, "load_mnist", lambda: digits)
+    monkeypatch.setattr(reproduce, "load_weights", lambda name: machine.parameters_ if name == "rbm" else None)
+    for name in ("VALIDATION", "FORWARD", "REVERSE"):
+        monkeypatch.setitem(getattr(reproduce.Density, name), "n_temperatures", 300)
+    monkeypatch.setattr(reproduce.Density, "LONG_RUN", 200)
+    command_line.main(["reproduce", "bound"])
+    result = json.loads((small / "results" / "bound.json").read_text(encoding="utf8"))
+    unmoved, moved = (candidate["valid_bound"] for candidate in result["candidates"])
+    images = data.binarize(digits.valid.images)
+    assert unmoved == pytest.approx(log_likelihood(machine, images, exact_log_partition(machine)).mean, abs=0.05)
+    assert result["valid_bound"] == moved > unmoved + 1 and result["parameters"]["learning_rate"] == 0.5
+    assert result["test_bound"] == pytest.approx(result["test_bound_reverse"], abs=0.05)
+    assert f"test bound {result['test_bound']:.2f} nats" in capsys.readouterr().out
+
+
 def test_what_is_alike_has_little_recall_and_what_is_elsewhere_has_none(rng):
     """Points on a circle: others on it; some on one side only; some off it; in one place many."""
 
