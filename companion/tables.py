@@ -18,6 +18,10 @@ TABLES = {  # by the judge of the recipes: the head of the table, which `_row` f
         "chapter | PCD-1 less CD-1, restricted Boltzmann machines, 100 hidden units | reconstruction error"
         " | pseudo-likelihood | log-likelihood | the better one, tested | CPU time"
     ),
+    "bound": (
+        "chapter | deep belief network without labels | bound on log p(v) | its machine alone | CPU time of the fine-tuning"
+        " | elsewhere"
+    ),
     "dreams": "chapter | deep belief network | dreams read as asked for | bound | CPU time",
     "tagging": "chapter | network | 1 − F1 | least possible | window of 7 words | hidden Markov model | CPU time",
     "music": "chapter | RNN-RBM | log-likelihood | frame accuracy | CPU time",
@@ -78,6 +82,12 @@ def _row(judge, recipe, record):
             *(_difference(record, key) for key in ("reconstruction_error", "pseudo_log_likelihood", "log_likelihood")),
             f"**{_nats(record['test_log_likelihood'])}** nats",
             _time(record),
+        ],
+        "bound": lambda: [
+            f"**{_nats(record['test_bound'])}** nats",
+            f"{_nats(read_result(recipe['machine'])['test_log_likelihood'])} nats",
+            _time(record),
+            recipe["elsewhere"],
         ],
         "dreams": lambda: [_percent(record["recognised"], 1), f"**{_nats(record['test_bound'])}** nats", _time(record)],
         "tagging": lambda: [_error(record), *_others(record), _time(record)],
