@@ -9,15 +9,13 @@ from dataclasses import replace
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
-from sklearn.metrics import euclidean_distances
-from sklearn.neighbors import NearestNeighbors
 from tqdm.auto import tqdm
 
 from .backend import Noise, generator, to_device, to_numpy
 from .data import binarize, fetch_mnist, find_mnist, load_mnist
 from .dbn import DBN
 from .flights import HiddenMarkovModel, f1, flight_grammar, load_flights
-from .likelihood import MOST_UNITS, ais, exact_log_partition, log_likelihood, reverse_ais
+from .likelihood import MOST_UNITS, ais, exact_log_partition, log_likelihood, precision_and_recall, reverse_ais
 from .mlp import MLP
 from .music import load_chorales
 from .places import BOOK, DATA
@@ -399,7 +397,7 @@ class Measures(Density):
 class Bound(Density):
     """How deep belief networks without labels are fine-tuned, chosen and tested: by the bound on their log-likelihood.
 
-    They begin as a recorded machine, `DBN.upside_down`. The bound is the variational one on log p(v), in nats per image.
+    They begin as a recorded machine: see `DBN.upside_down`. The bound is that on log p(v), in nats per image.
     """
 
     criterion, sign = "valid_bound", -1
@@ -517,32 +515,6 @@ class Dreams:
     def keep(self, name):
         """Write the best network's parameters to ``data/weights/NAME.npz``, in half precision."""
         save(DATA / "weights" / f"{name}.npz", self.half)
-
-
-def precision_and_recall(real, made, k=3):
-    """Say how like real images some others are, and how varied.
-
-    Around every image of a set lies a ball that reaches to its k-th neighbour in the set. *Precision* is the fraction
-    of what was made that lies in a ball of the real ones, *recall* that of the real ones in a ball of what was made.
-    Both are lower for small sets: compare as many other real images. Source: Kynkäänniemi et al. (2019), *Improved
-    precision and recall metric for assessing generative models*, section 2; here with distances between pixels.
-
-    Parameters
-    ----------
-    real, made : array_like (n, n_features), (m, n_features)
-    k : int
-
-    Returns
-    -------
-    dict
-        ``precision`` and ``recall``, from 0 to 1.
-    """
-
-    def among(points, others):
-        radii = NearestNeighbors(n_neighbors=k).fit(others).kneighbors()[0][:, -1]  # an image is not its own neighbour
-        return float((euclidean_distances(points, others) <= radii).any(axis=1).mean())
-
-    return {"precision": among(made, real), "recall": among(real, made)}
 
 
 class Tagging:

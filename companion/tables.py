@@ -19,8 +19,8 @@ TABLES = {  # by the judge of the recipes: the head of the table, which `_row` f
         " | pseudo-likelihood | log-likelihood | the better one, tested | CPU time"
     ),
     "bound": (
-        "chapter | deep belief network without labels | bound on log p(v) | its machine alone | CPU time of the fine-tuning"
-        " | elsewhere"
+        "chapter | deep belief network without labels | bound on log p(v) | its machine alone"
+        " | CPU time of the fine-tuning | elsewhere"
     ),
     "dreams": "chapter | deep belief network | dreams read as asked for | bound | CPU time",
     "tagging": "chapter | network | 1 − F1 | least possible | window of 7 words | hidden Markov model | CPU time",

@@ -36,6 +36,7 @@ from companion.likelihood import (
     exact_log_partition,
     log_likelihood,
     parallel_tempering,
+    precision_and_recall,
     reverse_ais,
     temperature_ladder,
 )
@@ -794,3 +795,28 @@ def test_the_estimate_on_the_way_up_is_that_of_the_present_temperature(rng):
         exact = logsumexp(v @ ((1 - beta) * base_bias + beta * b) + np.logaddexp(0, beta * (v @ W + c)).sum(axis=1))
         found = state.estimate()
         assert abs(found.log_z - exact) < 4 * found.std_error < 0.2
+
+
+def test_what_is_alike_has_little_recall_and_what_is_elsewhere_has_none(rng):
+    """Points on a circle: others on it; some on one side only; some off it; in one place many."""
+
+    def on_circle(n, most=2 * np.pi):
+        angles = rng.uniform(0, most, n)
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+    real = on_circle(300)
+    for made, precision, recall in [
+        (on_circle(300), 1, 1), (on_circle(300, np.pi), 1, 0.5), (1.5 * on_circle(300), 0, 0),
+        (on_circle(300, 1e-3), 1, 0),
+    ]:  # fmt: skip
+        found = precision_and_recall(real, made)
+        assert found["precision"] == pytest.approx(precision, abs=0.07)
+        assert found["recall"] == pytest.approx(recall, abs=0.07)
+    few = on_circle(7)
+    found = precision_and_recall(few, real)  # by hand: the distance to the third of the others
+    distances = np.linalg.norm(few[:, None] - few, axis=-1)
+    radii = np.sort(distances, axis=1)[:, 3]
+    assert found["precision"] == np.mean([(np.linalg.norm(few - p, axis=1) <= radii).any() for p in real])
+    for wrong in (real[:, :1], real[:3], real[0]):
+        with pytest.raises(ValueError, match="as many columns, and of more than 3 rows"):
+            precision_and_recall(real, wrong)

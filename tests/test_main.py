@@ -320,28 +320,6 @@ def test_reproduce_goes_on_from_a_machine_with_itself_on_top(small, monkeypatch,
     assert f"test bound {result['test_bound']:.2f} nats" in capsys.readouterr().out
 
 
-def test_what_is_alike_has_little_recall_and_what_is_elsewhere_has_none(rng):
-    """Points on a circle: others on it; some on one side only; some off it; in one place many."""
-
-    def on_circle(n, most=2 * np.pi):
-        angles = rng.uniform(0, most, n)
-        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
-
-    real = on_circle(300)
-    for made, precision, recall in [
-        (on_circle(300), 1, 1), (on_circle(300, np.pi), 1, 0.5), (1.5 * on_circle(300), 0, 0),
-        (on_circle(300, 1e-3), 1, 0),
-    ]:  # fmt: skip
-        found = reproduce.precision_and_recall(real, made)
-        assert found["precision"] == pytest.approx(precision, abs=0.07)
-        assert found["recall"] == pytest.approx(recall, abs=0.07)
-    few = on_circle(7)
-    found = reproduce.precision_and_recall(few, real)  # by hand: the distance to the third of the others
-    distances = np.linalg.norm(few[:, None] - few, axis=-1)
-    radii = np.sort(distances, axis=1)[:, 3]
-    assert found["precision"] == np.mean([(np.linalg.norm(few - p, axis=1) <= radii).any() for p in real])
-
-
 def test_reproduce_measures_music(small, monkeypatch, capsys):
     """Of two candidates one learns; what is recorded agrees with exact values, and what is kept with what was found."""
     chorales = Chorales(*(part[:n] for part, n in zip(_toy_pieces(), (20, 4, 4))))
