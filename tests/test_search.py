@@ -51,7 +51,7 @@ def rbm():
 def test_processes_of_joblib_move_chains_as_one_thread_does(rbm):
     """Bit for bit, also in blocks above a megabyte, which joblib would map read-only."""
     n, betas = 600, np.linspace(1, 0.5, 6)
-    assert n * len(betas) * 500 * rbm.W_.itemsize / 8 > 1e6
+    assert n * len(betas) * 500 * rbm.W_.itemsize / 4 > 1e6
     alone = parallel_tempering(rbm, n, 3, betas=betas, random_state=0)
     with joblib.parallel_config("loky", n_jobs=2):
         found = parallel_tempering(rbm, n, 3, betas=betas, random_state=0)
