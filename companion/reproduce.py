@@ -138,10 +138,14 @@ def check(name):
 
 
 def _revision():
-    """Return the commit that the code is of, with "-dirty" if files differ from it; None where git knows of none."""
+    """Return the commit that the code is of, with "-dirty" if it was changed since; None where git knows of none."""
+
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=BOOK, capture_output=True, text=True)
+
     try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-        return subprocess.run(command, cwd=BOOK, capture_output=True, text=True).stdout.strip() or None
+        commit = git("rev-parse", "--short=12", "HEAD").stdout.strip()
+        return commit and commit + git("diff", "--quiet", "HEAD", "--", "companion").returncode * "-dirty" or None
     except FileNotFoundError:  # no git
         return None
 
