@@ -26,7 +26,7 @@ __all__ = [
 
 MOST_UNITS = 25  # 2 ** 25 states take about a minute
 TRUSTED = 20  # below this effective sample size an error bar lies
-BLOCK, BLOCKS = 120_000, 4  # numbers that move together, at least, and how many such blocks there are, at most
+BLOCK, BLOCKS = 240_000, 4  # numbers that move together, at least, and how many such blocks there are, at most
 
 
 @dataclass
@@ -360,7 +360,7 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, n_jobs=None, 
         How many threads share the chains: −1 for all cores, None for one. Inside of ``joblib.parallel_config`` it is
         its processes or the workers of a cluster that share them, with None as many as it says. The numbers are the
         same, bit for bit. Chains go in blocks, in one if they are few, because smaller products take longer: for
-        784–500 every hundred chains can keep a core busy, up to four.
+        784–500 every two hundred chains can keep a core busy, up to four.
     random_state : None, int or generator
     verbose : bool
         Show progress, that of each block by itself.

@@ -279,14 +279,14 @@ def in_blocks(rbm, start, random_state, **options):
 
 @pytest.fixture
 def wide(rng):
-    """A machine of 800 units, of which 320 chains are two blocks."""
+    """A machine of 800 units, of which 640 chains are two blocks."""
     return machine(rng, 500, 300, scale=0.05, dtype=np.float32)
 
 
 @pytest.mark.filterwarnings(ESS)
 def test_several_threads_give_what_one_gives(wide, rng):
     """Bit for bit. The generator goes on from the same place."""
-    start = bits(500, 500, rng)
+    start = bits(1000, 500, rng)
     generators = [generator(2) for _ in range(4)]
     alone = in_blocks(wide, start, generators[0])
     found = [in_blocks(wide, start, rng, n_jobs=n) for rng, n in zip(generators[1:], (2, 3))]
@@ -310,7 +310,7 @@ def test_two_blocks_move_at_the_same_time(wide, monkeypatch):
         return step(anneal)
 
     monkeypatch.setattr(Anneal, "__next__", meet)
-    ais(wide, n_temperatures=3, n_chains=320, n_jobs=2, random_state=0)
+    ais(wide, n_temperatures=3, n_chains=640, n_jobs=2, random_state=0)
 
 
 @pytest.mark.skipif(xp is not np, reason="a GPU moves all chains together")
@@ -331,7 +331,7 @@ def test_if_a_block_fails_or_the_reader_interrupts_all_stop(wide, monkeypatch, i
     monkeypatch.setattr(Anneal, "__next__", fail)
     before = threadpool_info()
     with pytest.raises(KeyboardInterrupt if interrupt else FloatingPointError):
-        ais(wide, n_temperatures=20_000, n_chains=320, n_jobs=2, random_state=0)
+        ais(wide, n_temperatures=20_000, n_chains=640, n_jobs=2, random_state=0)
     n = len(steps)
     time.sleep(0.3)
     assert first and len(steps) == n < 20_000
@@ -343,10 +343,10 @@ def test_if_a_block_fails_or_the_reader_interrupts_all_stop(wide, monkeypatch, i
 def test_blocks_are_the_chains_that_move_together(rng):
     """The same numbers are drawn for them; only products of fewer rows may be rounded in another way."""
     rbm, noise = machine(rng, 500, 300, scale=0.05), Noise(generator(5))
-    together = Anneal(rbm, 320, temperature_ladder(6), rng=noise)
+    together = Anneal(rbm, 640, temperature_ladder(6), rng=noise)
     for _ in together:
         pass
-    found = ais(rbm, n_temperatures=6, n_chains=320, n_jobs=2, random_state=5)
+    found = ais(rbm, n_temperatures=6, n_chains=640, n_jobs=2, random_state=5)
     np.testing.assert_allclose(found.log_weights, together.estimate().log_weights, rtol=1e-9)
     tempering = ParallelTempering(rbm, start := bits(90, 500, rng), [1, 0.5], rng=7)
     block = ParallelTempering(rbm, start[:40], [1, 0.5], rng=Noise(generator(7)).parts(90, 40, axis=1)[0][1])

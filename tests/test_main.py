@@ -242,7 +242,8 @@ def test_reproduce_measures_machines_by_all_that_is_used_to_judge_them(small, mo
             assert annealed[side] == pytest.approx(summed["log_likelihood"], abs=0.05)
 
 
-def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
+def two_patterns():
+    """Two digits of twelve pixels, of which a few are wrong."""
     rng = np.random.default_rng(1)
     patterns = np.array([np.arange(12) % 3 == 0, np.arange(12) < 6])
 
@@ -250,7 +251,11 @@ def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
         labels = rng.integers(0, 2, n)
         return Pair((patterns[labels] ^ (rng.random((n, 12)) < 0.05)).astype(np.float32), labels)
 
-    digits = MNIST(pair(400), pair(200), pair(200))
+    return MNIST(pair(400), pair(200), pair(200))
+
+
+def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
+    digits = two_patterns()
     options = {"n_epochs": 40, "batch_size": 20, "persistent": True, "binarize": True, "schedule": "linear"}
     recipe = {
         "chapter": "08_deep_belief_network",
@@ -285,14 +290,7 @@ def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
 
 def test_reproduce_goes_on_from_a_machine_with_itself_on_top(small, monkeypatch, capsys):
     """The bound begins at the likelihood of a machine that has learned little, and is chosen, and rises."""
-    rng = np.random.default_rng(1)
-    patterns = np.array([np.arange(12) % 3 == 0, np.arange(12) < 6])
-
-    def pair(n):
-        labels = rng.integers(0, 2, n)
-        return Pair((patterns[labels] ^ (rng.random((n, 12)) < 0.05)).astype(np.float32), labels)
-
-    digits = MNIST(pair(400), pair(200), pair(200))
+    digits = two_patterns()
     machine = RBM(n_hidden=6, n_epochs=2, binarize=True, persistent=True, random_state=0).fit(digits.train.images)
     recipe = {
         "chapter": "08_deep_belief_network",

@@ -98,7 +98,7 @@ def test_a_dask_cluster_of_two_workers_gives_the_same(points, serial, rbm, tmp_p
         return reproduce.done
 
     def chains_and_runs(jobs):
-        annealed = ais(rbm, n_temperatures=20, n_chains=320, random_state=0)
+        annealed = ais(rbm, n_temperatures=20, n_chains=640, random_state=0)
         tempered = parallel_tempering(rbm, 600, 10, betas=np.linspace(1, 0.5, 6), random_state=0)
         return annealed.log_weights, *tempered, reproduce.reproduce("tagger", jobs=jobs)["test_errors"]
 
