@@ -1,9 +1,9 @@
 """Layers for images: convolution, pooling, and what turns rows of pixels into images and back."""
 
 from .backend import xp
-from .layers import Layer, Network, reuse
+from .layers import BatchNorm, Layer, Network, reuse
 
-__all__ = ["Conv2D", "Flatten", "Images", "MaxPool2D", "Pieces"]
+__all__ = ["BatchNorm2D", "Conv2D", "Flatten", "Images", "MaxPool2D", "Pieces"]
 
 
 class Images(Layer):
@@ -201,12 +201,46 @@ class MaxPool2D(Layer):
         return self._dx
 
 
+class BatchNorm2D(BatchNorm):
+    """Batch normalisation of images: of each channel, over all its pixels in all images of the minibatch.
+
+    What a filter finds is treated alike wherever it finds it. Source: Ioffe and Szegedy (2015), section 3.2.
+    """
+
+    def forward(self, x):
+        """Normalise images x (n_channels, height, width, n) channel by channel."""
+        return _images(super().forward(_columns(x)), x.shape)
+
+    def predict(self, x):
+        """Normalise images x by the running averages."""
+        return _images(super().predict(_columns(x)), x.shape)
+
+    def backward(self, delta, need_dx=True):
+        """Return the gradient with respect to the images; `delta` is overwritten."""
+        dx = super().backward(_columns(delta), need_dx)
+        return _images(dx, delta.shape) if need_dx else None
+
+    def _room(self, buffer, x):  # in memory as x is, channel after channel
+        fits = buffer is not None and buffer.shape == x.shape and buffer.dtype == x.dtype
+        return buffer if fits else xp.empty_like(x)
+
+
+def _columns(images):
+    """Return images (n_channels, height, width, n) as rows (height × width × n, n_channels): a view, if it can be."""
+    return images.reshape(len(images), -1).T
+
+
+def _images(columns, shape):
+    """Return what `_columns` made as images of this shape again."""
+    return columns.T.reshape(shape)
+
+
 class Pieces(Network):
     """Layers through which a minibatch goes `ROWS` rows at a time, so that memory hardly grows with its size.
 
     What `backward` needs, the layers keep for one piece only. Of a minibatch of several pieces, `backward` begins with
-    the last one, and repeats `forward` for each of the others; the layers may therefore draw no noise. It works as one
-    layer of another network.
+    the last one, and repeats `forward` for each of the others (`again`); the layers may therefore draw no noise, and
+    batch normalisation takes mean and variance from a piece. It works as one layer of another network.
 
     Parameters
     ----------
@@ -242,7 +276,9 @@ class Pieces(Network):
             total[...] = 0
         for piece in reversed(pieces := self._pieces(len(delta))):
             if piece != pieces[-1]:
-                super().forward(self._x[piece])
+                x = self._x[piece]
+                for layer in self.layers:
+                    x = layer.again(x)
             for layer in self.layers:
                 layer.share = len(delta[piece]) / len(delta)
             below = super().backward(delta[piece], need_dx)

@@ -54,6 +54,10 @@ class Layer:
         """Return the output as it is computed when nothing is trained; here, what `forward` returns."""
         return self.forward(x)
 
+    def again(self, x):
+        """Return what `forward` returned for the minibatch x, and get ready for `backward` as it does."""
+        return self.forward(x)
+
     def penalty(self):
         """Return what the layer adds to the loss."""
         return 0.0
@@ -266,12 +270,12 @@ class BatchNorm(Layer):
         self._normal = self._output = None
 
     def __repr__(self):
-        return f"BatchNorm({len(self.gamma)})"
+        return f"{type(self).__name__}({len(self.gamma)})"
 
     def forward(self, x):
         """Normalise x (n, n_in) by its own columns, or by those of its first rows."""
         n = len(x)
-        self._normal, self._output = (reuse(array, x.shape, x.dtype) for array in (self._normal, self._output))
+        self._normal, self._output = (self._room(array, x) for array in (self._normal, self._output))
         self._n = n if self.n_rows is None else self.n_rows
         if self._n:
             self._mean = x[: self._n].mean(axis=0)
@@ -283,6 +287,16 @@ class BatchNorm(Layer):
         y = xp.multiply(z, self.gamma, out=self._output[:n])
         y += self.beta
         return y
+
+    def again(self, x):
+        """Normalise x as `forward` did, and leave the running averages as they are: they know of it."""
+        running = self.running_mean.copy(), self.running_var.copy()
+        y = self.forward(x)
+        self.running_mean[...], self.running_var[...] = running
+        return y
+
+    def _room(self, buffer, x):
+        return reuse(buffer, x.shape, x.dtype)
 
     def _measure(self, z):
         """Take the variance from z (n, n_in), whose columns have the mean 0, and both into the running averages."""

@@ -10,9 +10,9 @@ from math import isqrt, prod
 from .backend import xp
 from .classifier import Classifier
 from .estimator import one_of
-from .image_layers import Conv2D, Flatten, Images, MaxPool2D, Pieces
-from .layers import Dense, Dropout, Network, initial_weights
-from .mlp import ACTIVATIONS
+from .image_layers import BatchNorm2D, Conv2D, Flatten, Images, MaxPool2D, Pieces
+from .layers import BatchNorm, Dense, Dropout, Network, initial_weights
+from .mlp import ACTIVATIONS, BATCH_NORM
 
 __all__ = ["LeNet"]
 
@@ -50,6 +50,9 @@ class LeNet(Classifier):
         Penalty on all weights, not on biases.
     dropout, conv_dropout : float
         Fraction of the hidden units of the dense layer, and of the outputs of the last pooling, that is dropped.
+    batch_norm : bool
+        Normalise the input of every activation; that of the filters over all places of a hundred images at a time (see
+        `companion.image_layers.Pieces`), however many more a minibatch has.
     averaging : float
         As in `companion.optimize.MovingAverage`; 0 for none.
     patience, patience_increase, improvement_threshold : float
@@ -67,7 +70,8 @@ class LeNet(Classifier):
     ----------
     parameters_ : dict of str to array, on the device
         ``W1`` (n_filters[0], 1, filter_size, filter_size), ``b1``, ``W2`` (n_filters[1], n_filters[0], ...), ``b2``,
-        ..., and for the two dense layers ``W3`` (n_features, n_hidden), ``b3``, ``W4`` (n_hidden, n_classes), ``b4``.
+        ..., and for the two dense layers ``W3`` (n_features, n_hidden), ``b3``, ``W4`` (n_hidden, n_classes), ``b4``;
+        with batch normalisation, for all but the last, ``gamma1``, ``beta1``, ``running_mean1``, ``running_var1``, ...
     classes_, history_
         See `companion.classifier.Classifier`.
     """
@@ -77,8 +81,9 @@ class LeNet(Classifier):
     def __init__(
         self, *, n_filters=(20, 50), filter_size=5, pool_size=2, n_hidden=500, image_shape=None, activation="relu",
         learning_rate=1.5e-3, n_epochs=6, batch_size=100, optimizer="adam", momentum=0.0, schedule="cosine", decay=0.0,
-        warmup=100, l2=0.0, dropout=0.5, conv_dropout=0.25, averaging=0.999, patience=10000, patience_increase=2.0,
-        improvement_threshold=0.995, class_weight=None, warm_start=False, random_state=None, verbose=False,
+        warmup=100, l2=0.0, dropout=0.5, conv_dropout=0.25, batch_norm=False, averaging=0.999, patience=10000,
+        patience_increase=2.0, improvement_threshold=0.995, class_weight=None, warm_start=False, random_state=None,
+        verbose=False,
     ):  # fmt: skip
         self.n_filters = n_filters
         self.filter_size = filter_size
@@ -97,6 +102,7 @@ class LeNet(Classifier):
         self.l2 = l2
         self.dropout = dropout
         self.conv_dropout = conv_dropout
+        self.batch_norm = batch_norm
         self.averaging = averaging
         self.patience = patience
         self.patience_increase = patience_increase
@@ -142,12 +148,17 @@ class LeNet(Classifier):
         shapes = {}
         for i, (W, b) in enumerate(zip(weights, biases, strict=True), start=1):
             shapes |= {f"W{i}": W, f"b{i}": (b,)}
+            if self.batch_norm and i < len(weights):
+                shapes |= {f"{name}{i}": (b,) for name in BATCH_NORM}
         return shapes
 
     def initial_parameters(self, n_features, n_classes, rng):
         # The top layer feeds a softmax: starting it at zero makes the first prediction one of ignorance.
         shapes = self._shapes(n_features, n_classes)
-        parameters = {name: xp.zeros(shape, xp.float32) for name, shape in shapes.items()}
+        parameters = {
+            name: xp.full(shape, float(name.startswith(("gamma", "running_var"))), xp.float32)
+            for name, shape in shapes.items()
+        }
         for i in range(1, len(self.n_filters) + 2):
             shape = shapes[f"W{i}"]
             if len(shape) == 2:
@@ -158,19 +169,23 @@ class LeNet(Classifier):
         return parameters
 
     def network(self, parameters, noise=None):
-        *below, hidden, top = [(parameters[f"W{i}"], parameters[f"b{i}"]) for i in range(1, len(parameters) // 2 + 1)]
-        activation, layers = ACTIVATIONS[self.activation], [Images(*self._image())]
-        for W, b in below:
+        activation, n_convolutions = ACTIVATIONS[self.activation], len(self.n_filters)
+
+        def own(number, *names):
+            return [parameters[f"{name}{number}"] for name in names]
+
+        def activated(number, normalise):
+            return [normalise(*own(number, *BATCH_NORM)), activation()] if self.batch_norm else [activation()]
+
+        layers = [Images(*self._image())]
+        for i in range(1, n_convolutions + 1):
             # The activation grows with its input: after the pooling it gives the same, of a quarter of the numbers.
-            layers += [Conv2D(W, b, self.l2), MaxPool2D(self.pool_size, border=True), activation()]
-        layers = [
-            Pieces([*layers, Flatten()]),
-            Dense(*hidden, l2=self.l2),
-            activation(),
-            Dense(*top, l2=self.l2),
-        ]
-        if noise and self.dropout:
-            layers.insert(3, Dropout(self.dropout, noise))
+            layers += [Conv2D(*own(i, "W", "b"), self.l2), MaxPool2D(self.pool_size, border=True)]
+            layers += activated(i, BatchNorm2D)
+        layers = [Pieces([*layers, Flatten()])]
         if noise and self.conv_dropout:
-            layers.insert(1, Dropout(self.conv_dropout, noise))
-        return Network(layers)
+            layers.append(Dropout(self.conv_dropout, noise))
+        layers += [Dense(*own(n_convolutions + 1, "W", "b"), l2=self.l2), *activated(n_convolutions + 1, BatchNorm)]
+        if noise and self.dropout:
+            layers.append(Dropout(self.dropout, noise))
+        return Network([*layers, Dense(*own(n_convolutions + 2, "W", "b"), l2=self.l2)])

@@ -1,10 +1,12 @@
 """Gradients of whole networks against those that PyTorch finds by itself, in float64."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from companion.backend import to_device, to_numpy
-from companion.image_layers import Conv2D, Flatten, Images, MaxPool2D, Pieces
+from companion.image_layers import BatchNorm2D, Conv2D, Flatten, Images, MaxPool2D, Pieces
 from companion.layers import (
     BatchNorm,
     Dense,
@@ -99,9 +101,11 @@ def test_gradients_are_those_of_autograd(rng, activation, batch_norm, l1, l2, dr
 
 
 @pytest.mark.parametrize("border", [False, True])
-@pytest.mark.parametrize("pooled_first", [True, False])
+@pytest.mark.parametrize(("pooled_first", "batch_norm"), [(True, False), (False, False), (True, True)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_gradients_of_convolutions_are_those_of_autograd(rng, monkeypatch, activation, pooled_first, border):
+def test_gradients_of_convolutions_are_those_of_autograd(
+    rng, monkeypatch, activation, pooled_first, batch_norm, border
+):
     """Two convolutions with pooling, before or after the activation, in pieces of four images."""
     monkeypatch.setattr(Pieces, "ROWS", 4)
     ours, theirs = ACTIVATIONS[activation]
@@ -110,24 +114,42 @@ def test_gradients_of_convolutions_are_those_of_autograd(rng, monkeypatch, activ
     sides = [(11, 13), (9, 12), (5 if border else 4, 6), (4 if border else 3, 4), (2 if border else 1, 2)]
     shapes |= {"W3": (5 * np.prod(sides[-1]), 4), "b3": 4}
     arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    running = {}
+    if batch_norm:
+        for i, n_filters in ((1, 3), (2, 5)):
+            arrays |= {f"gamma{i}": rng.normal(size=n_filters), f"beta{i}": rng.normal(size=n_filters)}
+            running |= {f"mean{i}": np.zeros(n_filters), f"var{i}": np.ones(n_filters)}
 
     # PyTorch
     t = {name: torch.tensor(array, requires_grad=True) for name, array in arrays.items()}
-    h = torch.tensor(x).reshape(N, 1, 11, 13)
-    for i in (1, 2):
-        h = torch.nn.functional.conv2d(h, t[f"W{i}"], t[f"b{i}"])
-        steps = [lambda h: torch.nn.functional.max_pool2d(h, 2, ceil_mode=border), theirs]
-        for step in steps if pooled_first else reversed(steps):
-            h = step(h)
-    scores = h.flatten(1) @ t["W3"] + t["b3"]
+    r = {name: torch.tensor(array) for name, array in running.items()}
+
+    def normalised(h, own):
+        return torch.nn.functional.batch_norm(h, *own, training=True, momentum=0.01)
+
+    def maps_of_a_piece(h):
+        for i in (1, 2):
+            h = torch.nn.functional.conv2d(h, t[f"W{i}"], t[f"b{i}"])
+            steps = [lambda h: torch.nn.functional.max_pool2d(h, 2, ceil_mode=border), theirs]
+            if batch_norm:
+                own = r[f"mean{i}"], r[f"var{i}"], t[f"gamma{i}"], t[f"beta{i}"]
+                steps.insert(1, partial(normalised, own=own))
+            for step in steps if pooled_first else reversed(steps):
+                h = step(h)
+        return h.flatten(1)
+
+    pieces = torch.tensor(x).reshape(N, 1, 11, 13).split(4)
+    scores = torch.cat([maps_of_a_piece(piece) for piece in pieces]) @ t["W3"] + t["b3"]
     expected = torch.nn.functional.cross_entropy(scores, torch.tensor(targets))
     expected.backward()
 
     # the companion
-    d = {name: to_device(array.copy()) for name, array in arrays.items()}
+    d = {name: to_device(array.copy()) for name, array in (arrays | running).items()}
     layers = [Images(11, 13)]
     for i in (1, 2):
         steps = [MaxPool2D(2, border), ours()]
+        if batch_norm:
+            steps.insert(1, BatchNorm2D(*(d[f"{name}{i}"] for name in ("gamma", "beta", "mean", "var"))))
         layers += [Conv2D(d[f"W{i}"], d[f"b{i}"]), *(steps if pooled_first else reversed(steps))]
     network = Network([Pieces([*layers, Flatten()]), Dense(d["W3"], d["b3"])])
     loss = SoftmaxCrossEntropy()
@@ -135,8 +157,12 @@ def test_gradients_of_convolutions_are_those_of_autograd(rng, monkeypatch, activ
     network.backward(loss.backward())
 
     assert float(found) == pytest.approx(float(expected.detach()), rel=1e-12)
-    for gradient, tensor in zip(network.gradients, t.values(), strict=True):
-        np.testing.assert_allclose(to_numpy(gradient), tensor.grad.numpy(), rtol=1e-8, atol=1e-12)
+    names = ("W", "b", "gamma", "beta") if batch_norm else ("W", "b")
+    order = [f"{name}{i}" for i in (1, 2) for name in names] + ["W3", "b3"]
+    for name, gradient in zip(order, network.gradients, strict=True):  # below a normalisation db is 0 up to rounding
+        np.testing.assert_allclose(to_numpy(gradient), t[name].grad.numpy(), rtol=1e-8, atol=1e-12)
+    for name, tensor in r.items():  # each piece is counted once
+        np.testing.assert_allclose(to_numpy(d[name]), tensor.numpy(), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("border", [False, True])

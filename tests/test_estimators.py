@@ -42,6 +42,7 @@ VARIANTS = MODELS | {
         hidden_sizes=(6, 4), activation="relu", batch_norm=True, gaussian_noise=0.2, optimizer="adam", averaging=0.9,
         **QUICK,
     ),
+    "normalised maps": LeNet(n_filters=(2,), filter_size=3, n_hidden=5, batch_norm=True, **QUICK),
     "Gaussian RBM": RBM(n_hidden=6, visible="gaussian", **QUICK | {"learning_rate": 0.01}),
     "persistent chains": RBM(n_hidden=6, persistent=True, centered=True, averaging=0.9, momentum=0.5, **QUICK),
     "Gaussian DBN": DBN(**STACK | {"pretraining": {"visible": "gaussian", "n_epochs": 2, "batch_size": 20}}),
@@ -62,6 +63,7 @@ CONVENTIONAL = [
     LogisticRegression(n_epochs=100, learning_rate=0.5, batch_size=20),
     MLP(hidden_sizes=(20,), n_epochs=30, learning_rate=0.1),
     LeNet(n_filters=(3, 4), filter_size=3, n_hidden=10, n_epochs=15, learning_rate=0.02, batch_size=20, warmup=0),
+    LeNet(n_filters=(3,), filter_size=3, n_hidden=10, n_epochs=15, learning_rate=0.02, batch_size=20, batch_norm=True),
     DenoisingAutoencoder(n_hidden=20),
     DenoisingAutoencoder(
         n_hidden=20, corruption="salt_and_pepper", loss="squared", momentum=0.5, averaging=0.9, weight_decay=1e-3

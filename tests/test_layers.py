@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from companion.backend import Noise, to_device, to_numpy
+from companion.image_layers import BatchNorm2D
 from companion.layers import (
     BatchNorm,
     Dense,
@@ -346,6 +347,22 @@ def test_after_many_batches_it_predicts_by_the_population(rng):
     np.testing.assert_array_equal(to_numpy(layer.running_mean), before[0])
     np.testing.assert_array_equal(to_numpy(layer.running_var), before[1])
     np.testing.assert_allclose(to_numpy(layer.predict(there[:1])), y[:1], rtol=1e-12)  # row by row
+
+
+def test_batch_norm_of_images_is_that_of_their_pixels(rng):
+    """Every pixel of every image is a row; fewer images after many, as at the end of an epoch."""
+    gamma, beta = random_arrays(rng, (3,), (3,))
+    arrays = [to_device(array) for array in (np.zeros(3), np.ones(3))]
+    plain, layer = batch_norm(gamma, beta), BatchNorm2D(gamma, beta, *arrays)
+    for n in (6, 6, 2):
+        x, delta = rng.normal(2, 3, size=(3, 4, 5, n)), rng.normal(size=(3, 4, 5, n))
+        rows = [to_device(array.reshape(3, -1).T.copy()) for array in (x, delta)]
+        found = [layer.forward(to_device(x)), layer.backward(to_device(delta.copy())), layer.predict(to_device(x))]
+        expected = [plain.forward(rows[0]), plain.backward(rows[1].copy()), plain.predict(rows[0])]
+        for one, other in zip(found, expected):
+            np.testing.assert_allclose(to_numpy(one), to_numpy(other).T.reshape(x.shape), rtol=1e-9, atol=1e-12)
+        for name in ("dgamma", "dbeta", "running_mean", "running_var"):
+            np.testing.assert_allclose(to_numpy(getattr(layer, name)), to_numpy(getattr(plain, name)), rtol=1e-9)
 
 
 @pytest.mark.parametrize("x", [np.array([[3.0, -2.0]]), np.full((6, 2), 5.0)])

@@ -62,7 +62,9 @@ def build(n_pixels, n_classes=3, dtype=np.float64, **settings):
 # ------------------------------------------------------------------------------------------- what it learns
 
 
-@pytest.mark.parametrize("settings", [{}, {"activation": "tanh"}, {"optimizer": "sgd", "momentum": 0.9}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"activation": "tanh"}, {"optimizer": "sgd", "momentum": 0.9}, {"batch_norm": True}]
+)
 def test_it_learns_to_tell_bars_anywhere(problem, settings):
     X, y = problem
     rate = 0.1 if "momentum" in settings else 0.01
@@ -167,6 +169,16 @@ def test_a_turned_image_with_turned_filters_gives_the_same(rng, side):
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
+def test_the_layers_in_their_order_with_batch_normalisation():
+    network, there = build(784, batch_norm=True)
+    assert repr(network) == (
+        "Network(Pieces(Images(28 × 28), Conv2D(1 → 20, 5 × 5), MaxPool2D(2 × 2), BatchNorm2D(20), ReLU, "
+        "Conv2D(20 → 50, 5 × 5), MaxPool2D(2 × 2), BatchNorm2D(50), ReLU, Flatten), Dense(800 → 500), BatchNorm(500), "
+        "ReLU, Dense(500 → 3))"
+    )
+    assert len(there) == 8 + 3 * 4 and len(network.parameters) == 8 + 3 * 2
+
+
 def test_missing_pixels_are_zeros(problem):
     """Ninety features are read as 10 × 10 pixels: ten zeros more change nothing."""
     X, y = problem
@@ -203,12 +215,13 @@ def test_what_is_wrong_is_named(problem, settings, says):
 # ------------------------------------------------------------------------------------ the pieces of a minibatch
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize(("activation", "batch_norm"), [("relu", False), ("tanh", False), ("tanh", True)])
 @pytest.mark.parametrize("rows", [2, 5, 100])
-def test_gradients_of_the_whole_network(monkeypatch, rng, central_differences, activation, rows):
+def test_gradients_of_the_whole_network(monkeypatch, rng, central_differences, activation, batch_norm, rows):
     """Of loss and penalty, by central differences; five images in pieces of so many rows."""
     monkeypatch.setattr(Pieces, "ROWS", rows)
-    network, there = build(49, activation=activation, l2=0.02, n_filters=(2, 3), filter_size=2, n_hidden=4)
+    settings = {"activation": activation, "batch_norm": batch_norm, "l2": 0.02}
+    network, there = build(49, **settings, n_filters=(2, 3), filter_size=2, n_hidden=4)
     x, targets = to_device(rng.normal(size=(5, 49))), to_device(rng.integers(3, size=5))
     loss = SoftmaxCrossEntropy()
 

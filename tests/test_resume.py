@@ -38,7 +38,7 @@ MODELS = {
     "MLP": MLP(**NOISY | DEEP),
     "MLP, Adam": MLP(**NOISY | DEEP | ADAM),
     "LeNet": LeNet(**NOISY | CONVOLUTIONS),
-    "LeNet, Adam": LeNet(**NOISY | CONVOLUTIONS | ADAM),
+    "LeNet, Adam": LeNet(batch_norm=True, **NOISY | CONVOLUTIONS | ADAM),
     "autoencoder": DenoisingAutoencoder(
         n_hidden=5, momentum=0.7, schedule="linear", weight_decay=1e-3, averaging=0.9, corruption="salt_and_pepper",
         **QUICK,
