@@ -681,10 +681,11 @@ def autocorrelation(series, n_lags=None):
 
 
 def effective_sample_size(series):
-    r"""How many independent draws the chains are worth: :math:`n / (1 + 2 \sum_t \rho_t)` for n states in all.
+    r"""How many independent draws the chains are worth: :math:`n / (1 + 2 \sum_t (1 - t/T)\, \rho_t)` for n states in all.
 
-    The sum ends where two neighbouring autocorrelations first add up to less than zero (Geyer, 1992, *Practical
-    Markov chain Monte Carlo*, section 3.3): further out there is only noise.
+    The variance of their mean is that of a single state, divided by it: of the states of T steps T − t pairs are t steps
+    apart. Chains that never move are worth one draw each. The sum ends where two neighbouring terms first add up to
+    less than zero (Geyer, 1992, *Practical Markov chain Monte Carlo*, section 3.3): further out there is only noise.
 
     Parameters
     ----------
@@ -692,6 +693,7 @@ def effective_sample_size(series):
         As in `autocorrelation`.
     """
     rho = autocorrelation(series)
+    rho *= 1 - np.arange(len(rho)) / len(rho)
     pairs = rho[: len(rho) // 2 * 2].reshape(-1, 2).sum(axis=1)
     ends = np.flatnonzero(pairs < 0)
     pairs = pairs[: ends[0]] if len(ends) else pairs

@@ -228,4 +228,6 @@ def learning_curves(history, error_name="validation error"):
     right.plot(*best, "o", color=COLORS[6], markersize=5)
     right.text(1, 0.97, f"best: {best[1]:.2f}%", transform=right.transAxes, ha="right", va="top")  # errors fall
     right.set(xlabel="epoch", ylabel="per cent", title=error_name)
+    for axis in (left, right):
+        axis.locator_params(axis="x", integer=True)
     return fig

@@ -604,6 +604,18 @@ def test_chains_stuck_in_different_places_count_as_correlated(rng):
     together, apart = noise, noise + np.arange(10)
     assert effective_sample_size(together) > 8000
     assert effective_sample_size(apart) < 30 and autocorrelation(apart, 100).min() > 0.9
+    frozen = np.tile(rng.normal(size=40), (300, 1))
+    assert effective_sample_size(frozen) == pytest.approx(40)  # one draw for each chain
+
+
+def test_slow_chains_are_worth_at_least_one_draw_each(rng):
+    """Of an autoregression that forgets within 1,000 steps, 300 are seen; by its own correlations it is worth 44.1."""
+    rho, steps, chains = 0.999, 300, 40
+    weights = 1 - np.arange(1, steps) / steps
+    worth = steps * chains / (1 + 2 * (weights * rho ** np.arange(1, steps)).sum())
+    assert worth == pytest.approx(44.1, abs=0.05)
+    found = [effective_sample_size(autoregressive(rho, steps, chains, rng)) for _ in range(20)]
+    assert np.mean(found) == pytest.approx(worth, rel=0.15)
 
 
 def test_alternating_chains_are_worth_more_than_independent_draws(rng):

@@ -117,7 +117,7 @@ class Tempering(Panel):
         tiles = [(x, int(_row(k)) - TILE // 2, TILE, TILE) for k in range(self.n.value) for x in (TILES, PLAIN)]
         self.ladder.draw(self._draw_ladder(), tiles)
         self.trace.draw(self._draw_trace())
-        self.ladder.caption = f"step {self.steps:,} · {len(self.swaps)} trades in the last"
+        self.ladder.caption = f"step {self.steps:,} · trades in the last: {len(self.swaps)}"
 
     def _draw_ladder(self):
         n = self.n.value
