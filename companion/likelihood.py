@@ -683,8 +683,9 @@ def autocorrelation(series, n_lags=None):
 def effective_sample_size(series):
     r"""How many independent draws n states of chains are worth: :math:`n / (1 + 2 \sum_t (1 - t/T)\, \rho_t)`.
 
-    The variance of their mean is that of a single state, divided by it: of T steps T − t pairs are t steps apart. Chains that never move are worth one draw each. The sum ends where two neighbouring terms first add up to
-    less than zero (Geyer, 1992, *Practical Markov chain Monte Carlo*, section 3.3): further out there is only noise.
+    The variance of their mean is that of a single state, divided by it: of T steps T − t pairs are t steps apart.
+    Chains that never move are worth one draw each. The sum ends where two neighbouring terms first add up to less than
+    zero (Geyer, 1992, *Practical Markov chain Monte Carlo*, section 3.3): further out there is only noise.
 
     Parameters
     ----------
