@@ -134,7 +134,7 @@ def check(name):
     found = judge.test([model], [judge.validate(model)])[judge.reported]
     _forget(checkpoint)
     spread = record.get(f"{judge.reported}_std", 0)
-    return found, record[judge.reported], max(3 * spread, judge.UNCERTAIN)
+    return found, record[judge.reported], max(judge.UNCERTAIN, 3 * spread)
 
 
 def _revision():
@@ -222,6 +222,11 @@ def _seconds(model, clock):
     return sum(getattr(history, f"{clock}_seconds") for history in _histories(model))
 
 
+def _spread(values):
+    """Return the standard deviation over seeds, as a sample of all seeds: nan for one, which says nothing of it."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+
 class Classification:
     """How classifiers are trained, chosen and tested: by their errors."""
 
@@ -242,7 +247,7 @@ class Classification:
     def test(self, models, values):
         """Return the test errors, fractions; `values` are what `validate` said of the models."""
         errors = [model.errors(*self.digits.test) for model in models]
-        return {"test_error": float(np.mean(errors)), "test_error_std": float(np.std(errors)), "test_errors": errors}
+        return {"test_error": float(np.mean(errors)), "test_error_std": _spread(errors), "test_errors": errors}
 
 
 class FewLabels(Classification):
@@ -559,7 +564,7 @@ class Tagging:
         pairs = [(row, self.grammar.posterior(sentence)) for sentence, row in zip(X, y)]
         return {
             "test_error": float(np.mean(errors)),
-            "test_error_std": float(np.std(errors)),
+            "test_error_std": _spread(errors),
             "test_errors": errors,
             "test_error_of_others": {name: 1 - f1(y, tags) for name, tags in others.items()},
             "ahead": ahead,
@@ -626,7 +631,7 @@ class Music:
         half = self._likelihood(rounded, self.test_pieces, n_temperatures=150, n_chains=1).mean
         return {
             "test_log_likelihood": float(np.mean(means)),
-            "test_log_likelihood_std": float(np.std(means)),
+            "test_log_likelihood_std": _spread(means),
             "test_log_likelihoods": means,
             "log_z_error": found[chosen].log_z_error,
             "piece_error": found[chosen].piece_error,
