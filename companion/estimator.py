@@ -1,5 +1,6 @@
 """What every model of the book has at its edge: settings, data and labels that are checked, and one way to train."""
 
+import functools
 import warnings
 from numbers import Integral, Real
 
@@ -97,6 +98,24 @@ SETTINGS = (
 )
 
 
+def stays_if_refused(learn):
+    """Decorate a method that learns: where it refuses, before training began, the model stays as it was."""
+
+    @functools.wraps(learn)
+    def learn_or_stay(self, *arguments, **options):
+        before = vars(self).copy()
+        try:
+            return learn(self, *arguments, **options)
+        except (ValueError, TypeError, OSError):
+            history = vars(self).get("history_")
+            if history is None or history is before.get("history_"):  # otherwise something has been learned
+                vars(self).clear()
+                vars(self).update(before)
+            raise
+
+    return learn_or_stay
+
+
 class Estimator(BaseEstimator):
     """The base of all models: scikit-learn's conventions, with everything checked before it is used.
 
@@ -182,10 +201,11 @@ class Estimator(BaseEstimator):
             raise ValueError(f"expected parameters of the shapes {expected} to go on with, found {found}; the settings "
                              "are no longer those they were learned with")  # fmt: skip
 
-    def _train(self, step, data, at, *, state=None, validate=None, watch=None, checkpoint=None):
+    def _train(self, step, data, at, *, given=None, state=None, validate=None, watch=None, checkpoint=None):
         """Run the training loop on `data`, a list of arrays that begins with X; set `parameters_` and `history_`.
 
-        `step` and the other options are those of `companion.training.Training`; `at` has what ``_prepare`` made.
+        `step` and the other options are those of `companion.training.Training`; `at` has what ``_prepare`` made;
+        `given` are the parameters that it begins with, where they are no fresh ones.
         """
         options, kept = self.get_params(deep=False), at.descent.kept
         identity = {name: value for name, value in options.items() if name not in ("verbose", "random_state")}
@@ -193,9 +213,9 @@ class Estimator(BaseEstimator):
             identity["data"] = digest(*data)
             if self.random_state is not None:  # otherwise nobody asked for these random numbers and no others
                 identity["start"] = digest(*kept.values(), at.rng.bit_generator.state)
-        vars(self).pop("_learner", None)
-        self.parameters_ = kept
-        self.history_ = Training(
+            elif given is not None:
+                identity["start"] = digest(*(given[name] for name in sorted(given)))
+        training = Training(
             step,
             len(data[0]),
             parameters=kept,
@@ -210,12 +230,19 @@ class Estimator(BaseEstimator):
             checkpoint=checkpoint,
             identity=identity,
             verbose=self.verbose,
-        ).run()
+        )
+        vars(self).pop("_learner", None)
+        self.parameters_, self.history_ = kept, training.history
+        training.run()
         return self
 
     def _goes_on(self):
         """Return whether the next `fit` begins with what the last one has learned."""
         return self.warm_start and "parameters_" in vars(self)
+
+    def _given(self):
+        """Return the parameters that the next `fit` begins with, or None if it draws fresh ones."""
+        return self.parameters_ if self._goes_on() else None
 
     def _pass_over(self, prepare, step, n):
         """Go once over n examples, in minibatches, from where the last such pass ended; see ``partial_fit``.
@@ -223,7 +250,8 @@ class Estimator(BaseEstimator):
         ``prepare()`` makes what a training works with; ``step(at, indices)`` makes an update.
         """
         settings = {name: value for name, value in self.get_params().items() if name != "verbose"}
-        if "_learner" not in vars(self) or self._learner.settings != settings:
+        learner = vars(self).get("_learner")
+        if learner is None or learner.settings != settings or learner.descent.kept is not self.parameters_:
             self._learner = prepare()
             self._learner.settings = settings
         at = self._learner
@@ -307,6 +335,7 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     def _shapes(self, n_features, n_classes=0, names=()):
         return {"W": (n_features, self.n_hidden), "visible_bias": (n_features,), "hidden_bias": (self.n_hidden,)}
 
+    @stays_if_refused
     def fit(self, X, y=None, *, watch=None, checkpoint=None):
         """Train on X (n, n_features).
 
@@ -328,15 +357,17 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             If the loss is no longer finite.
         """
         self._check_settings()
-        goes_on = self._goes_on()
-        X = self._check_data(X, reset=not goes_on)
-        if goes_on:
-            self._check_first(self.parameters_, X.shape[1])
-        at = self._prepare(X, self.parameters_ if goes_on else None)
+        given = self._given()
+        X = self._check_data(X, reset=given is None)
+        if given is not None:
+            self._check_first(given, X.shape[1])
+        at = self._prepare(X, given)
         return self._train(
-            lambda indices: self._update(at, X[indices]), [X], at, state=at.state, watch=watch, checkpoint=checkpoint
-        )
+            lambda indices: self._update(at, X[indices]), [X], at,
+            given=given, state=at.state, watch=watch, checkpoint=checkpoint,
+        )  # fmt: skip
 
+    @stays_if_refused
     def partial_fit(self, X, y=None):
         """Go once over X (n, n_features), in minibatches, and learn from it; call it again to go on.
 

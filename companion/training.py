@@ -128,6 +128,13 @@ class Training:
         What makes this training this one (the hyper-parameters): a checkpoint with another identity is refused.
     verbose : bool
         Show progress and say how it ended.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is a file of another training.
+    OSError
+        If the checkpoint could not be written; once training is under way, that is a warning.
     """
 
     def __init__(
@@ -149,6 +156,9 @@ class Training:
         self.update = 0
         self.loss_sum = xp.zeros(())  # since the last entry; on the device, so that adding to it does not wait
         self._keep_best()
+        self._resume()
+        if self.checkpoint and not self.history.stopped:
+            expect_writable(self.checkpoint)  # not when the first one is due, after hours
 
     def run(self):
         """Train, and return the `History`.
@@ -157,14 +167,7 @@ class Training:
         ------
         Divergence
             If the loss becomes infinite or NaN. The parameters are then the best so far.
-        ValueError
-            If the checkpoint is a file of another training.
-        OSError
-            If the checkpoint could not be written; once training is under way, that is a warning.
         """
-        self._resume()
-        if self.checkpoint and not self.history.stopped:
-            expect_writable(self.checkpoint)  # not when the first one is due, after hours
         bar = tqdm(disable=not self.verbose, unit=" updates", leave=False)
         # Overflow is looked for in the loss, where it can be explained.
         with (

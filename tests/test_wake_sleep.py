@@ -200,7 +200,7 @@ def test_bad_input_is_explained(problem):
     labelled = DBN(hidden_sizes=(8, 6), pretraining=PRETRAINING | {"n_epochs": 0}, random_state=0).pretrain(X, y)
     with pytest.raises(ValueError, match="is none of the classes"):
         UpDown(labelled).fit(X, y + 100)
-    with pytest.raises(ValueError, match="expected X with 16 columns, found 15"):
+    with pytest.raises(ValueError, match="X has 15 features, but DBN is expecting 16"):
         UpDown(dbn).fit(X[:, 1:])
     with pytest.raises(ValueError, match="k is 0; expected a whole number"):
         UpDown(dbn, k=0).fit(X)
