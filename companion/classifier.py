@@ -9,7 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .estimator import Estimator, own_copy, stays_if_refused
+from .estimator import Estimator, expect_unmasked, own_copy, stays_if_refused
 from .functions import log_softmax, negative_log_likelihood, softmax, zero_one_loss
 from .layers import SoftmaxCrossEntropy
 from .optimize import Descent
@@ -150,7 +150,7 @@ class Classifier(ClassifierMixin, Estimator):
         if first is None:
             first = self.initial_parameters(X.shape[1], len(self.classes_), rng)
         else:
-            self._check_first(first, X.shape[1], len(self.classes_))
+            self._check_parameters(first, X.shape[1], len(self.classes_))
         parameters = {name: own_copy(array) for name, array in first.items()}
         network = self.network(parameters, noise)
         descent = Descent(self._optimizer(self._n_updates(X)), parameters, network.parameters, self.averaging)
@@ -182,6 +182,7 @@ class Classifier(ClassifierMixin, Estimator):
         """Return the weights (n,) of the images, with mean 1, on the device; None if all are the same."""
         if sample_weight is None and self.class_weight is None:
             return None
+        expect_unmasked(sample_weight, "sample_weight")
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         weights = weights * compute_sample_weight(self.class_weight, y)
         if not weights.sum() > 0:
@@ -198,6 +199,7 @@ class Classifier(ClassifierMixin, Estimator):
         """Return the labels y as a vector (n,) of the host; a column counts as one, with scikit-learn's warning."""
         if y is None:
             raise ValueError("a classifier requires y to be passed, but the target y is None")
+        expect_unmasked(y, "y")
         y = column_or_1d(to_numpy(y), warn=True)
         if y.shape != (n,):
             raise ValueError(f"labels: expected shape ({n},), one for each image, found {y.shape}")
@@ -220,7 +222,12 @@ class Classifier(ClassifierMixin, Estimator):
         check_is_fitted(self)
         X = self._check_data(X)
         with one_thread():
-            return self.network(self.parameters_).predict(X)
+            return self._fitted_network().predict(X)
+
+    def _fitted_network(self):
+        """Return the network that predicts, or raise ValueError if it cannot be that of the settings."""
+        self._check_parameters(self.parameters_, self.n_features_in_, len(getattr(self, "classes_", ())))
+        return self.network(self.parameters_)
 
     def predict_proba(self, X):
         """Probabilities (n, n_classes) of the classes for images X (n, n_features)."""

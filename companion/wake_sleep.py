@@ -30,7 +30,7 @@ class UpDown(Estimator):
     Parameters
     ----------
     dbn : companion.dbn.DBN
-        Pretrained, of binary images, perhaps with labels.
+        Pretrained, of binary images, perhaps with labels. Scikit-learn's ``clone`` keeps it as it is.
     learning_rate : float
         Of all parameters. Small, for they are good already.
     n_epochs, batch_size
@@ -70,6 +70,11 @@ class UpDown(Estimator):
         self.averaging = averaging
         self.random_state = random_state
         self.verbose = verbose
+
+    def __sklearn_clone__(self):
+        """Return an unfitted copy for the same network: a clone of that would have learned nothing."""
+        options = self.get_params(deep=False)
+        return type(self)(options.pop("dbn"), **copy.deepcopy(options))
 
     @stays_if_refused
     def fit(self, X, y=None, *, watch=None, checkpoint=None):

@@ -155,6 +155,8 @@ NUMBERS = {
     "corruption": ("fog",),
     "corruption_level": (-0.1, 1.5),
     "loss": ("absolute",),
+    "class_weight": ("auto", {0: -1}, {0: np.nan}, {0: "much"}),
+    "random_state": ("x", 1.5, -1, {}),
     "pretraining": (3, "none", {"n_epoch": 3}, {"n_epochs": -1}, {"batch_size": (20, 0)}),
 }
 
@@ -460,6 +462,28 @@ def test_label_units_keep_their_classes(data):
     assert dbn.fit(X, y).sample(2, 3, label=1, random_state=0).shape == (2, 25)
 
 
+@pytest.mark.parametrize("name", [name for name in CLASSIFIERS if name != "LogisticRegression"])
+def test_settings_that_were_changed_since_the_fit_are_told(data, name):
+    """Where the shapes give it away; a network of the new settings would answer all the same, or with a KeyError."""
+    X, y = data
+    model, changes = clone(MODELS[name]).fit(X, y), {"hidden_sizes": [(6,), (6, 6), (6, 5, 4), ()], "n_hidden": [4]}
+    tried = [(key, value) for key in changes for value in changes[key] if value != getattr(model, key, value)]
+    assert tried
+    for key, value in tried:
+        model.set_params(**{key: value})
+        for ask in (model.predict, model.predict_proba, lambda X: model.errors(X, y)):
+            with pytest.raises(ValueError, match="the settings are no longer those they were learned with"):
+                ask(X)
+
+
+@pytest.mark.parametrize(("name", "masked"), [*product(MODELS, ["X"]), *product(CLASSIFIERS, ["y", "sample_weight"])])
+def test_masked_arrays_are_refused(data, name, masked):
+    given = dict(zip(("X", "y"), data)) | ({"sample_weight": np.ones(60)} if masked == "sample_weight" else {})
+    given[masked] = np.ma.masked_array(given[masked], given[masked] == given[masked].flat[0])
+    with pytest.raises(ValueError, match=f"{masked}: expected an array without a mask"):
+        clone(MODELS[name]).fit(**given)
+
+
 def test_log_probabilities_are_those_of_the_probabilities(data):
     for model in CLASSIFIERS.values():
         model = clone(model).fit(*data)
@@ -481,10 +505,13 @@ def test_scores_that_cannot_be_are_refused(data, name):
 @every_classifier
 def test_bytes_in_place_of_pixels_are_told(data, name):
     X, y = data
-    with pytest.warns(UserWarning, match="from 0 to 1"):
-        clone(MODELS[name]).set_params(learning_rate=1e-6).fit(255 * X, y)
-    with pytest.warns(UserWarning, match="from 0 to 1"):
-        clone(MODELS[name]).fit(X, y).predict(255 * X)
+    for tell in (
+        lambda: clone(MODELS[name]).set_params(learning_rate=1e-6).fit(255 * X, y),
+        lambda: clone(MODELS[name]).fit(X, y).predict(255 * X),
+    ):
+        with pytest.warns(UserWarning, match="from 0 to 1") as told:
+            tell()
+        assert {warning.filename for warning in told} == {__file__}, "the reader's line, which Python tells once each"
 
 
 @every_model
@@ -587,7 +614,8 @@ def test_layers_are_of_the_kind_they_learned_as(data):
 
 def test_names_of_columns_and_generators_come_back(data, tmp_path):
     X, y = pd.DataFrame(data[0], columns=[f"pixel {i}" for i in range(25)]), data[1]
-    for random_state in (np.random.default_rng(3), np.random.RandomState(3), np.random.Generator(np.random.Philox(1))):
+    spawned = np.random.default_rng([3, 2**80]).spawn(2)[1]
+    for random_state in (spawned, np.random.RandomState(3), np.random.Generator(np.random.Philox(1))):
         model = MLP(**QUICK | {"random_state": random_state}).fit(X, y)
         save_model(tmp_path / "model.npz", model)
         again = load_model(tmp_path / "model.npz", MLP)
@@ -595,6 +623,43 @@ def test_names_of_columns_and_generators_come_back(data, tmp_path):
         with pytest.raises(ValueError, match="feature names should match"):
             again.predict(X[X.columns[::-1]])
         assert_same(host(again.fit(X, y).parameters_), host(model.fit(X, y).parameters_))
+
+
+def test_a_generator_that_was_saved_spawns_what_it_would_have_spawned(data, tmp_path):
+    rng = np.random.default_rng(3)
+    rng.spawn(2)
+    model = clone(MODELS["DBN"]).set_params(random_state=rng, warm_start=True).fit(*data)
+    save_model(tmp_path / "model.npz", model)
+    once, again = (load_model(tmp_path / "model.npz", DBN).pretrain(data[0]) for _ in range(2))
+    assert_same(host(again.parameters_), host(once.parameters_))
+    assert_same(host(model.pretrain(data[0]).parameters_), host(once.parameters_))
+    arrays, facts = load(tmp_path / "model.npz")
+    sequence = facts["parameters"]["random_state"]["Generator"].pop("seed_sequence")
+    save(tmp_path / "old.npz", arrays, facts)  # as files were before, which did not say
+    assert (
+        load_model(tmp_path / "old.npz", DBN).random_state.random()
+        == load_model(tmp_path / "model.npz", DBN).random_state.random()
+    )
+    for wrong in ({"pool_size": 10**15}, {"entropy": "x"}, {"n_children_spawned": -1}, {"colour": 3}):
+        facts["parameters"]["random_state"]["Generator"]["seed_sequence"] = sequence | wrong
+        save(tmp_path / "bad.npz", arrays, facts)
+        with pytest.raises(ValueError, match="bad.npz: expected Generator as"):
+            load_model(tmp_path / "bad.npz", DBN)
+
+
+@pytest.mark.parametrize(
+    "labels", [[0, 1, 2], [False, True], [0.0, 1.0, 2.0], ["a", "b", "c"], ["pairs"] * 3], ids=lambda each: str(each[0])
+)
+@pytest.mark.parametrize("of_numpy", [False, True])
+def test_weights_of_classes_come_back(data, tmp_path, labels, of_numpy):
+    X, labels = data[0], np.array(labels)
+    y = labels[data[1] % len(labels)]
+    weights = dict(zip(labels if of_numpy else labels.tolist(), (1, 2.5, 3)))
+    model = clone(MODELS["LogisticRegression"]).set_params(class_weight=weights).fit(X, y, checkpoint=tmp_path / "run")
+    save_model(tmp_path / "model.npz", model)
+    again = load_model(tmp_path / "model.npz", LogisticRegression)
+    assert again.class_weight == weights
+    assert_same(host(again.fit(X, y, checkpoint=tmp_path / "run").parameters_), host(model.parameters_))
 
 
 def test_an_interrupted_pretraining_has_no_codes_yet(data, monkeypatch):
