@@ -270,7 +270,7 @@ def main(arguments=None):
         globals()[chosen.command](*[rest] * (chosen.command in PASSED_ON), **given)
     except KeyboardInterrupt:
         sys.exit("Interrupted. What was done is kept; the same command goes on from there.")
-    except (OSError, ValueError, RuntimeError) as problem:
+    except (OSError, ValueError, RuntimeError, FloatingPointError) as problem:
         sys.exit(f"{chosen.command}: {problem}")
     except KeyError as problem:
         sys.exit(f"{chosen.command}: {problem.args[0]}")

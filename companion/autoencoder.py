@@ -5,13 +5,12 @@ r"""The autoencoder, which learns codes that its input can be restored from; the
 Rows are examples: x (n, n_visible), h (n, n_hidden), W (n_visible, n_hidden). Decoder and encoder share their weights.
 """
 
-import warnings
 from types import SimpleNamespace
 
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
-from .estimator import TiedLayer, are_pixels, expect_pixels, one_of, own_copy
+from .estimator import TiedLayer, are_pixels, expect_pixels, one_of, own_copy, warn_caller
 from .functions import sigmoid, softplus
 from .layers import initial_weights
 from .optimize import Descent
@@ -204,7 +203,7 @@ class DenoisingAutoencoder(TiedLayer):
         if self.loss == "squared":
             super()._check_range(X, size)
         elif not are_pixels(X):
-            warnings.warn(expect_pixels(X, "cross-entropies", REMEDY), stacklevel=4)
+            warn_caller(expect_pixels(X, "cross-entropies", REMEDY))
 
 
 class ReconstructionGradient:

@@ -122,10 +122,19 @@ def generator(random_state=None):
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         A `numpy.random.Generator` is returned as it is; a `RandomState`, which scikit-learn hands out, seeds a new
         generator; None asks the operating system for a seed.
+
+    Raises
+    ------
+    ValueError
+        If `random_state` is something else.
     """
     if isinstance(random_state, np.random.RandomState):
         random_state = random_state.randint(2**31, size=4)
-    return np.random.default_rng(random_state)
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as reason:
+        raise ValueError(f"random_state is {random_state!r}; expected None, a whole number, at least 0, or a generator "
+                         "of NumPy's") from reason  # fmt: skip
 
 
 def _uniform_by_words(rng, out):

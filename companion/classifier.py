@@ -9,7 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .estimator import Estimator, own_copy
+from .estimator import Estimator, expect_unmasked, own_copy, stays_if_refused
 from .functions import log_softmax, negative_log_likelihood, softmax, zero_one_loss
 from .layers import SoftmaxCrossEntropy
 from .optimize import Descent
@@ -37,6 +37,7 @@ class Classifier(ClassifierMixin, Estimator):
         Losses, validation errors and times.
     """
 
+    @stays_if_refused
     def fit(self, X, y, validation=None, checkpoint=None, sample_weight=None, unlabelled=None):
         """Learn from images X (n, n_features) and labels y (n,).
 
@@ -63,23 +64,14 @@ class Classifier(ClassifierMixin, Estimator):
             If the loss is no longer finite. The model then has the best parameters so far.
         """
         self._check_settings()
-        goes_on = self._goes_on()
-        X = self._check_data(X, reset=not goes_on)
-        y = self._check_labels(y, len(X))
-        if not goes_on:
-            self.classes_ = self._classes(y)
-        targets, weights = self._encode(y, len(X)), self._weights(X, y, sample_weight)
-        data = [X, targets] if weights is None else [X, targets, weights]
-        valid_X = valid_targets = None
-        if validation is not None:
-            valid_X = self._check_data(validation[0])
-            valid_targets = self._encode(validation[1], len(valid_X))
-            data += [valid_X, valid_targets]
+        goes_on, given = self._goes_on(), self._given()
+        X, targets, weights, *valid = self._examples(X, y, validation, sample_weight)
+        data = [X, targets, *valid] if weights is None else [X, targets, weights, *valid]
         if unlabelled is not None:
             if not getattr(self, "virtual_adversarial", 0):
                 raise ValueError("unlabelled: expected images only where virtual_adversarial is above 0, found some")
             data.append(unlabelled := self._check_unlabelled(unlabelled))
-        at = self._prepare(X, self.parameters_ if goes_on else None)
+        at = self._prepare(X, given if goes_on else None)
         at.unlabelled = unlabelled
         predictor = self.network(at.descent.kept)
 
@@ -87,10 +79,26 @@ class Classifier(ClassifierMixin, Estimator):
             return self._update(at, X[indices], targets[indices], weights if weights is None else weights[indices])
 
         def validate():
-            return zero_one_loss(predictor.predict(valid_X).argmax(axis=1), valid_targets)
+            return zero_one_loss(predictor.predict(valid[0]).argmax(axis=1), valid[1])
 
-        return self._train(step, data, at, validate=validate if validation is not None else None, checkpoint=checkpoint)
+        return self._train(step, data, at, given=given, validate=validate if valid else None, checkpoint=checkpoint)
 
+    def _examples(self, X, y, validation, sample_weight):
+        """Return, on the device, what `fit` was given: X, targets, weights or None, and X and targets to choose by.
+
+        The columns and the classes are those that the model has from now on, unless it begins with what it learned.
+        """
+        X = self._check_data(X, reset=self._given() is None)
+        y = self._check_labels(y, len(X))
+        if not self._goes_on():
+            self.classes_ = self._classes(y)
+        examples = [X, self._encode(y, len(X)), self._weights(X, y, sample_weight)]
+        if validation is not None:
+            valid_X = self._check_data(validation[0])
+            examples += [valid_X, self._encode(validation[1], len(valid_X))]
+        return examples
+
+    @stays_if_refused
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Go once over images X (n, n_features) with labels y (n,), in minibatches; call it again to go on.
 
@@ -105,21 +113,25 @@ class Classifier(ClassifierMixin, Estimator):
             As in `fit`.
         """
         self._check_settings()
-        learned = self._has_learned()
+        first = self.parameters_ if self._has_learned() else None
+        X, targets, weights = self._more_examples(X, y, classes, sample_weight)
+        return self._pass_over(
+            lambda: self._prepare(X, first),
+            lambda at, i: self._update(at, X[i], targets[i], weights if weights is None else weights[i]),
+            len(X),
+        )
+
+    def _more_examples(self, X, y, classes, sample_weight):
+        """Return, on the device, what `partial_fit` was given: X, targets, and weights or None."""
         X = self._check_data(X, reset="parameters_" not in vars(self))
-        if not learned:
+        if not self._has_learned():
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit")
             self.classes_ = self._classes(np.unique(classes))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"expected the classes {self.classes_.tolist()}, found {np.unique(classes).tolist()}")
         y = self._check_labels(y, len(X))
-        targets, weights = self._encode(y, len(X)), self._weights(X, y, sample_weight)
-        return self._pass_over(
-            lambda: self._prepare(X, self.parameters_ if learned else None),
-            lambda at, i: self._update(at, X[i], targets[i], weights if weights is None else weights[i]),
-            len(X),
-        )
+        return X, self._encode(y, len(X)), self._weights(X, y, sample_weight)
 
     def _has_learned(self):
         """Return whether there is a network that classifies."""
@@ -138,7 +150,7 @@ class Classifier(ClassifierMixin, Estimator):
         if first is None:
             first = self.initial_parameters(X.shape[1], len(self.classes_), rng)
         else:
-            self._check_first(first, X.shape[1], len(self.classes_))
+            self._check_parameters(first, X.shape[1], len(self.classes_))
         parameters = {name: own_copy(array) for name, array in first.items()}
         network = self.network(parameters, noise)
         descent = Descent(self._optimizer(self._n_updates(X)), parameters, network.parameters, self.averaging)
@@ -170,6 +182,7 @@ class Classifier(ClassifierMixin, Estimator):
         """Return the weights (n,) of the images, with mean 1, on the device; None if all are the same."""
         if sample_weight is None and self.class_weight is None:
             return None
+        expect_unmasked(sample_weight, "sample_weight")
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         weights = weights * compute_sample_weight(self.class_weight, y)
         if not weights.sum() > 0:
@@ -186,6 +199,7 @@ class Classifier(ClassifierMixin, Estimator):
         """Return the labels y as a vector (n,) of the host; a column counts as one, with scikit-learn's warning."""
         if y is None:
             raise ValueError("a classifier requires y to be passed, but the target y is None")
+        expect_unmasked(y, "y")
         y = column_or_1d(to_numpy(y), warn=True)
         if y.shape != (n,):
             raise ValueError(f"labels: expected shape ({n},), one for each image, found {y.shape}")
@@ -208,7 +222,12 @@ class Classifier(ClassifierMixin, Estimator):
         check_is_fitted(self)
         X = self._check_data(X)
         with one_thread():
-            return self.network(self.parameters_).predict(X)
+            return self._fitted_network().predict(X)
+
+    def _fitted_network(self):
+        """Return the network that predicts, or raise ValueError if it cannot be that of the settings."""
+        self._check_parameters(self.parameters_, self.n_features_in_, len(getattr(self, "classes_", ())))
+        return self.network(self.parameters_)
 
     def predict_proba(self, X):
         """Probabilities (n, n_classes) of the classes for images X (n, n_features)."""

@@ -22,6 +22,7 @@ import threading
 import zlib
 from functools import cache
 from itertools import product
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -417,7 +418,14 @@ def minibatches(n, batch_size, rng):
     ------
     array of int64, on the device
         The indices of one minibatch.
+
+    Raises
+    ------
+    ValueError
+        If `batch_size` is no whole number, or below 1.
     """
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size!r}; expected a whole number, at least 1")
     order = to_device(rng.permutation(n))  # drawn on the host, moved once an epoch
     for start in range(0, n, batch_size):
         yield order[start : start + batch_size]

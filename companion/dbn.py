@@ -94,7 +94,7 @@ class DBN(PretrainedMLP):
 
     def _classes(self, y):
         """Return the classes; those of the label units, where there are any."""
-        if "label_weights" not in getattr(self, "parameters_", {}):
+        if "label_weights" not in (self._given() or {}):
             return super()._classes(y)
         if (unknown := ~np.isin(y, self.classes_)).any():
             raise ValueError(

@@ -1,5 +1,7 @@
 """What every model of the book has at its edge: settings, data and labels that are checked, and one way to train."""
 
+import functools
+import sys
 import warnings
 from numbers import Integral, Real
 
@@ -70,6 +72,14 @@ def _sizes(fewest, most=None):
     )
 
 
+def _weights():
+    weight = _real()
+    return Setting(
+        "a dict of weights, each of them at least 0",
+        lambda value: isinstance(value, dict) and all(map(weight.accepts, value.values())),
+    )
+
+
 _FRACTION = _real(0, below=1)
 _NONE = Setting("None", lambda value: value is None)
 _FLAG = Setting("True or False", lambda value: isinstance(value, bool | np.bool_))
@@ -90,15 +100,42 @@ SETTINGS = (
         "max_norm": _real(above=0) | _NONE,
         "schedule": one_of("constant", "inverse", "linear", "cosine"),
         "optimizer": one_of("sgd", "adam"),
-        "class_weight": Setting("'balanced' or a dict of weights", lambda v: v == "balanced" or isinstance(v, dict))
-        | _NONE,
+        "class_weight": one_of("balanced") | _weights() | _NONE,
         "pretraining": Setting("a dict of options", lambda value: isinstance(value, dict)) | _NONE,
     }
 )
 
 
+def warn_caller(message):
+    """Warn, and name the line that called the companion, however deep in it this is."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_back.f_globals.get("__package__") == __package__:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level + 1)
+
+
+def stays_if_refused(learn):
+    """Decorate a method that learns: where it refuses, before training began, the model stays as it was."""
+
+    @functools.wraps(learn)
+    def learn_or_stay(self, *arguments, **options):
+        before = vars(self).copy()
+        try:
+            return learn(self, *arguments, **options)
+        except (ValueError, TypeError, OSError):
+            history = vars(self).get("history_")
+            if history is None or history is before.get("history_"):  # otherwise something has been learned
+                vars(self).clear()
+                vars(self).update(before)
+            raise
+
+    return learn_or_stay
+
+
 class Estimator(BaseEstimator):
     """The base of all models: scikit-learn's conventions, with everything checked before it is used.
+
+    Where a model refuses what it is given to learn from, it stays as it was.
 
     Attributes
     ----------
@@ -121,6 +158,7 @@ class Estimator(BaseEstimator):
 
     def _check_data(self, X, reset=False):
         """Return X (n, n_features) in float32 on the device, or raise ValueError; `fit` resets what is expected."""
+        expect_unmasked(X, "X")
         X = to_device(validate_data(self, X, dtype=np.float32, reset=reset))
         size = float(xp.sqrt(xp.vdot(X, X) / X.size))
         if not np.isfinite(size):
@@ -132,10 +170,9 @@ class Estimator(BaseEstimator):
     def _check_range(self, X, size):
         """Warn of inputs, of the root mean square `size`, that a network hardly learns from."""
         if size > LARGEST:
-            warnings.warn(
+            warn_caller(
                 f"expected pixels from 0 to 1, or columns of unit variance; found values from {float(X.min()):.3g} to "
-                f"{float(X.max()):.3g}, with which training hardly gets anywhere: scale them",
-                stacklevel=4,
+                f"{float(X.max()):.3g}, with which training hardly gets anywhere: scale them"
             )
 
     # Files.
@@ -175,17 +212,18 @@ class Estimator(BaseEstimator):
     def _n_updates(self, X):
         return max(1, self.n_epochs) * -(-len(X) // self.batch_size)
 
-    def _check_first(self, first, n_features, n_classes=0):
-        """Raise ValueError if the parameters that training is to begin with are those of another network."""
+    def _check_parameters(self, first, n_features, n_classes=0):
+        """Raise ValueError if parameters that were learned are not those of a network with the present settings."""
         found = {name: array.shape for name, array in first.items()}
         if found != (expected := self._shapes(n_features, n_classes, found)):
-            raise ValueError(f"expected parameters of the shapes {expected} to go on with, found {found}; the settings "
-                             "are no longer those they were learned with")  # fmt: skip
+            raise ValueError(f"expected parameters of the shapes {expected}, found {found}; the settings are no longer "
+                             "those they were learned with")  # fmt: skip
 
-    def _train(self, step, data, at, *, state=None, validate=None, watch=None, checkpoint=None):
+    def _train(self, step, data, at, *, given=None, state=None, validate=None, watch=None, checkpoint=None):
         """Run the training loop on `data`, a list of arrays that begins with X; set `parameters_` and `history_`.
 
-        `step` and the other options are those of `companion.training.Training`; `at` has what ``_prepare`` made.
+        `step` and the other options are those of `companion.training.Training`; `at` has what ``_prepare`` made;
+        `given` are the parameters that it begins with, where they are no fresh ones.
         """
         options, kept = self.get_params(deep=False), at.descent.kept
         identity = {name: value for name, value in options.items() if name not in ("verbose", "random_state")}
@@ -193,9 +231,9 @@ class Estimator(BaseEstimator):
             identity["data"] = digest(*data)
             if self.random_state is not None:  # otherwise nobody asked for these random numbers and no others
                 identity["start"] = digest(*kept.values(), at.rng.bit_generator.state)
-        vars(self).pop("_learner", None)
-        self.parameters_ = kept
-        self.history_ = Training(
+            elif given is not None:
+                identity["start"] = digest(*(given[name] for name in sorted(given)))
+        training = Training(
             step,
             len(data[0]),
             parameters=kept,
@@ -210,12 +248,19 @@ class Estimator(BaseEstimator):
             checkpoint=checkpoint,
             identity=identity,
             verbose=self.verbose,
-        ).run()
+        )
+        vars(self).pop("_learner", None)
+        self.parameters_, self.history_ = kept, training.history
+        training.run()
         return self
 
     def _goes_on(self):
         """Return whether the next `fit` begins with what the last one has learned."""
         return self.warm_start and "parameters_" in vars(self)
+
+    def _given(self):
+        """Return the parameters that the next `fit` begins with, or None if it draws fresh ones."""
+        return self.parameters_ if self._goes_on() else None
 
     def _pass_over(self, prepare, step, n):
         """Go once over n examples, in minibatches, from where the last such pass ended; see ``partial_fit``.
@@ -223,7 +268,8 @@ class Estimator(BaseEstimator):
         ``prepare()`` makes what a training works with; ``step(at, indices)`` makes an update.
         """
         settings = {name: value for name, value in self.get_params().items() if name != "verbose"}
-        if "_learner" not in vars(self) or self._learner.settings != settings:
+        learner = vars(self).get("_learner")
+        if learner is None or learner.settings != settings or learner.descent.kept is not self.parameters_:
             self._learner = prepare()
             self._learner.settings = settings
         at = self._learner
@@ -307,6 +353,7 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     def _shapes(self, n_features, n_classes=0, names=()):
         return {"W": (n_features, self.n_hidden), "visible_bias": (n_features,), "hidden_bias": (self.n_hidden,)}
 
+    @stays_if_refused
     def fit(self, X, y=None, *, watch=None, checkpoint=None):
         """Train on X (n, n_features).
 
@@ -328,15 +375,17 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             If the loss is no longer finite.
         """
         self._check_settings()
-        goes_on = self._goes_on()
-        X = self._check_data(X, reset=not goes_on)
-        if goes_on:
-            self._check_first(self.parameters_, X.shape[1])
-        at = self._prepare(X, self.parameters_ if goes_on else None)
+        given = self._given()
+        X = self._check_data(X, reset=given is None)
+        if given is not None:
+            self._check_parameters(given, X.shape[1])
+        at = self._prepare(X, given)
         return self._train(
-            lambda indices: self._update(at, X[indices]), [X], at, state=at.state, watch=watch, checkpoint=checkpoint
-        )
+            lambda indices: self._update(at, X[indices]), [X], at,
+            given=given, state=at.state, watch=watch, checkpoint=checkpoint,
+        )  # fmt: skip
 
+    @stays_if_refused
     def partial_fit(self, X, y=None):
         """Go once over X (n, n_features), in minibatches, and learn from it; call it again to go on.
 
@@ -348,7 +397,7 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         first = getattr(self, "parameters_", None)
         X = self._check_data(X, reset=first is None)
         if first:
-            self._check_first(first, X.shape[1])
+            self._check_parameters(first, X.shape[1])
         return self._pass_over(
             lambda: self._prepare(X, first), lambda at, indices: self._update(at, X[indices]), len(X)
         )
@@ -392,6 +441,12 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
 def own_copy(array):
     """Return a contiguous copy, on the device, that training may write into."""
     return xp.array(array, order="C", copy=True) if xp is not np else np.array(to_numpy(array), order="C")
+
+
+def expect_unmasked(array, name):
+    """Raise ValueError for a masked array: what lies under the mask would count like all the rest."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise ValueError(f"{name}: expected an array without a mask, found a masked one; fill it, or leave rows out")
 
 
 def are_pixels(v):

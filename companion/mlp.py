@@ -238,7 +238,7 @@ class MLP(Classifier):
         if self.batch_norm:
             raise ValueError("input_gradient: expected a network without batch normalisation, found one with it")
         X = self._check_data(X)
-        network, targets = self.network(self.parameters_), self._encode(y, len(X))
+        network, targets = self._fitted_network(), self._encode(y, len(X))
         with one_thread():
             return len(X) * to_numpy(_input_gradient(network, SoftmaxCrossEntropy(), X, targets))
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from .backend import generator, one_thread, to_device, to_numpy, xp
+from .estimator import stays_if_refused
 from .layers import Dense, Network
 from .mlp import ACTIVATIONS, MLP
 
@@ -131,6 +132,7 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
                 )
         return network
 
+    @stays_if_refused
     def pretrain(self, X, y=None, *, watch=None, checkpoint=None):
         """Train the layers one after another on images X (n, n_features), without labels.
 
@@ -261,6 +263,7 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
     def _n_features_out(self):
         return self.hidden_sizes[-1]
 
+    @stays_if_refused
     def fit(self, X, y, validation=None, checkpoint=None, sample_weight=None, unlabelled=None):
         """Fine-tune by back-propagation, after `pretrain` if that has not been called since the last fit.
 
@@ -269,24 +272,27 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         are copies of the pretrained parameters, which the network then has in their place: to fine-tune the same layers
         several times, copy the pretrained model (``copy.deepcopy``).
         """
-        fresh = not (getattr(self, "_pretrained", False) or self._goes_on())
-        if unlabelled is not None:  # before the long part
-            self._check_data(X, reset=fresh)
+        self._check_settings()
+        fresh = self._given() is None
+        if fresh or unlabelled is not None:  # before the long part
+            self._examples(X, y, validation, sample_weight)
+        if unlabelled is not None:
             self._check_unlabelled(unlabelled)
         if fresh:
-            self._check_labels(y, _num_samples(X))  # before the long part
             self.pretrain(X if unlabelled is None else unlabelled, checkpoint=checkpoint)
         if not self.virtual_adversarial:
             unlabelled = None
         return super().fit(X, y, validation, checkpoint, sample_weight, unlabelled)
 
+    @stays_if_refused
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Fine-tune in one pass over X and y, after `pretrain` on X if nothing has been pretrained.
 
         See `companion.classifier.Classifier.partial_fit`.
         """
         if "parameters_" not in vars(self):
-            self._check_labels(y, _num_samples(X))
+            self._check_settings()
+            self._more_examples(X, y, classes, sample_weight)  # before the long part
             self.pretrain(X)
         return super().partial_fit(X, y, classes, sample_weight)
 
@@ -294,6 +300,9 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         at = super()._prepare(X, first)
         self._pretrained = False  # what the next `fit` would have to do again
         return at
+
+    def _given(self):
+        return self.parameters_ if getattr(self, "_pretrained", False) else super()._given()
 
     def _has_learned(self):
         return super()._has_learned() and not getattr(self, "_pretrained", False)
@@ -308,7 +317,7 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         depth = sum(name.startswith("visible_bias") for name in names) or len(self.hidden_sizes)
         if names and f"W{len(self.hidden_sizes) + 1}" not in names:  # pretrained, perhaps in part, and no more
             shapes = {name: shape for name, shape in shapes.items() if int(name[1:]) <= depth}
-        return shapes | {f"visible_bias{number}": (sizes[number - 1],) for number in range(1, depth + 1)}
+        return shapes | {f"visible_bias{number}": (size,) for number, size in zip(range(1, depth + 1), sizes)}
 
     def initial_parameters(self, n_features, n_classes, rng):
         fresh = super().initial_parameters(n_features, n_classes, rng)

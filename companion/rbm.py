@@ -5,7 +5,6 @@ r"""The restricted Boltzmann machine: visible units v, hidden units h, and weigh
 Rows are examples: v (n, n_visible), h (n, n_hidden), W (n_visible, n_hidden). Energies and log-likelihoods are in nats.
 """
 
-import warnings
 from itertools import islice
 from types import SimpleNamespace
 
@@ -13,7 +12,7 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
-from .estimator import TiedLayer, are_pixels, expect_pixels, one_of, own_copy
+from .estimator import TiedLayer, are_pixels, expect_pixels, one_of, own_copy, warn_caller
 from .functions import bernoulli, sigmoid, softplus
 from .optimize import Descent
 
@@ -380,7 +379,7 @@ class RBM(TiedLayer):
         if self.visible == "gaussian":
             super()._check_range(X, size)
         elif not are_pixels(X):
-            warnings.warn(expect_pixels(X, "binary visible units", REMEDY), stacklevel=4)
+            warn_caller(expect_pixels(X, "binary visible units", REMEDY))
 
     def check_pixels(self, v):
         """Raise ValueError if v (n, n_visible) has values that are no probabilities, where binary units need them.

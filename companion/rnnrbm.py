@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .estimator import SETTINGS, Estimator, own_copy
+from .estimator import SETTINGS, Estimator, expect_unmasked, own_copy, stays_if_refused
 from .functions import bernoulli, sigmoid, softplus
 from .likelihood import exact_log_partition, temperature_ladder
 from .optimize import Descent
@@ -184,6 +184,7 @@ class RNNRBM(Estimator):
 
     # Learning.
 
+    @stays_if_refused
     def fit(self, X, y=None, *, watch=None, checkpoint=None):
         """Train on X, a list of rolls (n_steps, n_keys) of zeros and ones; lengths may differ.
 
@@ -440,6 +441,8 @@ class RNNRBM(Estimator):
         """Return X as a list of float32 arrays, or raise ValueError."""
         if isinstance(X, np.ndarray) and X.ndim == 2:
             raise ValueError("expected a list of rolls (n_steps, n_keys), found one array: put it into a list")
+        for i, roll in enumerate(X):
+            expect_unmasked(roll, f"roll {i}")
         rolls = [np.asarray(to_numpy(roll), np.float32) for roll in X]
         width = None if reset else getattr(self, "n_features_in_", None)
         for i, roll in enumerate(rolls):

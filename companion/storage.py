@@ -14,6 +14,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import to_numpy
@@ -22,6 +23,7 @@ __all__ = ["VERSION", "expect_writable", "load", "load_model", "replacing", "sav
 
 VERSION = 1
 _FACTS = "__companion__"
+_TAKEN = (_FACTS, "file", "allow_pickle")
 _KINDS = "biufcUS"  # of arrays: booleans, integers, real and complex numbers, strings; none needs a pickle
 
 
@@ -68,12 +70,16 @@ def save(path, arrays, facts=None):
 
     Raises
     ------
+    ValueError
+        If an array has a name that is no word, or one that `numpy.savez` needs for itself.
     TypeError
         If an array holds Python objects, dates or records, if the facts are no dict, or one not JSON serializable.
     OSError
         If the disk is full or the folder may not be written to; a file that was there is as it was.
     """
     arrays = {name: to_numpy(array) for name, array in arrays.items()}
+    if taken := [name for name in arrays if not isinstance(name, str) or name in _TAKEN]:
+        raise ValueError(f"expected names of arrays that are words, other than {', '.join(_TAKEN)}; found {taken[0]!r}")
     for name, array in arrays.items():
         if array.dtype.kind not in _KINDS:
             what = "Python objects" if array.dtype.hasobject else "something else"
@@ -159,8 +165,14 @@ def save_model(path, model):
     ------
     sklearn.exceptions.NotFittedError
         If there is nothing to save yet.
+    ValueError
+        If there is another model among the hyper-parameters, such as that of a `companion.wake_sleep.UpDown`.
     """
     check_is_fitted(model, "parameters_")
+    settings = model.get_params(deep=False)
+    if inner := [name for name, value in settings.items() if isinstance(value, BaseEstimator)]:
+        raise ValueError(f"expected a model with plain hyper-parameters, found a {type(model).__name__}, whose "
+                         f"{inner[0]} is a model itself: save its network_")  # fmt: skip
     arrays = {f"parameters/{name}": array for name, array in model.parameters_.items()}
     if hasattr(model, "classes_"):
         # Labels that are words may come as Python objects; as strings of fixed width they need no pickle.
@@ -168,7 +180,8 @@ def save_model(path, model):
         arrays["classes"] = labels.astype(str) if labels.dtype == object else labels
     if hasattr(model, "feature_names_in_"):
         arrays["feature_names"] = model.feature_names_in_.astype(str)
-    facts = {"model": type(model).__name__, "parameters": model.get_params(), "n_features": model.n_features_in_}
+    settings = {name: _with_pairs(value) for name, value in settings.items()}
+    facts = {"model": type(model).__name__, "parameters": settings, "n_features": model.n_features_in_}
     save(path, arrays, facts | {name: vars(model)[name] for name in REMEMBERED if name in vars(model)})
 
 
@@ -216,8 +229,19 @@ def _plain(fact):
     if isinstance(fact, np.random.RandomState):
         return {"RandomState": fact.get_state(legacy=False)}
     if isinstance(fact, np.random.Generator):
-        return {"Generator": fact.bit_generator.state}
+        sequence = fact.bit_generator.seed_seq  # which counts the generators that were spawned
+        known = sequence.state if isinstance(sequence, np.random.SeedSequence) else None
+        return {"Generator": fact.bit_generator.state | {"seed_sequence": known}}
     raise TypeError(f"{fact!r} is not JSON serializable")
+
+
+def _with_pairs(value):
+    """Return a setting whose dicts, where their keys are not plain words, are lists of pairs: JSON has words only."""
+    if not isinstance(value, dict):
+        return value
+    parts = {key: _with_pairs(part) for key, part in value.items()}
+    words = all(isinstance(key, str) and key not in _READ_AS for key in parts)
+    return parts if words else {"pairs": list(parts.items())}
 
 
 def _unplain(value):
@@ -227,13 +251,28 @@ def _unplain(value):
     if not isinstance(value, dict):
         return value
     kind = next(iter(value), None)
-    if len(value) > 1 or kind not in ("Generator", "RandomState"):
+    if len(value) > 1 or kind not in _READ_AS:
         return {name: _unplain(part) for name, part in value.items()}
     try:
-        bits = getattr(np.random, value[kind]["bit_generator"])()
-        if not isinstance(bits, np.random.BitGenerator):
-            raise ValueError(f"found {bits!r}")
-        bits.state = value[kind]
-        return getattr(np.random, kind)(bits)
-    except (TypeError, KeyError, AttributeError, ValueError) as reason:
-        raise ValueError(f"expected the state of a random generator, found another ({reason})") from reason
+        return _READ_AS[kind](value[kind])
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as reason:
+        raise ValueError(f"expected {kind} as `save_model` writes it, found another ({reason!r})") from reason
+
+
+def _bits(state):
+    """Return NumPy's source of random bits in this state, which spawns the generators that it would have spawned."""
+    kind, sequence = getattr(np.random, state["bit_generator"]), state.get("seed_sequence")
+    if not isinstance(kind, type) or not issubclass(kind, np.random.BitGenerator):
+        raise ValueError(f"found {kind!r}")
+    if sequence and sequence["pool_size"] > 64:  # words; 4 unless somebody asked for more
+        raise ValueError(f"found a pool of {sequence['pool_size']!r}")
+    bits = kind(np.random.SeedSequence(**sequence) if sequence else None)
+    bits.state = state
+    return bits
+
+
+_READ_AS = {  # a dict with one of these for its only key
+    "pairs": lambda pairs: {key: _unplain(part) for key, part in pairs},
+    "Generator": lambda state: np.random.Generator(_bits(state)),
+    "RandomState": lambda state: np.random.RandomState(_bits(state)),
+}

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .estimator import SETTINGS, Estimator, Setting, one_of, own_copy
+from .estimator import SETTINGS, Estimator, Setting, one_of, own_copy, stays_if_refused
 from .flights import f1
 from .functions import log_softmax, softmax
 from .layers import Dense, Dropout, SoftmaxCrossEntropy
@@ -161,6 +161,7 @@ class Tagger(Estimator):
 
     # Training.
 
+    @stays_if_refused
     def fit(self, X, y, validation=None, checkpoint=None):
         """Learn from sentences X and their tags y.
 

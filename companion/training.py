@@ -128,6 +128,13 @@ class Training:
         What makes this training this one (the hyper-parameters): a checkpoint with another identity is refused.
     verbose : bool
         Show progress and say how it ended.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is a file of another training.
+    OSError
+        If the checkpoint could not be written; once training is under way, that is a warning.
     """
 
     def __init__(
@@ -140,7 +147,7 @@ class Training:
         self.validate, self.patience = validate, (patience or Patience(ENDLESS)) if validate else None
         self.checkpoint = checkpoint and Path(checkpoint)
         mine = {"n": n, "batch_size": batch_size, "n_epochs": n_epochs, "validated": validate is not None}
-        text = json.dumps(mine | (identity or {}), default=lambda value: type(value).__name__)
+        text = json.dumps(_named_by_words(mine | (identity or {})), default=_said)
         self.identity = json.loads(text)  # as it will come back from a file
         self.history = History(n_batches=-(-n // batch_size))
         self.frequency = self.history.n_batches
@@ -149,6 +156,9 @@ class Training:
         self.update = 0
         self.loss_sum = xp.zeros(())  # since the last entry; on the device, so that adding to it does not wait
         self._keep_best()
+        self._resume()
+        if self.checkpoint and not self.history.stopped:
+            expect_writable(self.checkpoint)  # not when the first one is due, after hours
 
     def run(self):
         """Train, and return the `History`.
@@ -157,14 +167,7 @@ class Training:
         ------
         Divergence
             If the loss becomes infinite or NaN. The parameters are then the best so far.
-        ValueError
-            If the checkpoint is a file of another training.
-        OSError
-            If the checkpoint could not be written; once training is under way, that is a warning.
         """
-        self._resume()
-        if self.checkpoint and not self.history.stopped:
-            expect_writable(self.checkpoint)  # not when the first one is due, after hours
         bar = tqdm(disable=not self.verbose, unit=" updates", leave=False)
         # Overflow is looked for in the loss, where it can be explained.
         with (
@@ -261,7 +264,14 @@ class Training:
         if not self.checkpoint or not self.checkpoint.exists():
             return
         arrays, facts = load(self.checkpoint)
-        self._check_identity(facts.get("identity", {}), {name: array.shape for name, array in arrays.items()})
+        try:
+            identity, update, history = dict(facts["identity"]), int(facts["update"]), History(**facts["history"])
+            patience = facts["patience"] and Patience(**facts["patience"])
+            state = dict(facts["generator"])
+        except (KeyError, TypeError, ValueError) as reason:
+            raise ValueError(f"{self.checkpoint} is no checkpoint of a training ({reason!r}); name another file to "
+                             "start anew") from reason  # fmt: skip
+        self._check_identity(identity, {name: array.shape for name, array in arrays.items()})
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"{self.checkpoint}: expected finite numbers, found {name} with NaN or infinity; "
@@ -269,10 +279,8 @@ class Training:
         for name, array in self._arrays().items():
             # an array of the host, such as a count of updates, stays there
             array[...] = arrays[name] if isinstance(array, np.ndarray) else to_device(arrays[name])
-        self.update, self.history = facts["update"], History(**facts["history"])
-        if self.patience:
-            self.patience = Patience(**facts["patience"])
-        self.rng.bit_generator.state = facts["generator"]
+        self.update, self.history, self.patience = update, history, patience
+        self.rng.bit_generator.state = state
 
     def _check_identity(self, saved, shapes):
         mine = self.identity
@@ -285,6 +293,16 @@ class Training:
             raise ValueError(f"{self.checkpoint} is the checkpoint of another training "
                              f"({', '.join(changed) or 'its arrays have other shapes'}); name another file to start "
                              "anew")  # fmt: skip
+
+
+def _named_by_words(value):
+    """Return a setting whose names, if it is a dict, are words, as those of JSON are; class weights go by label."""
+    return {str(name): _named_by_words(part) for name, part in value.items()} if isinstance(value, dict) else value
+
+
+def _said(value):
+    """Return a NumPy number as Python's; of what JSON does not know, the kind."""
+    return value.item() if isinstance(value, np.generic) else type(value).__name__
 
 
 def check_loss(loss, updates):

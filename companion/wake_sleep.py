@@ -10,8 +10,10 @@ Source: Hinton, Osindero and Teh (2006), *A fast learning algorithm for deep bel
 import copy
 from types import SimpleNamespace
 
+from sklearn.utils.validation import validate_data
+
 from .backend import Noise, generator, one_thread, to_device, xp
-from .estimator import Estimator, own_copy
+from .estimator import Estimator, own_copy, stays_if_refused
 from .functions import bernoulli, sigmoid
 from .optimize import Descent
 from .rbm import RBM, ContrastiveDivergence
@@ -28,7 +30,7 @@ class UpDown(Estimator):
     Parameters
     ----------
     dbn : companion.dbn.DBN
-        Pretrained, of binary images, perhaps with labels.
+        Pretrained, of binary images, perhaps with labels. Scikit-learn's ``clone`` keeps it as it is.
     learning_rate : float
         Of all parameters. Small, for they are good already.
     n_epochs, batch_size
@@ -69,6 +71,12 @@ class UpDown(Estimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    def __sklearn_clone__(self):
+        """Return an unfitted copy for the same network: a clone of that would have learned nothing."""
+        options = self.get_params(deep=False)
+        return type(self)(options.pop("dbn"), **copy.deepcopy(options))
+
+    @stays_if_refused
     def fit(self, X, y=None, *, watch=None, checkpoint=None):
         """Fine-tune on images X (n, n_features).
 
@@ -93,9 +101,8 @@ class UpDown(Estimator):
             raise ValueError("expected a network of binary images, found Gaussian visible units")
         if (y is None) == ("label_weights" in self.dbn.parameters_):
             raise ValueError("expected labels y if the network has learned labels, and only then")
+        validate_data(self.dbn, X, reset=False, skip_check_array=True)  # the names and the number of its columns
         X = self._check_data(X, reset=True)
-        if X.shape[1] != self.dbn.n_features_in_:
-            raise ValueError(f"expected X with {self.dbn.n_features_in_} columns, found {X.shape[1]}")
         RBM.check_pixels(self.dbn.layers_[0], X)
         Y = None if y is None else self.dbn._one_hot(self.dbn._check_labels(y, len(X)))
         at = self._prepare(X)
@@ -108,7 +115,9 @@ class UpDown(Estimator):
             return loss
 
         data = [X] if Y is None else [X, Y]
-        return self._train(step, data, at, state=at.gradients.state, watch=watch, checkpoint=checkpoint)
+        return self._train(
+            step, data, at, given=at.descent.kept, state=at.gradients.state, watch=watch, checkpoint=checkpoint
+        )
 
     def _prepare(self, X):
         rng = generator(self.random_state)

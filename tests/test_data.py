@@ -535,6 +535,12 @@ def test_minibatches_are_a_permutation_and_the_short_last_one_is_kept(n, batch_s
     assert all(len(batch) == batch_size for batch in batches[:-1]) and len(batches[-1]) == (n - 1) % batch_size + 1
 
 
+@pytest.mark.parametrize("size", [-3, 0, 2.5, None])
+def test_minibatches_of_no_size_are_refused(size):
+    with pytest.raises(ValueError, match=f"batch_size is {size}; expected a whole number, at least 1"):
+        next(minibatches(5, size, np.random.default_rng(0)))
+
+
 def test_a_seed_gives_the_same_order_and_an_epoch_another():
     def epoch(rng):
         return np.concatenate([to_numpy(batch) for batch in minibatches(50, 7, rng)]).tolist()

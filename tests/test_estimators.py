@@ -1,10 +1,13 @@
 """What holds for every model alike: settings, data, labels, checkpoints and files are checked; what was lent stays."""
 
 import copy
+import inspect
 import json
 import pickle
 import warnings
 import zipfile
+from itertools import product
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -23,8 +26,11 @@ from companion.lenet import LeNet
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 from companion.rbm import RBM
+from companion.rnnrbm import RNNRBM
 from companion.stacked import StackedDenoisingAutoencoder
 from companion.storage import load, load_model, save, save_model
+from companion.tagger import Tagger
+from companion.wake_sleep import UpDown
 
 QUICK = {"n_epochs": 2, "batch_size": 20, "random_state": 0}
 STACK = QUICK | {"hidden_sizes": (6, 5), "pretraining": {"n_epochs": 2, "batch_size": 20}}
@@ -149,6 +155,8 @@ NUMBERS = {
     "corruption": ("fog",),
     "corruption_level": (-0.1, 1.5),
     "loss": ("absolute",),
+    "class_weight": ("auto", {0: -1}, {0: np.nan}, {0: "much"}),
+    "random_state": ("x", 1.5, -1, {}),
     "pretraining": (3, "none", {"n_epoch": 3}, {"n_epochs": -1}, {"batch_size": (20, 0)}),
 }
 
@@ -231,6 +239,117 @@ def test_layers_of_two_runs_have_files_of_their_own(data, tmp_path):
         model = DBN(**STACK | {"pretraining": {"learning_rate": rate, "n_epochs": 1, "batch_size": 20}})
         model.fit(*data, checkpoint=tmp_path / f"dbn-rate{rate}")
     assert len(list(tmp_path.iterdir())) == 6
+
+
+@pytest.mark.parametrize("kind", ["warm start", "pretrained", "UpDown"])
+def test_other_first_parameters_are_another_training_also_without_a_seed(data, tmp_path, kind):
+    (X, y), unseeded = data, QUICK | {"random_state": None}
+    labels = [y] if kind == "pretrained" else []
+    dbns = [clone(MODELS["DBN"]).set_params(random_state=seed).pretrain(X) for seed in (0, 1)]
+    arrays = [[dbn.parameters_[name] for name in ("W1", "visible_bias1", "b1")] for dbn in dbns]
+    one, other = {
+        "warm start": lambda: [RBM.from_parameters(*each, warm_start=True, **unseeded) for each in arrays],
+        "pretrained": lambda: [dbn.set_params(random_state=None) for dbn in dbns],
+        "UpDown": lambda: [UpDown(dbn, **unseeded) for dbn in dbns],
+    }[kind]()
+    same, file = copy.deepcopy(one), tmp_path / "run.npz"
+    end = host(one.fit(X, *labels, checkpoint=file).parameters_)
+    assert_same(host(same.fit(X, *labels, checkpoint=file).parameters_), end)
+    with pytest.raises(ValueError, match="the checkpoint of another training .*other parameters"):
+        other.fit(X, *labels, checkpoint=file)
+
+
+# -------------------------------------------------------------------------------------- what is refused changes nothing
+
+REFUSED = {
+    "labels": lambda X, y, file: {"y": y[:5]},
+    "columns": lambda X, y, file: {"X": X[:, :9], "y": y[:5]},
+    "validation": lambda X, y, file: {"y": y + 100, "validation": (X, y)},
+    "numbers": lambda X, y, file: {"X": np.full((60, 9), 1e38)},
+    "checkpoint": lambda X, y, file: {"X": X[::-1].copy(), "checkpoint": file},
+    "folder": lambda X, y, file: {"checkpoint": file / "inside a file"},
+}
+METHODS = ("fit", "partial_fit", "pretrain")
+
+
+def may_be_refused(name, method, why):
+    """Return whether the method exists, and minds."""
+    taken = inspect.signature(getattr(MODELS[name], method, lambda: None)).parameters
+    reads_labels = name in CLASSIFIERS and method != "pretrain" or name == "DBN"
+    given = REFUSED[why](np.zeros((60, 25)), np.zeros(60), Path()).keys()
+    return bool(taken) and given <= taken.keys() and (reads_labels or why not in ("labels", "columns"))
+
+
+def assert_it_stays_where_refused(model, learn):
+    before, parameters = vars(model).copy(), host(model.parameters_)
+    with pytest.raises((ValueError, OSError)):
+        learn()
+    assert vars(model).keys() == before.keys() and all(vars(model)[key] is value for key, value in before.items())
+    assert_same(host(model.parameters_), parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "why"), [case for case in product(MODELS, METHODS, REFUSED) if may_be_refused(*case)]
+)
+def test_a_refused_training_leaves_the_model_as_it_was(data, tmp_path, name, why, method):
+    (X, y), file = data, tmp_path / "run.npz"
+    for one in (file, *(file.with_name(f"{file.name}.layer{number}.npz") for number in (1, 2))):
+        one.write_text("no checkpoint at all")
+    model = clone(MODELS[name]).fit(X, y)
+    assert_it_stays_where_refused(model, lambda: getattr(model, method)(**{"X": X, "y": y} | REFUSED[why](X, y, file)))
+
+
+@pytest.mark.parametrize("kind", ["UpDown", "Tagger", "RNNRBM"])
+def test_so_do_those_that_learn_from_something_else(data, tmp_path, kind):
+    model, learned, other = {
+        "UpDown": lambda: (UpDown(clone(MODELS["DBN"]).pretrain(data[0]), **QUICK), [data[0]], [1 - data[0]]),
+        "Tagger": lambda: (Tagger(n_hidden=4, **QUICK), [[["a", "b"]], [["x", "y"]]], [[["c"]], [["z"]]]),
+        "RNNRBM": lambda: (RNNRBM(n_hidden=4, n_recurrent=3, **QUICK), [[np.eye(5)]], [[np.eye(6)]]),
+    }[kind]()
+    model.fit(*learned)
+    assert_it_stays_where_refused(model, lambda: model.fit(*other, checkpoint=tmp_path))
+
+
+def test_a_checkpoint_of_the_second_layer_is_refused_as_well(data, tmp_path):
+    """What the first layer learned meanwhile is in its own."""
+    model = clone(MODELS["DBN"]).pretrain(data[0], checkpoint=tmp_path / "run")
+    parameters = host(model.parameters_)
+    model.set_params(pretraining={"n_epochs": (2, 3), "batch_size": 20})
+    with pytest.raises(ValueError, match=r"layer2.npz is the checkpoint .*n_epochs was 2 and is 3"):
+        model.pretrain(data[0], checkpoint=tmp_path / "run")
+    assert_same(host(model.parameters_), parameters)
+
+
+def test_what_was_learned_before_watch_failed_is_kept(data):
+    def fail(model):
+        assert model.history_.epoch == 1 and model.history_.train_loss
+        raise ValueError("no such axes")
+
+    model = clone(MODELS["RBM"])
+    with pytest.raises(ValueError, match="no such axes"):
+        model.fit(data[0], watch=fail)
+    once = clone(MODELS["RBM"]).set_params(n_epochs=1).fit(data[0])
+    assert_same(host(model.parameters_), host(once.parameters_))
+    with pytest.raises(ValueError, match="no such axes"):
+        model.fit(data[0], watch=fail)  # sees this training, and not that before
+
+
+@pytest.mark.parametrize("name", ["DBN", "StackedDenoisingAutoencoder"])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_everything_is_checked_before_the_long_part(data, name, method, monkeypatch):
+    X, y = data
+    options = {"fit": {"validation": (X, y + 9)}, "partial_fit": {"classes": [0, 1]}}[method]
+    monkeypatch.setattr(type(MODELS[name]), "_fit_layer", lambda *_, **__: pytest.fail("it pretrains"))
+    with pytest.raises(ValueError, match="is none of the classes"):
+        getattr(clone(MODELS[name]), method)(X, y, **options)
+
+
+@pytest.mark.parametrize("kind", ["DBN", "UpDown"])
+def test_columns_in_another_order_than_those_of_the_pretraining_are_refused(data, kind):
+    X, y = pd.DataFrame(data[0], columns=[f"pixel {i}" for i in range(25)]), data[1]
+    dbn = clone(MODELS["DBN"]).pretrain(X)
+    with pytest.raises(ValueError, match="feature names should match"):
+        (dbn if kind == "DBN" else UpDown(dbn, **QUICK)).fit(X.iloc[:, ::-1], y if kind == "DBN" else None)
 
 
 def test_digest_tells_arrays_apart():
@@ -343,6 +462,28 @@ def test_label_units_keep_their_classes(data):
     assert dbn.fit(X, y).sample(2, 3, label=1, random_state=0).shape == (2, 25)
 
 
+@pytest.mark.parametrize("name", [name for name in CLASSIFIERS if name != "LogisticRegression"])
+def test_settings_that_were_changed_since_the_fit_are_told(data, name):
+    """Where the shapes give it away; a network of the new settings would answer all the same, or with a KeyError."""
+    X, y = data
+    model, changes = clone(MODELS[name]).fit(X, y), {"hidden_sizes": [(6,), (6, 6), (6, 5, 4), ()], "n_hidden": [4]}
+    tried = [(key, value) for key in changes for value in changes[key] if value != getattr(model, key, value)]
+    assert tried
+    for key, value in tried:
+        model.set_params(**{key: value})
+        for ask in (model.predict, model.predict_proba, lambda X: model.errors(X, y)):
+            with pytest.raises(ValueError, match="the settings are no longer those they were learned with"):
+                ask(X)
+
+
+@pytest.mark.parametrize(("name", "masked"), [*product(MODELS, ["X"]), *product(CLASSIFIERS, ["y", "sample_weight"])])
+def test_masked_arrays_are_refused(data, name, masked):
+    given = dict(zip(("X", "y"), data)) | ({"sample_weight": np.ones(60)} if masked == "sample_weight" else {})
+    given[masked] = np.ma.masked_array(given[masked], given[masked] == given[masked].flat[0])
+    with pytest.raises(ValueError, match=f"{masked}: expected an array without a mask"):
+        clone(MODELS[name]).fit(**given)
+
+
 def test_log_probabilities_are_those_of_the_probabilities(data):
     for model in CLASSIFIERS.values():
         model = clone(model).fit(*data)
@@ -364,10 +505,13 @@ def test_scores_that_cannot_be_are_refused(data, name):
 @every_classifier
 def test_bytes_in_place_of_pixels_are_told(data, name):
     X, y = data
-    with pytest.warns(UserWarning, match="from 0 to 1"):
-        clone(MODELS[name]).set_params(learning_rate=1e-6).fit(255 * X, y)
-    with pytest.warns(UserWarning, match="from 0 to 1"):
-        clone(MODELS[name]).fit(X, y).predict(255 * X)
+    for tell in (
+        lambda: clone(MODELS[name]).set_params(learning_rate=1e-6).fit(255 * X, y),
+        lambda: clone(MODELS[name]).fit(X, y).predict(255 * X),
+    ):
+        with pytest.warns(UserWarning, match="from 0 to 1") as told:
+            tell()
+        assert {warning.filename for warning in told} == {__file__}, "the reader's line, which Python tells once each"
 
 
 @every_model
@@ -470,7 +614,8 @@ def test_layers_are_of_the_kind_they_learned_as(data):
 
 def test_names_of_columns_and_generators_come_back(data, tmp_path):
     X, y = pd.DataFrame(data[0], columns=[f"pixel {i}" for i in range(25)]), data[1]
-    for random_state in (np.random.default_rng(3), np.random.RandomState(3), np.random.Generator(np.random.Philox(1))):
+    spawned = np.random.default_rng([3, 2**80]).spawn(2)[1]
+    for random_state in (spawned, np.random.RandomState(3), np.random.Generator(np.random.Philox(1))):
         model = MLP(**QUICK | {"random_state": random_state}).fit(X, y)
         save_model(tmp_path / "model.npz", model)
         again = load_model(tmp_path / "model.npz", MLP)
@@ -478,6 +623,43 @@ def test_names_of_columns_and_generators_come_back(data, tmp_path):
         with pytest.raises(ValueError, match="feature names should match"):
             again.predict(X[X.columns[::-1]])
         assert_same(host(again.fit(X, y).parameters_), host(model.fit(X, y).parameters_))
+
+
+def test_a_generator_that_was_saved_spawns_what_it_would_have_spawned(data, tmp_path):
+    rng = np.random.default_rng(3)
+    rng.spawn(2)
+    model = clone(MODELS["DBN"]).set_params(random_state=rng, warm_start=True).fit(*data)
+    save_model(tmp_path / "model.npz", model)
+    once, again = (load_model(tmp_path / "model.npz", DBN).pretrain(data[0]) for _ in range(2))
+    assert_same(host(again.parameters_), host(once.parameters_))
+    assert_same(host(model.pretrain(data[0]).parameters_), host(once.parameters_))
+    arrays, facts = load(tmp_path / "model.npz")
+    sequence = facts["parameters"]["random_state"]["Generator"].pop("seed_sequence")
+    save(tmp_path / "old.npz", arrays, facts)  # as files were before, which did not say
+    assert (
+        load_model(tmp_path / "old.npz", DBN).random_state.random()
+        == load_model(tmp_path / "model.npz", DBN).random_state.random()
+    )
+    for wrong in ({"pool_size": 10**15}, {"entropy": "x"}, {"n_children_spawned": -1}, {"colour": 3}):
+        facts["parameters"]["random_state"]["Generator"]["seed_sequence"] = sequence | wrong
+        save(tmp_path / "bad.npz", arrays, facts)
+        with pytest.raises(ValueError, match="bad.npz: expected Generator as"):
+            load_model(tmp_path / "bad.npz", DBN)
+
+
+@pytest.mark.parametrize(
+    "labels", [[0, 1, 2], [False, True], [0.0, 1.0, 2.0], ["a", "b", "c"], ["pairs"] * 3], ids=lambda each: str(each[0])
+)
+@pytest.mark.parametrize("of_numpy", [False, True])
+def test_weights_of_classes_come_back(data, tmp_path, labels, of_numpy):
+    X, labels = data[0], np.array(labels)
+    y = labels[data[1] % len(labels)]
+    weights = dict(zip(labels if of_numpy else labels.tolist(), (1, 2.5, 3)))
+    model = clone(MODELS["LogisticRegression"]).set_params(class_weight=weights).fit(X, y, checkpoint=tmp_path / "run")
+    save_model(tmp_path / "model.npz", model)
+    again = load_model(tmp_path / "model.npz", LogisticRegression)
+    assert again.class_weight == weights
+    assert_same(host(again.fit(X, y, checkpoint=tmp_path / "run").parameters_), host(model.parameters_))
 
 
 def test_an_interrupted_pretraining_has_no_codes_yet(data, monkeypatch):
@@ -575,6 +757,18 @@ def test_passes_go_on_where_they_were(data, name, way):
         if way != "same":
             model = pickle.loads(pickle.dumps(model)) if way == "pickle" else copy.deepcopy(model)
     assert_same(host(model.parameters_), host(whole.parameters_))
+
+
+def test_passes_after_another_pretraining_begin_with_that(data):
+    (X, y), classes = data, [0, 1, 2]
+    dbn = clone(MODELS["DBN"]).pretrain(X).partial_fit(X, y, classes).pretrain(1 - X)
+    expected = clone(MODELS["DBN"]).pretrain(1 - X).partial_fit(X, y, classes)
+    assert_same(host(dbn.partial_fit(X, y, classes).parameters_), host(expected.parameters_))
+    before = host(dbn.parameters_)
+    fine = UpDown(dbn, **QUICK).fit(X).network_
+    expected = host(DBN.from_parameters(fine.parameters_, **STACK).partial_fit(X, y, classes).parameters_)
+    assert_same(host(fine.partial_fit(X, y, classes).parameters_), expected)
+    assert_same(host(dbn.parameters_), before)
 
 
 @every_model

@@ -373,6 +373,17 @@ def test_errors_are_one_line_that_says_what_was_expected(monkeypatch, setting, a
     assert message in str(problem.value) and "\n" not in str(problem.value)
 
 
+def test_a_training_that_diverges_is_one_line(small, monkeypatch):
+    from companion import training
+
+    def diverges(self):
+        training.check_loss(float("nan"), 3)
+
+    monkeypatch.setattr(training.Training, "_record", diverges)
+    with pytest.raises(SystemExit, match="^reproduce: the training loss is nan after 3 updates"):
+        command_line.main(["reproduce", "small"])
+
+
 def test_info_says_which_data_and_why(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(data, "DATA", tmp_path)
     monkeypatch.delenv("COMPANION_DATA", raising=False)

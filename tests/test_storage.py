@@ -337,6 +337,13 @@ def test_what_could_not_be_loaded_is_not_saved(path, arrays, facts):
     assert not path.exists()
 
 
+@pytest.mark.parametrize("name", ["allow_pickle", "file", "__companion__", 3])
+def test_names_that_would_be_lost_are_refused(path, name):
+    with pytest.raises(ValueError, match=f"expected names of arrays that are words, .*; found {name!r}"):
+        save(path, {name: np.zeros(3)})
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     "members",
     [

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from companion import training
 from companion.backend import Noise, to_device, to_numpy
 from companion.optimize import MovingAverage, Patience
-from companion.storage import save
+from companion.storage import load, save
 from companion.training import Divergence, History, Training
 
 N, BATCH = 23, 5  # five minibatches an epoch, the last one of three
@@ -361,9 +361,35 @@ def test_other_files_are_refused_as_checkpoints(tmp_path, w):
     with pytest.raises(ValueError, match="damaged.npz: expected"):
         train(w, checkpoint=tmp_path / "damaged.npz").run()
     save(tmp_path / "weights.npz", {"w": np.zeros(1)})
-    with pytest.raises(ValueError, match="weights.npz is the checkpoint of another training"):
+    with pytest.raises(ValueError, match="weights.npz is no checkpoint of a training"):
         train(w, checkpoint=tmp_path / "weights.npz").run()
     assert float(w[0]) == 0  # refused before anything was touched
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({lacking: None} for lacking in ("identity", "update", "history", "generator", "patience")),
+        *({"history": history} for history in ([], 3, {"n_batches": 5, "colour": 1}, {})),
+        {"identity": 7}, {"update": "many"}, {"patience": 3}, {"patience": {"colour": 1}}, {"generator": [1]},
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_lacks_facts_is_none(tmp_path, w, change):
+    path, validated = tmp_path / "run.npz", {"validate": lambda: 0.5}
+    train(w, checkpoint=path, **validated).run()
+    arrays, facts = load(path)
+    save(path, arrays, {name: fact for name, fact in (facts | change).items() if fact is not None})
+    with pytest.raises(ValueError, match="run.npz is no checkpoint of a training .*; name another file"):
+        train(w, checkpoint=path, **validated)
+    assert float(w[0]) == 5  # the best of the training before
+
+
+def test_numbers_of_numpy_tell_trainings_apart(tmp_path, w):
+    identity = {"l2": np.float32(0.5), "class_weight": {np.int64(0): np.int64(2)}}
+    train(w, checkpoint=tmp_path / "run.npz", identity=identity).run()
+    train(w, checkpoint=tmp_path / "run.npz", identity={"l2": 0.5, "class_weight": {0: 2}})
+    with pytest.raises(ValueError, match="l2 was 0.5 and is 0.25"):
+        train(w, checkpoint=tmp_path / "run.npz", identity=identity | {"l2": np.float32(0.25)})
 
 
 def test_a_checkpoint_is_not_written_more_often_than_needed(tmp_path, monkeypatch, w):

@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.dbn import DBN
@@ -192,6 +193,19 @@ def test_seeds_checkpoints_and_files(problem, tmp_path, persistent):
     assert once.parameters_["down_W2"].shape == (8, 7) and xp.abs(once.parameters_["W2"]).max() > 0
 
 
+def test_a_clone_is_for_the_same_network_which_is_what_can_be_saved(problem, tmp_path):
+    X, _ = problem
+    dbn = DBN(hidden_sizes=(8, 6), pretraining=PRETRAINING, random_state=0).pretrain(X)
+    model = UpDown(dbn, n_epochs=1, random_state=np.random.default_rng(0))
+    copied = clone(model)
+    assert copied.dbn is dbn and copied.random_state is not model.random_state
+    model.fit(X), copied.fit(X)
+    for name, array in model.parameters_.items():
+        np.testing.assert_array_equal(to_numpy(copied.parameters_[name]), to_numpy(array), err_msg=name)
+    with pytest.raises(ValueError, match="found a UpDown, whose dbn is a model itself: save its network_"):
+        save_model(tmp_path / "model.npz", model)
+
+
 def test_bad_input_is_explained(problem):
     X, y = problem
     dbn = DBN(hidden_sizes=(8, 6), pretraining=PRETRAINING | {"n_epochs": 0}, random_state=0).pretrain(X)
@@ -200,7 +214,7 @@ def test_bad_input_is_explained(problem):
     labelled = DBN(hidden_sizes=(8, 6), pretraining=PRETRAINING | {"n_epochs": 0}, random_state=0).pretrain(X, y)
     with pytest.raises(ValueError, match="is none of the classes"):
         UpDown(labelled).fit(X, y + 100)
-    with pytest.raises(ValueError, match="expected X with 16 columns, found 15"):
+    with pytest.raises(ValueError, match="X has 15 features, but DBN is expecting 16"):
         UpDown(dbn).fit(X[:, 1:])
     with pytest.raises(ValueError, match="k is 0; expected a whole number"):
         UpDown(dbn, k=0).fit(X)
