@@ -125,6 +125,9 @@ class RBM(TiedLayer):
         """
         rbm = super().from_parameters(W, visible_bias, hidden_bias, **hyperparameters)
         W, b, c = rbm.parameters_.values()
+        for name, offset, bias in (("visible_offset", visible_offset, b), ("hidden_offset", hidden_offset, c)):
+            if offset is not None and np.shape(offset) != bias.shape:
+                raise ValueError(f"{name}: expected shape {bias.shape}, one for each unit, found {np.shape(offset)}")
         if hidden_offset is not None:
             b = b - W @ to_device(hidden_offset, W.dtype)
         if visible_offset is not None:

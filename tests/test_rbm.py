@@ -182,6 +182,9 @@ def test_parameters_that_do_not_fit_are_refused():
     for shapes in [((3, 2), 2, 3), ((3, 2), 3, 3), (3, 3, 3), ((3, 2), (3, 1), 2)]:
         with pytest.raises(ValueError, match=r"expected W \(n_visible, n_hidden\).*found \(3"):
             RBM.from_parameters(*map(np.zeros, shapes))
+    for wrong in ({"hidden_offset": np.ones((2, 1))}, {"visible_offset": np.ones((1, 3))}, {"hidden_offset": 0.5}):
+        with pytest.raises(ValueError, match=f"{min(wrong)}: expected shape"):
+            RBM.from_parameters(np.zeros((3, 2)), np.zeros(3), np.zeros(2), **wrong)
 
 
 def test_without_parameters_there_is_nothing_to_look_at():
