@@ -10,7 +10,8 @@ from types import SimpleNamespace
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
-from .estimator import TiedLayer, are_pixels, expect_pixels, one_of, own_copy, warn_caller
+from .checks import are_pixels
+from .estimator import TiedLayer, expect_pixels, one_of, own_copy, warn_caller
 from .functions import sigmoid, softplus
 from .layers import initial_weights
 from .optimize import Descent

@@ -9,7 +9,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .estimator import Estimator, expect_unmasked, own_copy, stays_if_refused
+from .checks import check_unmasked
+from .estimator import Estimator, own_copy, stays_if_refused
 from .functions import log_softmax, negative_log_likelihood, softmax, zero_one_loss
 from .layers import SoftmaxCrossEntropy
 from .optimize import Descent
@@ -182,7 +183,7 @@ class Classifier(ClassifierMixin, Estimator):
         """Return the weights (n,) of the images, with mean 1, on the device; None if all are the same."""
         if sample_weight is None and self.class_weight is None:
             return None
-        expect_unmasked(sample_weight, "sample_weight")
+        check_unmasked("sample_weight", sample_weight)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         weights = weights * compute_sample_weight(self.class_weight, y)
         if not weights.sum() > 0:
@@ -199,7 +200,7 @@ class Classifier(ClassifierMixin, Estimator):
         """Return the labels y as a vector (n,) of the host; a column counts as one, with scikit-learn's warning."""
         if y is None:
             raise ValueError("a classifier requires y to be passed, but the target y is None")
-        expect_unmasked(y, "y")
+        check_unmasked("y", y)
         y = column_or_1d(to_numpy(y), warn=True)
         if y.shape != (n,):
             raise ValueError(f"labels: expected shape ({n},), one for each image, found {y.shape}")

@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import to_device, to_numpy
+from .checks import pixel_rows
 from .places import DATA, ROOT, shown
 
 __all__ = [
@@ -401,8 +402,13 @@ def binarize(images, seed=0):
     -------
     numpy.ndarray (n, n_pixels), float32
         Zeros and ones.
+
+    Raises
+    ------
+    ValueError
+        If there are no images, or not only numbers from 0 to 1 in them.
     """
-    images = to_numpy(images)
+    images = to_numpy(pixel_rows("images", images))
     return (np.random.default_rng(seed).random(images.shape, dtype=np.float32) < images).astype(np.float32)
 
 

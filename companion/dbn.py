@@ -10,8 +10,9 @@ and with a softmax on top, the same weights are a network that classifies.
 import numpy as np
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
+from .checks import check_count
 from .functions import bernoulli, sigmoid, softplus
-from .likelihood import LogLikelihood
+from .likelihood import LogLikelihood, LogPartition, check_binary, check_machine, images_of
 from .pretraining import PretrainedMLP
 from .rbm import RBM
 
@@ -33,7 +34,7 @@ class DBN(PretrainedMLP):
     hidden_sizes, pretraining, learning_rate, ...
         See `companion.pretraining.PretrainedMLP`; `pretraining` has options of `companion.rbm.RBM`. With
         ``binarize=(False, True, True)`` the upper layers learn from binary draws of the codes below, fresh for every
-        minibatch, otherwise from their probabilities.
+        minibatch, otherwise from their probabilities. Only the images may be Gaussian, if the network is to generate.
 
     Attributes
     ----------
@@ -58,6 +59,7 @@ class DBN(PretrainedMLP):
         machine : companion.rbm.RBM
             Of binary images. Its arrays are copied.
         """
+        check_machine(machine)
         W, b, c = (machine.parameters_[name].copy() for name in ("W", "visible_bias", "hidden_bias"))
         layers = {"W1": W, "visible_bias1": b, "b1": c, "W2": W.T.copy(), "visible_bias2": c.copy(), "b2": b.copy()}
         return cls.from_parameters(layers, **hyperparameters)
@@ -69,12 +71,15 @@ class DBN(PretrainedMLP):
         ----------
         X : array_like (n, n_features)
         y : array_like (n,), optional
-            Labels, for the machine on top to learn beside the codes, as units of their own.
+            Labels, for the machine on top to learn beside the codes, as units of their own, which are binary.
         watch, checkpoint
             See `companion.pretraining.PretrainedMLP.pretrain`.
         """
         if y is not None:
             y = self._check_labels(y, len(X))
+            self._check_settings()
+            if self.hidden_sizes:  # before the long part
+                check_binary(self._new_layer(len(self.hidden_sizes), None))
         return super().pretrain(X, y, watch=watch, checkpoint=checkpoint)
 
     def _options(self, number):
@@ -123,21 +128,33 @@ class DBN(PretrainedMLP):
 
     # The generative side.
 
+    def _generative_layers(self):
+        """Return `layers_`, if all have learned, and those are binary of which binary states would be drawn."""
+        self._check_depth()
+        layers = self.layers_
+        if not layers:
+            raise ValueError(f"expected a network of at least one hidden layer, found hidden_sizes={self.hidden_sizes}")
+        for layer in layers[1:] or (layers if "label_weights" in self.parameters_ else []):
+            check_binary(layer)
+        return layers
+
     @property
     def downward_(self):
         """The layers below the top as they lead down, from the image upwards: those of `layers_`, unless untied."""
-        layers, parameters = self.layers_[:-1], self.parameters_
+        layers, parameters = self._generative_layers()[:-1], self.parameters_
         if "down_W1" not in parameters:
             return layers
         return [
-            RBM.from_parameters(parameters[f"down_W{number}"], layer.visible_bias_, layer.hidden_bias_)
+            RBM.from_parameters(
+                parameters[f"down_W{number}"], layer.visible_bias_, layer.hidden_bias_, visible=layer.visible
+            )
             for number, layer in enumerate(layers, start=1)
         ]
 
     @property
     def top_(self):
         """The machine on top, an `RBM`; its visible units are the codes below it, then those of the labels, if any."""
-        top, parameters = self.layers_[-1], self.parameters_
+        top, parameters = self._generative_layers()[-1], self.parameters_
         if "label_weights" not in parameters:
             return top
         return RBM.from_parameters(
@@ -164,13 +181,15 @@ class DBN(PretrainedMLP):
         Raises
         ------
         ValueError
-            If the network learned no labels, or not this one.
+            If the network learned no labels, or not this one, or if there are neither one label nor n of them.
         """
         if "label_weights" not in self.parameters_:
             raise ValueError("this network has learned no labels; give them to pretrain")
         v = xp.zeros((len(codes), codes.shape[1] + len(self.classes_)), codes.dtype)
         v[:, : codes.shape[1]] = codes
         if label is not None:
+            if np.shape(label) not in ((), (len(codes),)):
+                raise ValueError(f"label: expected one, or {len(codes)}, one for each row, found {np.shape(label)}")
             v[:, codes.shape[1] :] = self._one_hot(np.broadcast_to(label, len(codes)))
         return v, xp.arange(v.shape[1]) >= codes.shape[1]
 
@@ -209,7 +228,16 @@ class DBN(PretrainedMLP):
         -------
         array (n, n_features), on the device
             Means of the pixels.
+
+        Raises
+        ------
+        ValueError
+            If a layer has not learned or has a parameter that is not finite, if one above the images is Gaussian, or if
+            an argument is not what it must be.
         """
+        check_count("n", n)
+        for layer in self._generative_layers():
+            check_machine(layer, binary=False)
         rng, top = generator(random_state), self.top_
         noise = Noise(rng)
         start = to_device(rng.integers(0, 2, (n, top.n_features_in_)), top.W_.dtype)
@@ -233,8 +261,8 @@ class DBN(PretrainedMLP):
         Parameters
         ----------
         v : array_like (n, n_features), binary
-        partition : companion.likelihood.LogPartition
-            Of the machine on top, `top_`.
+        partition : companion.likelihood.LogPartition or float
+            log Z of the machine on top, `top_`.
         y : array_like (n,), optional
             Labels, needed where the network has learned them: the bound is then that of log p(v, y), which is below
             log p(v).
@@ -246,13 +274,20 @@ class DBN(PretrainedMLP):
         -------
         companion.likelihood.LogLikelihood
             In nats per image.
+
+        Raises
+        ------
+        ValueError
+            If a layer has not learned, is Gaussian or has a parameter that is not finite; otherwise as
+            `companion.likelihood.log_likelihood`.
         """
-        if self.layers_[0].visible == "gaussian":
-            raise ValueError("bound: expected a network of binary images, found Gaussian visible units")
-        if (y is None) == ("label_weights" in self.parameters_):
-            raise ValueError("bound: expected labels y if the network has learned labels, and only then")
+        upward = self._check_bound(y)
+        check_count("n_samples", n_samples)
+        v, partition = images_of(upward[0], v), LogPartition.of(partition)
+        if y is not None:
+            y = self._check_labels(y, len(v))
         noise, top = Noise(generator(random_state)), self.top_
-        v, total, layers = to_device(v, top.W_.dtype), 0.0, list(zip(self.layers_, self.downward_))
+        total, layers = 0.0, list(zip(upward, self.downward_))
         with one_thread():
             for _ in range(n_samples):
                 below = v
@@ -263,8 +298,16 @@ class DBN(PretrainedMLP):
                     total = total + _log_bernoulli(below, down) - _log_bernoulli(above, up)
                     below = above
                 total = total - top.free_energy(below if y is None else self.with_label(below, y)[0])
-        each = to_numpy(total).astype(np.float64) / n_samples
-        return LogLikelihood(each.mean() - partition.log_z, partition.std_error, each.std() / np.sqrt(len(each)))
+        return LogLikelihood.of_images(to_numpy(total).astype(np.float64) / n_samples, partition)
+
+    def _check_bound(self, y):
+        """Return `layers_`, if a bound on the log-likelihood can be had of them, with such labels y or with none."""
+        layers = self._generative_layers()
+        for layer in layers:
+            check_machine(layer)
+        if (y is None) == ("label_weights" in self.parameters_):
+            raise ValueError("expected labels y if the network has learned labels, and only then")
+        return layers
 
 
 def _log_bernoulli(x, log_odds):

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backend import one_thread, to_device, to_numpy, xp
+from .checks import check_unmasked
 from .data import minibatches
 from .optimize import SGD, Adam, Patience, Schedule
 from .training import Training, check_loss, digest
@@ -158,7 +159,7 @@ class Estimator(BaseEstimator):
 
     def _check_data(self, X, reset=False):
         """Return X (n, n_features) in float32 on the device, or raise ValueError; `fit` resets what is expected."""
-        expect_unmasked(X, "X")
+        check_unmasked("X", X)
         X = to_device(validate_data(self, X, dtype=np.float32, reset=reset))
         size = float(xp.sqrt(xp.vdot(X, X) / X.size))
         if not np.isfinite(size):
@@ -311,11 +312,8 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         ValueError
             If the shapes do not fit each other, or a hyper-parameter is not what it may be.
         """
-        arrays = [array if hasattr(array, "dtype") else np.asarray(array) for array in (W, visible_bias, hidden_bias)]
-        dtype = xp.float64 if arrays[0].dtype == np.float64 else xp.float32
-        if any(array.dtype.kind not in "fiub" for array in arrays):
-            raise ValueError(f"expected arrays of real numbers, found {', '.join(str(a.dtype) for a in arrays)}")
-        W, visible_bias, hidden_bias = (xp.ascontiguousarray(to_device(array, dtype)) for array in arrays)
+        given = {"W": W, "visible_bias": visible_bias, "hidden_bias": hidden_bias}
+        W, visible_bias, hidden_bias = real_arrays(given, "W").values()
         if W.ndim != 2 or visible_bias.shape != W.shape[:1] or hidden_bias.shape != W.shape[1:]:
             raise ValueError(
                 "expected W (n_visible, n_hidden), visible_bias (n_visible,) and hidden_bias (n_hidden,), found "
@@ -438,20 +436,21 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         return tags
 
 
+def real_arrays(given, first):
+    """Return arrays of real numbers, a dict, on the device and contiguous, all in the precision of the one `first`.
+
+    float64 stays float64; anything else becomes float32. Arrays that fit are not copied.
+    """
+    arrays = {name: array if hasattr(array, "dtype") else np.asarray(array) for name, array in given.items()}
+    if wrong := [f"{name} of {a.dtype}" for name, a in arrays.items() if a.dtype.kind not in "fiub"]:
+        raise ValueError(f"expected arrays of real numbers, found {', '.join(wrong)}")
+    dtype = xp.float64 if arrays[first].dtype == np.float64 else xp.float32
+    return {name: xp.ascontiguousarray(to_device(array, dtype)) for name, array in arrays.items()}
+
+
 def own_copy(array):
     """Return a contiguous copy, on the device, that training may write into."""
     return xp.array(array, order="C", copy=True) if xp is not np else np.array(to_numpy(array), order="C")
-
-
-def expect_unmasked(array, name):
-    """Raise ValueError for a masked array: what lies under the mask would count like all the rest."""
-    if isinstance(array, np.ma.MaskedArray):
-        raise ValueError(f"{name}: expected an array without a mask, found a masked one; fill it, or leave rows out")
-
-
-def are_pixels(v):
-    """Return whether all of v is from 0 to 1, up to rounding."""
-    return -1e-6 <= float(v.min()) and float(v.max()) <= 1 + 1e-6
 
 
 def expect_pixels(v, where, remedy):

@@ -13,10 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy.spatial.distance import cdist
+from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .backend import Noise, one_thread, to_device, to_numpy, xp
+from .checks import check_count, check_finite, finite_rows
 from .functions import bernoulli, sigmoid, softplus
+from .rbm import RBM
 
 __all__ = [
     "Anneal", "LogLikelihood", "LogPartition", "ParallelTempering", "ais", "autocorrelation", "effective_sample_size",
@@ -55,6 +59,20 @@ class LogPartition:
     log_weights: np.ndarray = field(default=None, repr=False)
     samples: object = field(default=None, repr=False)
 
+    def __post_init__(self):
+        if not np.isfinite(self.log_z):
+            raise ValueError(f"expected a finite log Z, found {self.log_z}; energies too large to add up give no other")
+
+    @classmethod
+    def of(cls, partition):
+        """Return `partition` itself if it is a `LogPartition`; otherwise one that has this number for log Z."""
+        if isinstance(partition, cls):
+            return partition
+        try:
+            return cls(float(partition))
+        except TypeError as reason:
+            raise ValueError(f"expected a LogPartition, or log Z as a number, found {partition!r}") from reason
+
     @classmethod
     def of_weights(cls, log_weights, base_log_z, samples, sign=1):
         """Estimate log Z by annealed chains.
@@ -87,6 +105,12 @@ class LogLikelihood(NamedTuple):
     log_z_error: float
     image_error: float
 
+    @classmethod
+    def of_images(cls, log_p, partition):
+        """Average over images, from the logarithms (n,) of their unnormalised probabilities, in float64."""
+        spread = log_p.std(ddof=1) / np.sqrt(len(log_p)) if len(log_p) > 1 else float("nan")
+        return cls(float(log_p.mean() - partition.log_z), float(partition.std_error), float(spread))
+
 
 def exact_log_partition(rbm):
     r"""Log Z by summing over all states of the smaller layer; the other layer is summed in closed form.
@@ -107,8 +131,10 @@ def exact_log_partition(rbm):
     Raises
     ------
     ValueError
-        If both layers have more than 25 units; of a machine with Gaussian visible units, if the hidden layer has.
+        If both layers have more than 25 units; of a machine with Gaussian visible units, if the hidden layer has; or if
+        the machine has a parameter that is not finite.
     """
+    check_machine(rbm, binary=False)
     gaussian = rbm.visible == "gaussian"
     W, near, far = rbm.W_.T, rbm.hidden_bias_, rbm.visible_bias_  # `near` is the layer that is enumerated
     if len(near) > len(far) and not gaussian:
@@ -170,16 +196,16 @@ def log_likelihood(rbm, v, partition):
         If v has other values than from 0 to 1, so that what comes out would be no log-likelihood, or another width; or
         if log Z or a parameter of the machine is not finite.
     """
-    _check_finite_machine(rbm)
-    v = _states_of(rbm, v, "v")
+    check_machine(rbm, binary=False)
+    v, partition = images_of(rbm, v), LogPartition.of(partition)
+    return LogLikelihood.of_images(-to_numpy(rbm.free_energy(v)).astype(np.float64), partition)
+
+
+def images_of(rbm, v):
+    """Return v (n, n_visible) on the device, in the machine's precision, if it can be asked how probable they are."""
+    v = finite_rows("v", v, len(rbm.visible_bias_), rbm.W_.dtype)
     rbm.check_pixels(v)
-    if not isinstance(partition, LogPartition):
-        partition = LogPartition(float(partition))
-    if not np.isfinite(partition.log_z):
-        raise ValueError(f"partition: expected a finite log Z, found {partition.log_z}")
-    energies = to_numpy(rbm.free_energy(v)).astype(np.float64)
-    spread = energies.std(ddof=1) / np.sqrt(len(energies)) if len(energies) > 1 else float("nan")
-    return LogLikelihood(float(-energies.mean() - partition.log_z), partition.std_error, float(spread))
+    return v
 
 
 def temperature_ladder(n):
@@ -188,7 +214,7 @@ def temperature_ladder(n):
     5 % of the steps lie in [0, .5), 27 % in [.5, .9) and 68 % in [.9, 1]: about the proportions 500 : 4,000 : 10,000 of
     Salakhutdinov and Murray (2008), section 5.
     """
-    _check_count("n", n)
+    check_count("n", n)
     return np.interp(np.linspace(0, 1, n + 1), [0, 0.05, 0.32, 1], [0, 0.5, 0.9, 1])
 
 
@@ -227,14 +253,15 @@ class Anneal:
     Raises
     ------
     ValueError
-        If the ladder does not run from 0 up to 1 or from 1 down to 0; if states or biases are not finite, or not as
-        many as there are visible units; if the machine has a parameter that is not finite, or units that are not
-        binary.
+        If the ladder does not run from 0 up to 1 or from 1 down to 0; if states are others than zeros and ones, biases
+        not finite, or either not as many as there are visible units; if the machine has a parameter that is not finite,
+        or units that are not binary.
     """
 
     def __init__(self, rbm, v, betas, base_bias=None, rng=None):
+        check_machine(rbm)
         self.path = _Path(rbm, np.zeros(len(rbm.visible_bias_)) if base_bias is None else base_bias)
-        self.betas = [float(beta) for beta in betas]  # Python numbers, which leave float32 as it is
+        self.betas = _ladder(betas)
         ends, steps = (self.betas[:1], self.betas[-1:]), np.diff(self.betas)
         up, down = ends == ([0], [1]) and (steps >= 0).all(), ends == ([1], [0]) and (steps <= 0).all()
         if not (up or down):
@@ -244,7 +271,7 @@ class Anneal:
         self.beta, self._next = self.betas[0], 1
         self.noise = Noise.of(rng)
         if isinstance(v, Integral):
-            _check_count("v", v)
+            check_count("v", v)
             if down:
                 raise ValueError(f"v: expected samples of the machine for a ladder that falls from 1, found {v!r}")
             v = self.path.start(v, self.noise)
@@ -297,14 +324,13 @@ class _Path:
     """The distributions between independent pixels with biases `base_bias` and a machine."""
 
     def __init__(self, rbm, base_bias):
-        _check_binary(rbm)
+        check_machine(rbm)
         self.W, self.b, self.c = rbm.W_, rbm.visible_bias_, rbm.hidden_bias_
-        _check_finite_machine(rbm)
         self.base_bias = self.b if base_bias is None else to_device(base_bias, self.W.dtype)
         if self.base_bias.shape != self.b.shape:
             raise ValueError(f"base_bias: expected {len(self.b)} finite numbers, one for each visible unit, found "
                              f"an array of shape {self.base_bias.shape}")  # fmt: skip
-        _check_finite("base_bias", self.base_bias)
+        check_finite("base_bias", self.base_bias)
         self.difference = self.b - self.base_bias
 
     @property
@@ -380,8 +406,8 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, n_jobs=None, 
     UserWarning
         If the effective sample size is too low to trust the standard error. That there is none is no proof: see above.
     """
-    _check_count("n_temperatures", n_temperatures)
-    _check_count("n_chains", n_chains)
+    check_count("n_temperatures", n_temperatures)
+    check_count("n_chains", n_chains)
     noise = Noise.of(random_state)
     start = Anneal(rbm, n_chains, [0, 1], base_bias, noise).v
     return _run(rbm, start, temperature_ladder(n_temperatures), base_bias, noise, n_jobs, verbose)
@@ -408,9 +434,10 @@ def reverse_ais(rbm, samples, base_bias=None, *, n_temperatures=5000, n_jobs=Non
     Raises
     ------
     ValueError
-        As `ais`, and if the samples are not finite or of another width.
+        As `ais`, and if the samples are others than zeros and ones, or of another width.
     """
-    _check_count("n_temperatures", n_temperatures)
+    check_count("n_temperatures", n_temperatures)
+    check_machine(rbm)
     samples = _states_of(rbm, samples, "samples")
     return _run(rbm, samples, temperature_ladder(n_temperatures)[::-1], base_bias, random_state, n_jobs, verbose)
 
@@ -456,6 +483,8 @@ class _Walk:
 
 def _in_threads(blocks, n_steps, n_jobs, **bar):
     """Return blocks of chains after so many steps, from as many threads, or from what joblib is configured for."""
+    if n_jobs is not None and not isinstance(n_jobs, Integral):
+        raise ValueError(f"n_jobs: expected a whole number or None, found {n_jobs!r}")
     walks = [_Walk(chains, n_steps) for chains in blocks]
     with one_thread():
         try:
@@ -518,7 +547,7 @@ class ParallelTempering:
 
     def __init__(self, rbm, v, betas, base_bias=None, rng=None):
         self.path = _Path(rbm, base_bias)
-        betas = [float(beta) for beta in betas]
+        betas = _ladder(betas)
         if not (betas and betas[0] == 1 and (np.diff(betas) < 0).all() and betas[-1] >= 0):
             raise ValueError(f"betas: expected a ladder that falls from 1, not below 0, found {_in_short(betas)}")
         v = _states_of(rbm, v, "v")
@@ -590,10 +619,10 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, n_jobs=
     ValueError
         As `ParallelTempering`; or if n is not whole or below 1, or steps not whole or below 0.
     """
-    _check_count("n", n)
-    _check_count("steps", steps, least=0)
+    check_count("n", n)
+    check_count("steps", steps, least=0)
     noise = Noise.of(random_state)
-    start, betas = _Path(rbm, base_bias).start(n, noise), list(betas)
+    start, betas = _Path(rbm, base_bias).start(n, noise), _ladder(betas)
     blocks = [
         ParallelTempering(rbm, start[rows], betas, base_bias, part)
         for rows, part in noise.parts(n, _block(rbm, n, len(betas)), axis=1)
@@ -632,23 +661,33 @@ def precision_and_recall(real, made, k=3):
     Raises
     ------
     ValueError
-        If an array has other columns than the other, or not more than k rows.
+        If an array has other columns than the other, not more than k rows, or numbers that are not finite; or if k is
+        not whole or below 1.
     """
+    check_count("k", k)
     real, made = (np.asarray(to_numpy(images), np.float64) for images in (real, made))
     if real.ndim != 2 or made.ndim != 2 or real.shape[1] != made.shape[1] or min(len(real), len(made)) <= k:
         raise ValueError(f"expected two arrays of as many columns, and of more than {k} rows, found {real.shape} and "
                          f"{made.shape}")  # fmt: skip
+    for name, images in (("real", real), ("made", made)):
+        check_finite(name, to_device(images))
 
     def among(points, others):
-        radii = np.partition(_squared_distances(others, others), k, axis=1)[:, k]  # an image's nearest is itself
-        return float((_squared_distances(points, others) <= radii).any(axis=1).mean())
+        radii = [np.partition(block, k, axis=1)[:, k] for block in _distances(others, others)]  # the nearest is itself
+        radii = np.concatenate(radii)
+        return float(np.concatenate([(block <= radii).any(axis=1) for block in _distances(points, others)]).mean())
 
     return {"precision": among(made, real), "recall": among(real, made)}
 
 
-def _squared_distances(x, y):
-    """Squared Euclidean distances (n, m) between the rows of x (n, d) and y (m, d)."""
-    return (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2 * (x @ y.T)
+def _distances(x, y):
+    """Yield the squared Euclidean distances (n, m) between the rows of x (n, d) and y (m, d), some rows at a time.
+
+    They are sums of squared differences, not a product of matrices: equal rows are at 0 from each other, not near it.
+    """
+    rows = max(1, 2**22 // len(y))  # 32 MB
+    for start in range(0, len(x), rows):
+        yield cdist(x[start : start + rows], y, "sqeuclidean")
 
 
 def autocorrelation(series, n_lags=None):
@@ -701,33 +740,37 @@ def effective_sample_size(series):
     return float(n / max(2 * pairs.sum() - 1, 1 / n))
 
 
-def _check_binary(rbm):
+def check_machine(rbm, binary=True):
+    """Raise ValueError unless `rbm` is a machine that has learned, with finite parameters and binary units."""
+    if not isinstance(rbm, RBM):
+        raise ValueError(f"expected a companion.rbm.RBM, found {type(rbm).__name__}; of a deep network take its top_")
+    check_is_fitted(rbm, "parameters_")
+    if binary:
+        check_binary(rbm)
+    rbm.check_finite()
+
+
+def check_binary(rbm):
+    """Raise ValueError unless the visible units of a machine are binary."""
     if rbm.visible != "binary":
         raise ValueError(f"expected binary visible units, found {rbm.visible!r} ones")
 
 
-def _check_count(name, value, least=1):
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name}: expected a whole number, at least {least}, found {value!r}")
-
-
-def _check_finite(name, array):
-    if not bool(xp.isfinite(array).all()):
-        raise ValueError(f"{name}: expected finite numbers, found NaN or infinity among them")
-
-
-def _check_finite_machine(rbm):
-    for name, array in (("W_", rbm.W_), ("visible_bias_", rbm.visible_bias_), ("hidden_bias_", rbm.hidden_bias_)):
-        _check_finite(f"rbm.{name}", array)
-
-
 def _states_of(rbm, v, name):
-    """Return v (n, n_visible) on the device, in the machine's precision, if its rows can be states of the machine."""
-    v, width = to_device(v, rbm.W_.dtype), len(rbm.visible_bias_)
-    if v.ndim != 2 or v.shape[1] != width or not len(v):
-        raise ValueError(f"{name}: expected an array of shape (n, {width}), one row a state, found {v.shape}")
-    _check_finite(name, v)
+    """Return v (n, n_visible) on the device, in the machine's precision, if its rows are states of the machine."""
+    v = finite_rows(name, v, len(rbm.visible_bias_), rbm.W_.dtype)
+    if not bool(((v == 0) | (v == 1)).all()):
+        raise ValueError(f"{name}: expected binary states, zeros and ones, found values from {float(v.min()):.3g} to "
+                         f"{float(v.max()):.3g}")  # fmt: skip
     return v
+
+
+def _ladder(betas):
+    """Return inverse temperatures as Python numbers, which leave float32 as it is."""
+    try:
+        return [float(beta) for beta in betas]
+    except TypeError as reason:
+        raise ValueError(f"betas: expected a sequence of numbers, found {betas!r}") from reason
 
 
 def _in_short(betas):

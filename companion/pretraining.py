@@ -1,6 +1,5 @@
 """Greedy layer-wise pretraining: what deep belief networks and stacked autoencoders have in common."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,8 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from .backend import generator, one_thread, to_device, to_numpy, xp
-from .estimator import stays_if_refused
+from .backend import generator, one_thread, to_numpy
+from .estimator import real_arrays, stays_if_refused
 from .layers import Dense, Network
 from .mlp import ACTIVATIONS, MLP
 
@@ -103,33 +102,29 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         parameters : dict of str to array
             Named as in ``parameters_``; anything but float64 becomes float32. Arrays that fit are shared, not copied.
         classes : array_like (n_classes,), optional
-            The labels, if the parameters know of any; 0, 1, 2, ... if not given.
+            The labels, in order, if the parameters know of any; 0, 1, 2, ... if not given.
 
         Raises
         ------
         ValueError
-            If there is no W1, b1 and visible_bias1, or shapes do not fit each other.
+            If an array of a layer is missing, if there is one of another name, if they are not of finite real numbers,
+            or if shapes, sizes and classes do not fit each other.
         """
-        if missing := {"W1", "b1", "visible_bias1"} - parameters.keys():
-            raise ValueError(f"expected parameters W1, b1, visible_bias1, ..., found no {', '.join(sorted(missing))}")
-        network = cls(**hyperparameters)
-        dtype = xp.float64 if parameters["W1"].dtype == np.float64 else xp.float32
-        network.parameters_ = {name: to_device(array, dtype) for name, array in parameters.items()}
-        depth = network._depth
-        network.hidden_sizes = tuple(network.parameters_[f"b{number}"].size for number in range(1, depth + 1))
-        network._check_settings()
-        layers = network.layers_  # checks the shapes of each
-        network.n_features_in_ = layers[0].n_features_in_
-        network._pretrained = f"W{depth + 1}" not in parameters
-        if any(below.n_hidden != above.n_features_in_ for below, above in pairwise(layers)):
-            raise ValueError(f"expected layers that fit on each other, found {[layer.W_.shape for layer in layers]}")
-        outputs = [len(parameters[name]) for name in ("label_bias", f"b{depth + 1}") if name in parameters]
+        depth = max(1, _depth(parameters))
+        needed = [f"{name}{number}" for number in range(1, depth + 1) for name in ("W", "b", "visible_bias")]
+        if missing := [name for name in needed if name not in parameters]:
+            raise ValueError(f"expected parameters W1, b1, visible_bias1, ..., found no {', '.join(missing)}")
+        arrays = real_arrays(parameters, "W1")
+        network = cls(**{"hidden_sizes": tuple(arrays[f"b{n}"].size for n in range(1, depth + 1))} | hyperparameters)
+        network._pretrained = f"W{depth + 1}" not in arrays
+        outputs = [arrays[name].size for name in ("label_bias", f"b{depth + 1}") if name in arrays]
         if outputs:
-            network.classes_ = np.arange(outputs[0]) if classes is None else np.asarray(classes)
-            if {len(network.classes_)} != set(outputs):
-                raise ValueError(
-                    f"expected {outputs[0]} classes, as many as there are biases, found {len(network.classes_)}"
-                )
+            classes = np.arange(outputs[0]) if classes is None else np.asarray(classes)
+            if {classes.size} != set(outputs):
+                biases = " and ".join(map(str, outputs))
+                raise ValueError(f"expected as many classes as there are biases, found {classes.size}, and {biases}")
+        network._restore(arrays, len(arrays["visible_bias1"]), classes if outputs else None)
+        network.parameters_ = arrays  # the very ones, where `_restore` has copies
         return network
 
     @stays_if_refused
@@ -237,7 +232,7 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
 
     @property
     def _depth(self):
-        return sum(name.startswith("visible_bias") for name in self.parameters_)
+        return _depth(self.parameters_)
 
     def _encoder(self, first, last):
         """Return the network from the input of layer `first` to the codes of layer `last`."""
@@ -247,14 +242,18 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
             layers += [dense, ACTIVATIONS[self._activation(number)]()]
         return Network(layers)
 
-    def transform(self, X):
-        """The codes (n, hidden_sizes[-1]) at the top, for images X (n, n_features)."""
+    def _check_depth(self):
+        """Raise NotFittedError unless all layers have learned."""
         check_is_fitted(self, "parameters_")
         if self._depth < len(self.hidden_sizes):
             raise NotFittedError(
                 f"of the {len(self.hidden_sizes)} layers of this {type(self).__name__} {self._depth} have learned: "
                 "pretraining was interrupted. Call pretrain again"
             )
+
+    def transform(self, X):
+        """The codes (n, hidden_sizes[-1]) at the top, for images X (n, n_features)."""
+        self._check_depth()
         X = self._check_data(X)
         with one_thread():
             return to_numpy(self._encoder(1, self._depth).predict(X))
@@ -314,7 +313,7 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
 
     def _shapes(self, n_features, n_classes, names=()):
         shapes, sizes = super()._shapes(n_features, n_classes), [n_features, *self.hidden_sizes]
-        depth = sum(name.startswith("visible_bias") for name in names) or len(self.hidden_sizes)
+        depth = _depth(names) or len(self.hidden_sizes)
         if names and f"W{len(self.hidden_sizes) + 1}" not in names:  # pretrained, perhaps in part, and no more
             shapes = {name: shape for name, shape in shapes.items() if int(name[1:]) <= depth}
         return shapes | {f"visible_bias{number}": (size,) for number, size in zip(range(1, depth + 1), sizes)}
@@ -333,6 +332,11 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def _depth(names):
+    """Return how many layers there are, by the names of their arrays."""
+    return sum(name.startswith("visible_bias") for name in names)
 
 
 def _layer_file(checkpoint, number):

@@ -12,7 +12,8 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
-from .estimator import TiedLayer, are_pixels, expect_pixels, one_of, own_copy, warn_caller
+from .checks import are_pixels, check_count, check_finite, finite_rows, pixel_rows
+from .estimator import TiedLayer, expect_pixels, one_of, own_copy, warn_caller
 from .functions import bernoulli, sigmoid, softplus
 from .optimize import Descent
 
@@ -123,6 +124,9 @@ class RBM(TiedLayer):
         """
         rbm = super().from_parameters(W, visible_bias, hidden_bias, **hyperparameters)
         W, b, c = rbm.parameters_.values()
+        for name, offset, bias in (("visible_offset", visible_offset, b), ("hidden_offset", hidden_offset, c)):
+            if offset is not None and np.shape(offset) != bias.shape:
+                raise ValueError(f"{name}: expected shape {bias.shape}, one for each unit, found {np.shape(offset)}")
         if hidden_offset is not None:
             b = b - W @ to_device(hidden_offset, W.dtype)
         if visible_offset is not None:
@@ -239,10 +243,25 @@ class RBM(TiedLayer):
         v, means, h : array
             The new visible state (n, n_visible), the means that it was drawn from, and the hidden state (n, n_hidden)
             in between.
+
+        Raises
+        ------
+        ValueError
+            At once, if `start`, `clamp` or the inverse temperature is not what it must be, or if the machine has a
+            parameter that is not finite.
         """
-        noise = Noise.of(rng)
-        start = self._visible(start)
-        held = None if clamp is None else xp.broadcast_to(to_device(clamp, bool), start.shape)
+        self.check_finite()
+        start = finite_rows("start", start, len(self.visible_bias_), self.W_.dtype)
+        self.check_pixels(start)
+        if not (0 <= inverse_temperature < float("inf") and (inverse_temperature or self.visible == "binary")):
+            least = "at least 0" if self.visible == "binary" else "above 0"
+            raise ValueError(f"inverse_temperature: expected a finite number {least}, found {inverse_temperature!r}")
+        held = None if clamp is None else to_device(clamp, bool)
+        if held is not None and held.shape not in (start.shape, start.shape[1:]):
+            raise ValueError(f"clamp: expected shape {start.shape[1:]} or {start.shape}, found {held.shape}")
+        return self._walk(start, Noise.of(rng), held, inverse_temperature)
+
+    def _walk(self, start, noise, held, inverse_temperature):
         v = start
         while True:
             with one_thread():
@@ -271,13 +290,20 @@ class RBM(TiedLayer):
         Returns
         -------
         array (n, n_visible), on the device
+
+        Raises
+        ------
+        ValueError
+            If `n` is not whole or below 1, or `steps` not whole or below 0; otherwise as `chains`.
         """
+        check_count("n", n)
+        check_count("steps", steps, least=0)
         noise = Noise.of(random_state)
         if start is None:
             state = xp.full((n, self.n_features_in_), 0.0 if self.visible == "gaussian" else 0.5, self.W_.dtype)
             state = self._draw_visible(state, noise)
         else:
-            state = self._visible(xp.atleast_2d(to_device(start)))
+            state = xp.atleast_2d(to_device(start, self.W_.dtype))
         states = self.chains(state, noise, clamp, inverse_temperature)
         v, v_means, _ = next(islice(states, steps - 1, None)) if steps else (state, state, None)
         return v_means if means else v
@@ -301,12 +327,12 @@ class RBM(TiedLayer):
         pixels : int, optional
             Use only so many visible units, evenly spaced, and scale up.
         """
-        v, W, b = self._visible(v), self.W_, self.visible_bias_
+        W, b = self.W_, self.visible_bias_
+        v = finite_rows("v", v, len(b), W.dtype)
         self.check_pixels(v)
         chosen = np.arange(len(W))
         if pixels is not None:
-            if pixels < 1:
-                raise ValueError(f"pixels is {pixels!r}; expected at least 1")
+            check_count("pixels", pixels)
             chosen = np.unique(np.linspace(0, len(W) - 1, pixels).astype(int))
         rows = max(1, 2**17 // W.shape[1])  # a block of this size stays in the cache
         result = xp.zeros(len(v), v.dtype)
@@ -381,13 +407,18 @@ class RBM(TiedLayer):
         elif not are_pixels(X):
             warn_caller(expect_pixels(X, "binary visible units", REMEDY))
 
+    def check_finite(self):
+        """Raise ValueError if a parameter is not finite."""
+        for name in ("W_", "visible_bias_", "hidden_bias_"):
+            check_finite(f"rbm.{name}", getattr(self, name))
+
     def check_pixels(self, v):
         """Raise ValueError if v (n, n_visible) has values that are no probabilities, where binary units need them.
 
         A machine that itself learned from such values, and gave a warning then, is left alone.
         """
         if self.visible == "binary" and getattr(self, "pixels_", True) and not are_pixels(v):
-            raise ValueError(expect_pixels(v, "likelihoods of binary visible units", REMEDY))
+            raise ValueError(expect_pixels(v, "binary visible units", REMEDY))
 
     def _initial_parameters(self, X, rng):
         """Small random weights; visible biases that make the pixel means right as long as the weights are small.
@@ -395,7 +426,7 @@ class RBM(TiedLayer):
         Source: Hinton (2012), section 8.
         """
         W = to_device(0.01 * rng.standard_normal((X.shape[1], self.n_hidden)), xp.float32)
-        b = log_odds(X) if self.visible == "binary" else X.mean(axis=0)
+        b = _log_odds(X) if self.visible == "binary" else X.mean(axis=0)
         return W, b, xp.zeros(self.n_hidden, xp.float32)
 
 
@@ -526,8 +557,17 @@ def log_odds(v):
     r"""Log-odds (n_visible,) of the means of v (n, n_visible): the biases of independent pixels that have these means.
 
     The means are taken as if a row of ones and a row of zeros had been seen too: no pixel is impossible, none certain.
+
+    Raises
+    ------
+    ValueError
+        If v has no rows, or not only numbers from 0 to 1.
     """
-    v = to_device(v, xp.float32)
+    return _log_odds(pixel_rows("v", v, xp.float32))
+
+
+def _log_odds(v):
+    """Return the log-odds for any v, on the device: means of columns that are no pixels count as 0 or 1."""
     means = (xp.clip(v.mean(axis=0), 0, 1) * len(v) + 1) / (len(v) + 2)
     return xp.log(means / (1 - means))
 

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .estimator import SETTINGS, Estimator, expect_unmasked, own_copy, stays_if_refused
+from .checks import check_unmasked
+from .estimator import SETTINGS, Estimator, own_copy, real_arrays, stays_if_refused
 from .functions import bernoulli, sigmoid, softplus
 from .likelihood import exact_log_partition, temperature_ladder
 from .optimize import Descent
@@ -171,15 +172,17 @@ class RNNRBM(Estimator):
         Raises
         ------
         ValueError
-            If an array is missing, or their shapes do not fit each other.
+            If an array is missing, or is not of finite real numbers, or if their shapes do not fit each other.
         """
-        try:
-            (n_keys, n_hidden), n_recurrent = parameters["W"].shape, len(parameters["state_bias"])
-        except (KeyError, TypeError, ValueError) as reason:
-            raise ValueError("expected W (n_keys, n_hidden) and state_bias (n_recurrent,) among the parameters, found "
-                             f"{', '.join(parameters) or 'none'}") from reason  # fmt: skip
+        arrays = real_arrays(parameters, "W") if {"W", "state_bias"} <= parameters.keys() else {}
+        if not arrays or arrays["W"].ndim != 2:
+            found = ", ".join(f"{name} {np.shape(array)}" for name, array in parameters.items()) or "none"
+            raise ValueError(
+                f"expected W (n_keys, n_hidden) and state_bias (n_recurrent,) among the parameters, found {found}"
+            )
+        (n_keys, n_hidden), n_recurrent = arrays["W"].shape, arrays["state_bias"].size
         model = cls(**{"n_hidden": n_hidden, "n_recurrent": n_recurrent} | hyperparameters)
-        model._restore(dict(parameters), n_keys)
+        model._restore(arrays, n_keys)
         return model
 
     # Learning.
@@ -442,7 +445,7 @@ class RNNRBM(Estimator):
         if isinstance(X, np.ndarray) and X.ndim == 2:
             raise ValueError("expected a list of rolls (n_steps, n_keys), found one array: put it into a list")
         for i, roll in enumerate(X):
-            expect_unmasked(roll, f"roll {i}")
+            check_unmasked(f"roll {i}", roll)
         rolls = [np.asarray(to_numpy(roll), np.float32) for roll in X]
         width = None if reset else getattr(self, "n_features_in_", None)
         for i, roll in enumerate(rolls):

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from sklearn.utils.validation import validate_data
 
 from .backend import Noise, generator, one_thread, to_device, xp
+from .dbn import DBN
 from .estimator import Estimator, own_copy, stays_if_refused
 from .functions import bernoulli, sigmoid
 from .optimize import Descent
@@ -94,16 +95,15 @@ class UpDown(Estimator):
         Raises
         ------
         ValueError
-            If a setting or the data are not what they must be, or the network has Gaussian visible units.
+            If a setting or the data are not what they must be, or the network is none of binary units that has learned.
         """
         self._check_settings()
-        if self.dbn.layers_[0].visible == "gaussian":
-            raise ValueError("expected a network of binary images, found Gaussian visible units")
-        if (y is None) == ("label_weights" in self.dbn.parameters_):
-            raise ValueError("expected labels y if the network has learned labels, and only then")
+        if not isinstance(self.dbn, DBN):
+            raise ValueError(f"expected a companion.dbn.DBN to begin with, found {type(self.dbn).__name__}")
+        layers = self.dbn._check_bound(y)
         validate_data(self.dbn, X, reset=False, skip_check_array=True)  # the names and the number of its columns
         X = self._check_data(X, reset=True)
-        RBM.check_pixels(self.dbn.layers_[0], X)
+        layers[0].check_pixels(X)
         Y = None if y is None else self.dbn._one_hot(self.dbn._check_labels(y, len(X)))
         at = self._prepare(X)
         self.network_ = _network(self.dbn, at.descent.kept)

@@ -593,6 +593,21 @@ def test_binary_pixels_are_one_fixed_draw_with_the_grey_levels_as_probabilities(
     assert digest.startswith("29f38db85b005368"), "figures in print depend on the draw: it must never change"
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (np.full((3, 4), 255, np.uint8), "expected pixels from 0 to 1, found 255 to 255"),
+        (np.full((3, 4), -4.0), "expected pixels from 0 to 1, found -4 to -4"),
+        (np.full((3, 4), np.nan), "expected finite numbers"),
+        (np.ma.masked_less(np.eye(4), 1), "some of them masked"),
+        (np.zeros(4), r"expected an array of shape \(n, n_features\).* found \(4,\)"),
+    ],
+)
+def test_what_holds_no_pixels_is_not_drawn_from(wrong, says):
+    with pytest.raises(ValueError, match=f"images: .*{says}"):
+        data.binarize(wrong)
+
+
 def test_trained_weights_are_at_hand_and_a_wrong_name_is_answered_with_the_right_ones():
     weights = results.load_weights("rbm")
     assert {name: array.shape for name, array in weights.items()} == {

@@ -17,6 +17,7 @@ from companion.likelihood import exact_log_partition, log_likelihood
 from companion.mlp import MLP
 from companion.rbm import RBM
 from companion.storage import load_model, save_model
+from companion.wake_sleep import UpDown
 
 QUICK = {"hidden_sizes": (12, 8), "pretraining": {"learning_rate": 0.1, "n_epochs": 3}, "n_epochs": 5}
 
@@ -215,9 +216,84 @@ def test_bad_input_is_explained(problem):
         DBN(**QUICK).pretrain(X, y).sample(2, 1, label=[0, 7])
     with pytest.raises(ValueError, match="found no W1, visible_bias1"):
         DBN.from_parameters({"b1": np.zeros(3)})
-    with pytest.raises(ValueError, match="fit on each other"):
+    with pytest.raises(ValueError, match="expected arrays of the shapes"):
         parts = {"W1": np.zeros((4, 3)), "W2": np.zeros((2, 2)), "visible_bias1": np.zeros(4)}
         DBN.from_parameters(parts | {"b1": np.zeros(3), "visible_bias2": np.zeros(2), "b2": np.zeros(2)})
+
+
+@pytest.mark.parametrize(
+    ("change", "classes", "says"),
+    [
+        ({"W1": np.full((4, 3), np.nan)}, None, "W1 of finite"),
+        ({"W1": np.ones((4, 3), complex)}, None, "arrays of real numbers, found W1 of complex128"),
+        ({"b1": np.array(["1", "2", "3"])}, None, "arrays of real numbers, found b1 of <U1"),
+        ({"b2": None}, None, "found no b2"),
+        ({"W2": None}, None, "found no W2"),
+        ({"visible_bias2": None}, None, "as many classes as there are biases, found 2, and 2 and 5"),
+        ({"label_bias": None}, None, "expected arrays of the shapes"),
+        ({"label_weights": np.zeros((2, 4))}, None, "expected arrays of the shapes"),
+        ({"down_W1": np.zeros((3, 4))}, None, "expected arrays of the shapes"),
+        ({"nonsense": np.zeros(2)}, None, "expected arrays of the shapes"),
+        ({}, [3, 3], "classes in order, each of them once"),
+        ({}, [7, 3], "classes in order, each of them once"),
+        ({}, [[3, 7]], "classes in order, each of them once"),
+        ({}, [3, 5, 7], "as many classes as there are biases, found 3, and 2"),
+    ],
+)
+def test_parameters_of_no_network_are_refused(change, classes, says):
+    shapes = {"W1": (4, 3), "visible_bias1": 4, "b1": 3, "W2": (3, 5), "visible_bias2": 3, "b2": 5,
+              "label_weights": (2, 5), "label_bias": 2}  # fmt: skip
+    parts = {name: np.ones(shape) for name, shape in shapes.items()}
+    network = DBN.from_parameters({name: array.tolist() for name, array in parts.items()}, [3, 7])
+    assert network.sample(2, 2, label=7, random_state=0).shape == (2, 4)
+    with pytest.raises(ValueError, match=says):
+        DBN.from_parameters({name: array for name, array in (parts | change).items() if array is not None}, classes)
+
+
+def test_arrays_of_another_order_are_shared_with_the_machines_too():
+    W = np.asfortranarray(np.ones((4, 3)))
+    network = DBN.from_parameters({"W1": W, "visible_bias1": np.zeros(4), "b1": np.zeros(3)})
+    network.layers_[0].W_[...] = 2
+    assert float(network.parameters_["W1"].min()) == 2
+
+
+QUITE_GAUSSIAN = {"hidden_sizes": (5, 4), "pretraining": {"visible": ("binary", "gaussian"), "n_epochs": 0}}
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda X, y: DBN(hidden_sizes=(4,), pretraining={"visible": "gaussian", "n_epochs": 0}).pretrain(3 * X, y),
+        lambda X, y: DBN(**QUITE_GAUSSIAN).pretrain(X, y),
+        lambda X, y: DBN(**QUITE_GAUSSIAN).pretrain(X).bound(X, 3.0),
+        lambda X, y: DBN(**QUITE_GAUSSIAN).pretrain(X).sample(),
+        lambda X, y: UpDown(DBN(**QUITE_GAUSSIAN).pretrain(X)).fit(X),
+        lambda X, y: DBN.upside_down(RBM(n_hidden=3, n_epochs=0, visible="gaussian").fit(X)),
+        lambda X, y: DBN.from_parameters(
+            {"W1": np.zeros((4, 3)), "visible_bias1": np.zeros(4), "b1": np.zeros(3),
+             "label_weights": np.zeros((2, 3)), "label_bias": np.zeros(2)}, pretraining={"visible": "gaussian"},
+        ).top_,
+    ],
+)  # fmt: skip
+def test_gaussian_units_are_not_read_as_binary_ones(problem, ask):
+    with pytest.raises(ValueError, match="expected binary visible units, found 'gaussian' ones"):
+        ask(*problem)
+
+
+@pytest.mark.parametrize("ask", [DBN.sample, lambda dbn: dbn.bound(np.ones((2, 16)), 3.0), lambda dbn: dbn.top_])
+def test_what_has_not_learned_as_a_whole_generates_nothing(problem, ask):
+    def stop(number, layer):
+        raise KeyboardInterrupt
+
+    interrupted = DBN(**QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.pretrain(problem[0], watch=stop)
+    for network, says in [
+        (DBN(), "not fitted yet"), (interrupted, "of the 2 layers of this DBN 1 have learned"),
+        (DBN(hidden_sizes=()).pretrain(problem[0]), "at least one hidden layer"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=says):
+            ask(network)
 
 
 # ------------------------------------------------------------------------------------- what a small network believes
@@ -297,8 +373,53 @@ def test_the_bound_is_tight_where_the_layer_above_is_the_one_below_upside_down(r
     expected = log_likelihood(machine, v, exact_log_partition(machine))
     found = dbn.bound(v, exact_log_partition(dbn.top_), random_state=0)
     assert found.mean == pytest.approx(expected.mean, abs=1e-10)
+    assert found.image_error == pytest.approx(expected.image_error, rel=1e-10)
+    assert dbn.bound(v, exact_log_partition(dbn.top_).log_z, random_state=0) == found
+    assert [type(number) for number in found] == [float] * 3
+    assert np.isnan(dbn.bound(v[:1], 3.0).image_error)
     single = DBN.from_parameters({"W1": W, "visible_bias1": b, "b1": c})
     assert single.bound(v, exact_log_partition(machine)).mean == pytest.approx(expected.mean, abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"v": 255 * np.ones((9, 4))}, "expect values from 0 to 1, found 255 to 255"),
+        ({"v": np.full((9, 4), np.nan)}, "v: expected finite numbers"),
+        ({"v": np.ma.masked_less(np.eye(4)[np.zeros(9, int)], 1)}, "v: expected all numbers .* masked"),
+        ({"v": np.ones((0, 4))}, r"v: expected .* \(n, 4\), .* found \(0, 4\)"),
+        ({"v": np.ones((9, 3))}, r"v: expected .* \(n, 4\), .* found \(9, 3\)"),
+        ({"v": np.ones(4)}, r"v: expected .* \(n, 4\), .* found \(4,\)"),
+        ({"partition": None}, "expected a LogPartition, or log Z as a number, found None"),
+        ({"partition": np.nan}, "expected a finite log Z, found nan"),
+        ({"n_samples": 0}, "n_samples: expected a whole number, at least 1, found 0"),
+        ({"y": [3]}, r"labels: expected shape \(9,\)"),
+        ({"y": [3] * 8}, r"labels: expected shape \(9,\)"),
+        ({"y": [4] * 9}, r"label \[4\] is none of the classes"),
+    ],
+)
+def test_what_has_no_bound_is_refused(small, change, says):
+    dbn, p = small
+    if "label_weights" not in p and "y" in change:
+        says = "expected labels y if the network has learned labels"
+    y = {"y": [3] * 9} if "label_weights" in p else {}
+    with pytest.raises(ValueError, match=says):
+        dbn.bound(**{"v": np.ones((9, 4)), "partition": 3.0} | y | change)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"n": -1}, "n: expected a whole number, at least 1, found -1"),
+        ({"steps": -1}, "steps: expected a whole number, at least 0, found -1"),
+        ({"inverse_temperature": np.nan}, "inverse_temperature: expected a finite number"),
+        ({"label": [3, 7]}, r"label: expected one, or 9, one for each row, found \(2,\)"),
+    ],
+)
+def test_dreams_that_nobody_can_dream_are_refused(small, wrong, says):
+    dbn, p = small
+    with pytest.raises(ValueError, match=says if "label_weights" in p or "label" not in wrong else "no labels"):
+        dbn.sample(**{"n": 9, "steps": 2} | wrong)
 
 
 def test_dreams_have_the_probabilities_of_the_enumeration(small):

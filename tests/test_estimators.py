@@ -602,7 +602,7 @@ def test_layers_are_of_the_kind_they_learned_as(data):
     dbn = DBN(**STACK | {"pretraining": {"visible": "gaussian", "n_epochs": 5, "learning_rate": 0.01}}).pretrain(X)
     assert [layer.visible for layer in dbn.layers_] == ["gaussian", "binary"]
     assert 4 < float(dbn.sample(20, 5, random_state=0).mean()) < 7
-    with pytest.raises(ValueError, match="found Gaussian visible units"):
+    with pytest.raises(ValueError, match="expected binary visible units, found 'gaussian'"):
         dbn.bound(X, None)
     stack = clone(VARIANTS["linear stack"]).pretrain(data[0])
     first, second = (to_numpy(layer.W_) for layer in stack.layers_)

@@ -26,6 +26,7 @@ from test_rbm import (
 from threadpoolctl import threadpool_info
 
 from companion.backend import Noise, generator, to_device, to_numpy, xp
+from companion.dbn import DBN
 from companion.likelihood import (
     Anneal,
     LogPartition,
@@ -764,6 +765,19 @@ def test_a_narrow_mode_is_missed_from_coin_tosses_without_a_warning():
         (lambda rbm: log_likelihood(rbm, np.full((2, 5), np.nan), 3.0), "v: expected finite numbers"),
         (lambda rbm: log_likelihood(rbm, 255 * np.ones((2, 5)), 3.0), "expect values from 0 to 1"),
         (lambda rbm: log_likelihood(rbm, np.ones((2, 5)), np.nan), "expected a finite log Z"),
+        (lambda rbm: log_likelihood(rbm, np.ones((2, 5)), None), "expected a LogPartition, or log Z as a number"),
+        (lambda rbm: log_likelihood(rbm, np.ma.masked_less(np.eye(5), 1), 3.0), "v: expected all .* of them masked"),
+        (lambda rbm: LogPartition(np.nan), "expected a finite log Z"),
+        (lambda rbm: reverse_ais(rbm, np.full((9, 5), 7)), "samples: expected .* zeros and ones, found .* from 7 to 7"),
+        (lambda rbm: Anneal(rbm, np.full((9, 5), 0.5), [0, 1]), "v: expected .* zeros and ones, found .* 0.5"),
+        (lambda rbm: ParallelTempering(rbm, np.full((9, 5), 255), [1, 0]), "v: expected .* zeros and ones, found"),
+        (lambda rbm: Anneal(rbm, 9, 1.0), "betas: expected a sequence of numbers, found 1.0"),
+        (lambda rbm: ParallelTempering(rbm, np.ones((9, 5)), None), "betas: expected a sequence of numbers"),
+        (lambda rbm: parallel_tempering(rbm, 9, 3, betas=0.5), "betas: expected a sequence of numbers, found 0.5"),
+        (lambda rbm: ais(rbm, n_temperatures=3, n_jobs=1.5), "n_jobs: expected a whole number or None, found 1.5"),
+        (lambda rbm: precision_and_recall(np.eye(5), np.eye(5), 0), "k: expected a whole number, at least 1, found 0"),
+        (lambda rbm: precision_and_recall(np.eye(5), np.eye(5), 1.5), "k: expected a whole number"),
+        (lambda rbm: precision_and_recall(np.eye(5), np.full((5, 5), np.nan)), "made: expected finite numbers"),
     ],
 )  # fmt: skip
 def test_what_would_give_a_wrong_number_is_refused(rng, ask, says):
@@ -775,15 +789,49 @@ def test_what_would_give_a_wrong_number_is_refused(rng, ask, says):
 @pytest.mark.parametrize("name", ["W", "visible_bias", "hidden_bias"])
 def test_a_machine_that_is_not_finite_is_refused(rng, name, value):
     rbm = machine(rng)
+    network = DBN.upside_down(rbm)
+    network.layers_[0].parameters_[name][0] = value
     rbm.parameters_[name][0] = value
     for ask in (
         ais,
         lambda rbm: reverse_ais(rbm, states(5)),
         lambda rbm: parallel_tempering(rbm, 5, 2, betas=[1, 0.5]),
         lambda rbm: log_likelihood(rbm, states(5), 3.0),
+        exact_log_partition,
+        DBN.upside_down,
+        lambda rbm: rbm.sample(3, 2),
+        lambda rbm: rbm.chains(states(5), 0),
+        lambda _: network.bound(states(5), 3.0),
+        lambda _: network.sample(3, 2),
     ):
         with pytest.raises(ValueError, match=f"rbm.{name}_: expected finite numbers, found NaN or infinity"):
             ask(rbm)
+
+
+@pytest.mark.parametrize("visible", ["binary", "gaussian"])
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_energies_beyond_float32_are_no_estimate(rng, visible):
+    W = np.float32(1e38) * rng.choice(np.float32([-1, 1]), (16, 5))
+    rbm = RBM.from_parameters(W, np.zeros(16), np.zeros(5), visible=visible)
+    for estimate in [exact_log_partition] + [lambda rbm: ais(rbm, n_temperatures=5)] * (visible == "binary"):
+        with pytest.raises(ValueError, match="expected a finite log Z, found"):
+            estimate(rbm)
+
+
+@pytest.mark.parametrize("wrong", [None, DBN(hidden_sizes=(3,)), RBM()])
+def test_what_is_no_machine_that_has_learned_is_refused(wrong):
+    says = "RBM instance is not fitted yet" if isinstance(wrong, RBM) else "expected a companion.rbm.RBM, found"
+    for ask in (
+        ais,
+        exact_log_partition,
+        DBN.upside_down,
+        lambda rbm: reverse_ais(rbm, states(5)),
+        lambda rbm: parallel_tempering(rbm, 5, 2, betas=[1, 0.5]),
+        lambda rbm: Anneal(rbm, states(5), [0, 1]),
+        lambda rbm: log_likelihood(rbm, states(5), 3.0),
+    ):
+        with pytest.raises(ValueError, match=says):
+            ask(wrong)
 
 
 def test_chains_that_are_drawn_for_a_number_are_independent_pixels_and_those_of_ais(rng):
@@ -829,6 +877,10 @@ def test_what_is_alike_has_little_recall_and_what_is_elsewhere_has_none(rng):
     distances = np.linalg.norm(few[:, None] - few, axis=-1)
     radii = np.sort(distances, axis=1)[:, 3]
     assert found["precision"] == np.mean([(np.linalg.norm(few - p, axis=1) <= radii).any() for p in real])
+    many = np.repeat(rng.random((20, 784)), 10, axis=0)  # of equal images every one is as near as the others
+    assert precision_and_recall(many, many.copy()) == {"precision": 1, "recall": 1}
+    dyadic = rng.integers(0, 2**20, (2, 60, 9)) / 2**20  # which 1e7 more leaves as they are
+    assert precision_and_recall(*dyadic) == precision_and_recall(*(dyadic + 1e7))
     for wrong in (real[:, :1], real[:3], real[0]):
         with pytest.raises(ValueError, match="as many columns, and of more than 3 rows"):
             precision_and_recall(real, wrong)

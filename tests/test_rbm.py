@@ -182,6 +182,9 @@ def test_parameters_that_do_not_fit_are_refused():
     for shapes in [((3, 2), 2, 3), ((3, 2), 3, 3), (3, 3, 3), ((3, 2), (3, 1), 2)]:
         with pytest.raises(ValueError, match=r"expected W \(n_visible, n_hidden\).*found \(3"):
             RBM.from_parameters(*map(np.zeros, shapes))
+    for wrong in ({"hidden_offset": np.ones((2, 1))}, {"visible_offset": np.ones((1, 3))}, {"hidden_offset": 0.5}):
+        with pytest.raises(ValueError, match=f"{min(wrong)}: expected shape"):
+            RBM.from_parameters(np.zeros((3, 2)), np.zeros(3), np.zeros(2), **wrong)
 
 
 def test_without_parameters_there_is_nothing_to_look_at():
@@ -675,7 +678,12 @@ def test_log_odds_are_those_of_the_means_with_two_rows_more():
     v = np.array([[0, 1, 0.5], [0, 1, 0.0], [0, 1, 1.0]])
     expected = np.log([1 / 4, 4 / 1, 2.5 / 2.5])
     np.testing.assert_allclose(to_numpy(log_odds(v)), expected, atol=1e-6)
-    assert np.isfinite(to_numpy(log_odds(np.array([[-3.0, 7.0]])))).all()
+    for wrong, says in [
+        (255 * v, "v: expected pixels from 0 to 1, found 0 to 255"), (-v, "v: expected pixels from 0 to 1"),
+        (v * np.nan, "v: expected finite numbers"), (v[:0], r"found \(0, 3\)"), (v[0], r"found \(3,\)"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=says):
+            log_odds(wrong)
 
 
 # ------------------------------------------------------------------------------------------- training, as a whole
@@ -937,9 +945,32 @@ def test_wrong_inputs_are_named(images):
         rbm.transform(images[:, :5])
 
 
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda rbm: rbm.sample(0), "n: expected a whole number, at least 1, found 0"),
+        (lambda rbm: rbm.sample(steps=-1), "steps: expected a whole number, at least 0, found -1"),
+        (lambda rbm: rbm.sample(3, clamp=np.ones(4)), r"clamp: expected shape \(5,\) or \(3, 5\), found \(4,\)"),
+        (lambda rbm: rbm.sample(start=np.full(5, np.nan)), "start: expected finite numbers"),
+        (lambda rbm: rbm.sample(start=np.full(5, 255), steps=0), "expect values from 0 to 1, found 255 to 255"),
+        (lambda rbm: rbm.chains(np.zeros((2, 4)), 0), r"start: expected .* \(n, 5\), .* found \(2, 4\)"),
+        (lambda rbm: rbm.chains(np.zeros((2, 5)), 0, inverse_temperature=-1), "expected a finite number at least 0"),
+        (lambda rbm: rbm.sample(inverse_temperature=np.nan), "inverse_temperature: .* at least 0, found nan"),
+        (lambda rbm: rbm.sample(inverse_temperature=np.inf), "inverse_temperature: .* at least 0, found inf"),
+        (lambda rbm: rbm.set_params(visible="gaussian").sample(inverse_temperature=0), "above 0, found 0"),
+        (lambda rbm: rbm.pseudo_log_likelihood(np.zeros((0, 5))), r"v: expected .* found \(0, 5\)"),
+        (lambda rbm: rbm.pseudo_log_likelihood(np.zeros((2, 5)), 1.5), "pixels: expected a whole number, at least 1"),
+    ],
+)
+def test_what_cannot_be_drawn_or_scored_is_refused(rng, ask, says):
+    with pytest.raises(ValueError, match=says):
+        ask(machine(rng))
+
+
 def test_values_outside_0_to_1_are_warned_of(images):
     with pytest.warns(UserWarning, match="expect values from 0 to 1, found .* to 2.5; .*visible='gaussian'"):
-        RBM(n_hidden=3, n_epochs=1).fit(images * 2.5)
+        rbm = RBM(n_hidden=3, n_epochs=0).fit(images * 2.5)
+    assert np.isfinite(to_numpy(rbm.visible_bias_)).all()
     with warnings.catch_warnings(action="error"):
         RBM(n_hidden=3, n_epochs=1).fit(images)
         RBM(n_hidden=3, n_epochs=1, visible="gaussian", learning_rate=0.01).fit(3 * images)

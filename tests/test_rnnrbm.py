@@ -294,6 +294,10 @@ def test_parameters_make_a_model(writer):
     np.testing.assert_array_equal(model.generate(4, steps=10, random_state=3), music)
     with pytest.raises(ValueError, match="expected W"):
         RNNRBM.from_parameters({})
+    with pytest.raises(ValueError, match=r"expected W .* found W \(10,\), state_bias \(8,\)"):
+        RNNRBM.from_parameters({"W": np.zeros(10), "state_bias": np.zeros(8)})
+    with pytest.raises(ValueError, match="expected arrays of real numbers, found W of complex"):
+        RNNRBM.from_parameters(writer.parameters_ | {"W": np.zeros((46, 10), complex)})
     with pytest.raises(ValueError, match="expected arrays of the shapes"):
         RNNRBM.from_parameters(writer.parameters_ | {"W_uu": np.zeros((2, 2))})
 

@@ -220,5 +220,11 @@ def test_bad_input_is_explained(problem):
         UpDown(dbn, k=0).fit(X)
     with pytest.raises(ValueError, match="expect values from 0 to 1"):
         UpDown(dbn).fit(2 * X)
-    with pytest.raises(ValueError, match="found Gaussian visible units"):
+    with pytest.raises(ValueError, match="expected binary visible units, found 'gaussian'"):
         UpDown(DBN(hidden_sizes=(8, 6), pretraining={"visible": "gaussian", "n_epochs": 0}).pretrain(X)).fit(X)
+    for wrong, says in [
+        (None, "expected a companion.dbn.DBN to begin with, found NoneType"), (dbn.top_, "found RBM"),
+        (DBN(), "DBN instance is not fitted yet"), (DBN(hidden_sizes=()).pretrain(X), "at least one hidden layer"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=says):
+            UpDown(wrong).fit(X)

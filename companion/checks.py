@@ -1,0 +1,52 @@
+"""What numbers must be before anything is computed from them: ValueErrors that say what was expected, and what came."""
+
+from numbers import Integral
+
+import numpy as np
+
+from .backend import to_device, xp
+
+__all__ = ["are_pixels", "check_count", "check_finite", "check_unmasked", "finite_rows", "pixel_rows"]
+
+
+def check_count(name, value, least=1):
+    """Raise ValueError unless `value` is a whole number, at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name}: expected a whole number, at least {least}, found {value!r}")
+
+
+def check_finite(name, array):
+    """Raise ValueError unless all of `array`, on the device, is finite."""
+    if not bool(xp.isfinite(array).all()):
+        raise ValueError(f"{name}: expected finite numbers, found NaN or infinity among them")
+
+
+def check_unmasked(name, array):
+    """Raise ValueError for a masked array: what lies under the mask would count like all the rest."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise ValueError(f"{name}: expected an array without a mask, found a masked one; fill it, or leave rows out")
+
+
+def finite_rows(name, array, width=None, dtype=None):
+    """Return `array` (n, width) on the device, if it has at least one row, and finite numbers, none of them masked."""
+    check_unmasked(name, array)
+    array = to_device(array, dtype)
+    if array.ndim != 2 or not array.size or width not in (None, array.shape[1]):
+        raise ValueError(f"{name}: expected an array of shape (n, {width or 'n_features'}), one row a state, found "
+                         f"{array.shape}")  # fmt: skip
+    check_finite(name, array)
+    return array
+
+
+def pixel_rows(name, images, dtype=None):
+    """Return `images` (n, n_pixels) on the device, if they are such rows of numbers from 0 to 1."""
+    images = finite_rows(name, images, dtype=dtype)
+    if not are_pixels(images):
+        raise ValueError(f"{name}: expected pixels from 0 to 1, found {float(images.min()):.3g} to "
+                         f"{float(images.max()):.3g}")  # fmt: skip
+    return images
+
+
+def are_pixels(v):
+    """Return whether all of v is from 0 to 1, up to rounding."""
+    return -1e-6 <= float(v.min()) and float(v.max()) <= 1 + 1e-6
