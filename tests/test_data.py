@@ -599,7 +599,7 @@ def test_binary_pixels_are_one_fixed_draw_with_the_grey_levels_as_probabilities(
         (np.full((3, 4), 255, np.uint8), "expected pixels from 0 to 1, found 255 to 255"),
         (np.full((3, 4), -4.0), "expected pixels from 0 to 1, found -4 to -4"),
         (np.full((3, 4), np.nan), "expected finite numbers"),
-        (np.ma.masked_less(np.eye(4), 1), "some of them masked"),
+        (np.ma.masked_less(np.eye(4), 1), "expected an array without a mask"),
         (np.zeros(4), r"expected an array of shape \(n, n_features\).* found \(4,\)"),
     ],
 )
