@@ -596,8 +596,8 @@ def annealed_log_partitions(machines, *, n_temperatures=1000, n_chains=5, start=
     W, B, C = machines
     if start is not None:
         betas, n_chains = betas[::-1], len(start)
-        if start[0].shape != B.shape:
-            raise ValueError(f"start: expected shape (n_chains, {', '.join(map(str, B.shape))}), found {start.shape}")
+        if (found := np.shape(start))[1:] != B.shape:
+            raise ValueError(f"start: expected shape (n_chains, {', '.join(map(str, B.shape))}), found {found}")
     _check_count("n_chains", n_chains)
     base = B.mean(axis=0)
     rows = max(1, BLOCK // W.shape[1])

@@ -2,8 +2,8 @@
 
 A panel leaves a live view and a still picture of itself. Whatever opens the file later prefers the view, whose model
 is gone by then, and shows an error in place of the picture; finished progress bars likewise. So views stay on the page,
-and are not written into the file. ``jupyter/deep_beliefs.json`` switches this on for every Jupyter server of the
-environment that the companion is installed in.
+and are not written into the file; those of others are left alone. ``jupyter/deep_beliefs.json`` switches this on for
+every Jupyter server of the environment that the companion is installed in.
 """
 
 import re
