@@ -150,6 +150,8 @@ def headlines():
             takes = f"{read_result(name)['cpu_minutes_all_candidates']:.0f} CPU minutes"
         except FileNotFoundError:
             takes = "never recorded"
+        except (ValueError, KeyError):  # a new run puts that right
+            takes = "unreadable"
         runs = "1 run" if runs == 1 else f"{runs} runs"
         lines.append(f"  {name:<16} chapter {int(recipe['chapter'][:2]):<3} {model:<28} {runs:>7}  {takes:>15}")
     head = "NAME is one of these; the minutes are those of the recorded runs, on two cores of 2026:\n\n"
@@ -161,21 +163,29 @@ def reproduce(name, every, checking, jobs):
     if not (name or every):
         print(f"{_called()} reproduce NAME\n\n{headlines()}")
         return
-    from .reproduce import recipes
+    from .reproduce import read_result, recipes
 
-    for each in [name] if name else recipes():
-        _check(each) if checking else _record(each, jobs)
+    names = [name] if name else list(recipes())
+    if not checking:
+        for each in names:
+            _record(each, jobs)
+        return
+    if every:
+        for each in names:
+            read_result(each)  # one that is missing is missed now, not after hours
+    if unlike := [each for each in names if not _check(each, jobs)]:
+        raise RuntimeError(f"not borne out: {', '.join(unlike)}")
 
 
-def _check(name):
-    """Train one seed again and say whether the record is borne out."""
+def _check(name, jobs):
+    """Train one seed again, say whether the record is borne out, and return that."""
     from .reproduce import check
 
-    found, recorded, tolerance = check(name)
+    found, recorded, tolerance = check(name, jobs)
+    holds = abs(found - recorded) <= tolerance
     said = f"{name}: recorded {recorded:.4f}, found {found:.4f} with one seed; they may differ by {tolerance:.4f}"
-    if abs(found - recorded) > tolerance:
-        raise RuntimeError(f"{said}: not borne out")
-    print(f"{said}: borne out")
+    print(f"{said}: {'' if holds else 'not '}borne out", flush=True)
+    return holds
 
 
 def _record(name, jobs):
@@ -261,7 +271,8 @@ def main(arguments=None):
     which.add_argument("--all", action="store_true", dest="every", help="repeat all of them, one after the other")
     repeating.add_argument("--check", action="store_true", dest="checking",
                            help="train one seed only, record nothing, and hold it against the record")  # fmt: skip
-    repeating.add_argument("--jobs", type=int, default=1, help="train so many seeds side by side (default: 1)")
+    repeating.add_argument("--jobs", type=int, default=1,
+                           help="train so many seeds side by side, anneal in so many threads (default: 1)")  # fmt: skip
     chosen, rest = parser.parse_known_args(arguments)
     if rest and chosen.command not in PASSED_ON:
         parser.error(f"unrecognised arguments: {' '.join(rest)}")

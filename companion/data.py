@@ -192,7 +192,7 @@ def load_idx(folder, name=""):
     """
     folder, halves = Path(os.path.expanduser(folder)), []
     for half in (("train",), ("t10k", "test")):
-        found = []
+        found, files = [], []
         for kind in ("images", "labels"):
             names = [f"{name}-{part}-{kind}" if name else f"{part}-{kind}" for part in half]
             paths = sorted(p for p in folder.glob("*") if p.is_file() and p.name.startswith(tuple(names)))
@@ -200,12 +200,13 @@ def load_idx(folder, name=""):
                 there = ", ".join(path.name for path in paths or sorted(folder.glob("*"))) or "nothing"
                 raise FileNotFoundError(f"{folder}: expected one file {' or '.join(names)}…, found {there}")
             found.append(read_idx(paths[0]))
+            files.append(paths[0].name)
         images, labels = found
         if images.ndim != 3 or images.dtype != np.uint8 or not images.size:
-            raise ValueError(f"{names[0]}: expected images of bytes, of shape (n, height, width), found {images.shape} "
-                             f"of {images.dtype}")  # fmt: skip
+            raise ValueError(f"{files[0]}: expected images of bytes, of shape (n, height, width), none of these 0, "
+                             f"found {images.shape} of {images.dtype}")  # fmt: skip
         if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0:
-            raise ValueError(f"{names[0]}: expected a label, at least 0, for each of {len(images)} images, found "
+            raise ValueError(f"{files[1]}: expected a label, at least 0, for each of {len(images)} images, found "
                              f"{labels.shape} of {labels.dtype}")  # fmt: skip
         if name.startswith("emnist"):
             images = images.swapaxes(1, 2)

@@ -67,12 +67,17 @@ def f1(tags, predicted):
     ValueError
         If the lengths differ.
     """
-    if (sizes := [len(row) for row in tags]) != (found := [len(row) for row in predicted]):
-        raise ValueError(f"expected as many predicted tags as there are true ones, found {sum(found)} for {sum(sizes)}")
+    _check_lengths("predicted tags as there are true ones", tags, predicted)
     pairs = [(phrases(true), phrases(guess)) for true, guess in zip(tags, predicted)]
     both = sum(len(true & guess) for true, guess in pairs)
     either = sum(len(true) + len(guess) for true, guess in pairs)
     return 2 * both / either if either else 1.0
+
+
+def _check_lengths(what, expected, rows):
+    """Raise ValueError if some rows of tags are not as long as others, or not as many."""
+    if (sizes := [len(row) for row in expected]) != (found := [len(row) for row in rows]):
+        raise ValueError(f"expected as many {what}, row by row, found {sum(found)} for {sum(sizes)}")
 
 
 # ---------------------------------------------------------------------------------------------- hidden Markov models
@@ -97,18 +102,31 @@ class HiddenMarkovModel:
     ----------
     tags_ : list of str
         All tags, in order: the columns of `posterior`.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit each other, or rows are no probabilities.
     """
 
     def __init__(self, start, transition, emission, words, tags):
         self.start, self.transition, self.emission = (np.asarray(a, float) for a in (start, transition, emission))
-        self.end = 1 - self.transition.sum(axis=1)
-        self.end[self.end < 1e-12] = 0  # rounding
         self.words, self.tags, self.tags_ = list(words), list(tags), sorted(set(tags))
         n_states = len(self.tags)
         expected = {"start": (n_states,), "transition": (n_states,) * 2, "emission": (n_states, len(self.words) + 1)}
         found = {name: getattr(self, name).shape for name in expected}
         if found != expected:
             raise ValueError(f"expected arrays of the shapes {expected}, found {found}")
+        for name in expected:
+            rows, least = getattr(self, name), 0 if name == "transition" else 1
+            sums = rows.sum(axis=-1)
+            if not ((rows >= 0).all() and (sums > least - 1e-6).all() and (sums < 1 + 1e-6).all()):
+                raise ValueError(
+                    f"{name}: expected probabilities, their sum {'1' if least else 'at most 1'}, found "
+                    f"{rows.min():.3g} among them, and sums from {sums.min():.3g} to {sums.max():.3g}"
+                )
+        self.end = 1 - self.transition.sum(axis=1)
+        self.end[self.end < 1e-12] = 0  # rounding
         self._number = {word: i for i, word in enumerate(self.words)}
         self._tag_of = np.searchsorted(self.tags_, self.tags)
         self._says = [np.flatnonzero(column) for column in self.emission.T]  # states, for every word
@@ -123,7 +141,16 @@ class HiddenMarkovModel:
         sentences, tags : list of list of str
         smoothing : float
             Added to every count: what never happened is possible.
+
+        Raises
+        ------
+        ValueError
+            If there is no sentence, or one without words or with another number of tags.
         """
+        _check_lengths("tags as there are words", sentences, tags)
+        if not len(sentences) or not all(map(len, sentences)):
+            found = "an empty one" if len(sentences) else "none"
+            raise ValueError(f"expected sentences of at least one word, found {found}")
         words = sorted({word for sentence in sentences for word in sentence})
         names = sorted({tag for row in tags for tag in row})
         number, state = {word: i for i, word in enumerate(words)}, {name: i for i, name in enumerate(names)}

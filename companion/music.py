@@ -20,7 +20,7 @@ import numpy as np
 
 from .backend import generator
 from .places import DATA
-from .storage import load, save
+from .storage import load, replacing, save
 
 __all__ = [
     "HIGHEST", "LOWEST", "N_KEYS", "VOICES", "Chorale", "Chorales", "ToyComposer", "in_key", "load_chorales",
@@ -66,10 +66,10 @@ def roll(voices):
     Raises
     ------
     ValueError
-        If a note lies outside the compass.
+        If a note lies outside the compass, or between two keys.
     """
     voices = np.asarray(voices)
-    outside = voices[(voices != 0) & ((voices < LOWEST) | (voices > HIGHEST))]
+    outside = voices[~np.isin(voices, (0, *range(LOWEST, HIGHEST + 1)))]
     if len(outside):
         raise ValueError(f"expected notes from {LOWEST} to {HIGHEST}, 0 for silence, found {outside[0]}")
     keys = np.zeros((len(voices), N_KEYS), np.float32)
@@ -330,6 +330,8 @@ def write_midi(path, keys, tempo=80):
     ------
     ImportError
         If mido is not installed.
+    OSError
+        If it cannot be written; a file that was there is as it was.
     """
     mido = _mido()
     track, now, last = mido.MidiTrack(), 0, 0
@@ -343,7 +345,8 @@ def write_midi(path, keys, tempo=80):
                 track.append(mido.Message(kind, note=int(key) + LOWEST, velocity=64, time=now - last))
                 last = now
         now += 480
-    file.save(path)
+    with replacing(path) as temporary:
+        file.save(temporary)
 
 
 def read_midi(path):

@@ -73,9 +73,9 @@ def restore(name, folder=FOLDER):
     Raises
     ------
     ValueError
-        If `name` is not that of one chapter, or nothing is known of its published version.
+        If `name` is not that of one chapter, nothing is known of its published version, or `folder` is a file.
     """
-    path = Path(folder) / find_chapter(name)
+    path = _expect_folder(folder) / find_chapter(name)
     content, kept = _published(path.name), None
     if path.exists() and path.read_bytes().replace(b"\r\n", b"\n") == content.replace(b"\r\n", b"\n"):
         return path, None
@@ -96,6 +96,14 @@ def _unused(path):
     return path
 
 
+def _expect_folder(folder):
+    """Return `folder` as a path, or raise ValueError if it is a file."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: expected a folder for the chapters, found a file")
+    return folder
+
+
 def copy_chapters(folder, change=lambda notebook: notebook):
     """Copy all chapters into `folder`, made if missing; a file that is there already is the reader's, and stays.
 
@@ -109,10 +117,15 @@ def copy_chapters(folder, change=lambda notebook: notebook):
     -------
     list of Path
         Those that were written.
+
+    Raises
+    ------
+    ValueError
+        If `folder` is a file.
     """
-    written = []
+    written, folder = [], _expect_folder(folder)
     for source in [*sorted(FOLDER.glob(PATTERN)), FOLDER / "LICENSE.md"]:
-        path = Path(folder) / source.name
+        path = folder / source.name
         if not path.exists():
             with replacing(path) as temporary:
                 text = source.read_text(encoding="utf8")

@@ -18,11 +18,11 @@ from .flights import HiddenMarkovModel, f1, flight_grammar, load_flights
 from .likelihood import MOST_UNITS, ais, exact_log_partition, log_likelihood, precision_and_recall, reverse_ais
 from .mlp import MLP
 from .music import load_chorales
-from .places import BOOK, DATA
+from .places import BOOK, CHECKOUT, DATA
 from .rbm import RBM, log_odds
 from .results import environment, load_weights, read_result, recipes
 from .rnnrbm import StepMachines, annealed_log_partitions, counted_log_partitions, log_mean, sequence_likelihood
-from .storage import replacing, save, save_model
+from .storage import expect_writable, replacing, save, save_model
 
 __all__ = ["check", "reproduce"]
 
@@ -50,7 +50,7 @@ def reproduce(name, jobs=1):
     KeyError
         If there is no such recipe.
     OSError
-        If MNIST is neither there nor can be downloaded.
+        If MNIST is neither there nor can be downloaded, or nothing can be written.
     ValueError
         If the environment asks for the sample, or music21 is not there: headline results are on all of the data; if
         `jobs` is below 1.
@@ -58,10 +58,9 @@ def reproduce(name, jobs=1):
         If training was interrupted; nothing is recorded then.
     """
     recipe = _recipe(name)
-    if jobs < 1:
-        raise ValueError(f"jobs: expected at least 1, found {jobs}")
-    judge = _judge(recipe)
-    judge.n_jobs = jobs
+    judge = _judge(recipe, jobs)
+    for folder, suffix in [("results", "json"), *[("weights", "npz")] * recipe.get("keep_weights", False)]:
+        expect_writable(DATA / folder / f"{name}.{suffix}")  # said before the training, not after it
     candidates = [recipe.get("common", {}) | candidate for candidate in recipe["candidates"]]
     runs = [(number, seed) for number in range(len(candidates)) for seed in recipe["seeds"]]
     if jobs > 1:
@@ -110,10 +109,16 @@ def reproduce(name, jobs=1):
     return result
 
 
-def check(name):
+def check(name, jobs=1):
     """Train one seed of the recorded result `name` again, and hold it against the record.
 
     Nothing is recorded. The test set is used again: for a figure that is already public, and chooses nothing.
+
+    Parameters
+    ----------
+    name : str
+    jobs : int
+        Threads that share annealed chains.
 
     Returns
     -------
@@ -129,7 +134,8 @@ def check(name):
         If there is no record.
     """
     recipe, record = _recipe(name), read_result(name)
-    judge, seed, checkpoint = _judge(recipe), record.get("seed", record["seeds"][0]), _checkpoint(name, "check", 0)
+    judge, checkpoint = _judge(recipe, jobs), _checkpoint(name, "check", 0)
+    seed = record.get("seed", record["seeds"][0])
     model = _train(recipe, judge, record["parameters"], seed, checkpoint)
     found = judge.test([model], [judge.validate(model)])[judge.reported]
     _forget(checkpoint)
@@ -138,12 +144,14 @@ def check(name):
 
 
 def _revision():
-    """Return the commit that the code is of, with "-dirty" if it was changed since; None where git knows of none."""
+    """Return the commit that the code is of, with "-dirty" if it was changed since; None outside the book's own git."""
 
     def git(*arguments):
         return subprocess.run(["git", *arguments], cwd=BOOK, capture_output=True, text=True)
 
     try:
+        if not CHECKOUT or git("rev-parse", "--show-prefix").stdout.strip():  # a folder of somebody else's repository
+            return None
         commit = git("rev-parse", "--short=12", "HEAD").stdout.strip()
         return commit and commit + git("diff", "--quiet", "HEAD", "--", "companion").returncode * "-dirty" or None
     except FileNotFoundError:  # no git
@@ -156,7 +164,10 @@ def _recipe(name):
     return recipes()[name]
 
 
-def _judge(recipe):
+def _judge(recipe, jobs=1):
+    """Return what trains and judges, with its data; annealed chains are shared by `jobs` threads."""
+    if jobs < 1:
+        raise ValueError(f"jobs: expected at least 1, found {jobs}")
     judged, gathered = {
         "classification": (Classification, _all_digits),
         "few labels": (lambda digits: FewLabels(digits, recipe["n_labels"]), _all_digits),
@@ -167,7 +178,9 @@ def _judge(recipe):
         "tagging": (Tagging, _all_requests),
         "music": (Music, _all_chorales),
     }[recipe["judge"]]
-    return judged(gathered())
+    judge = judged(gathered())
+    judge.n_jobs = jobs
+    return judge
 
 
 def _train(recipe, judge, parameters, seed, checkpoint, verbose=True):
@@ -415,7 +428,10 @@ class Bound(Density):
 
     def __init__(self, digits, machine):
         super().__init__(digits)
-        self.given = {"dbn": DBN.upside_down(RBM.from_parameters(**load_weights(machine)))}
+        weights = load_weights(machine)
+        if weights.keys() != (expected := {"W", "visible_bias", "hidden_bias"}):
+            raise ValueError(f"weights {machine!r}: expected {sorted(expected)}, found {sorted(weights)}")
+        self.given = {"dbn": DBN.upside_down(RBM.from_parameters(**weights))}
 
     def _anneal(self, network, **annealing):
         """Anneal the machine on top, from the means of the codes that training images have."""

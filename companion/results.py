@@ -19,6 +19,7 @@ from .storage import load
 
 __all__ = ["environment", "find_weights", "load_weights", "read_result", "recipes"]
 
+RECORDED = {"backend", "machine", "versions"}  # of every run, by `environment`
 PACKAGES = ("numpy", "scikit-learn", "matplotlib", "jupyterlab", "ipywidgets", "anywidget")
 
 
@@ -44,8 +45,17 @@ def read_result(name):
     ------
     FileNotFoundError
         If there is no record of this name.
+    ValueError
+        If the file holds something else.
     """
-    return json.loads(_find("results", name, ".json", "recorded result").read_text(encoding="utf8"))
+    path = _find("results", name, ".json", "recorded result")
+    try:
+        record = json.loads(path.read_text(encoding="utf8"))
+    except ValueError as reason:
+        raise ValueError(f"{path}: expected a record in JSON, found another ({reason})") from reason
+    if not isinstance(record, dict) or not RECORDED <= record.keys():
+        raise ValueError(f"{path}: expected a record that has {', '.join(sorted(RECORDED))}, found another")
+    return record
 
 
 def find_weights(name):
@@ -68,8 +78,17 @@ def load_weights(name):
     ------
     FileNotFoundError
         If there are none of this name.
+    ValueError
+        If the file is damaged, has numbers that are not finite, or holds a whole model.
     """
-    arrays, _ = load(find_weights(name))
+    path = find_weights(name)
+    arrays, facts = load(path)
+    if cls := facts.get("model"):  # words and settings are a part of it
+        by = f"companion.storage.load_model(find_weights({name!r}), {cls})"
+        raise ValueError(f"{path}: expected arrays alone, found a whole {cls}, to be loaded by {by}")
+    for each, array in arrays.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ValueError(f"{path}: expected finite numbers, found others in {each}")
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .checks import check_unmasked
+from .checks import check_count, check_unmasked
 from .estimator import SETTINGS, Estimator, own_copy, real_arrays, stays_if_refused
 from .functions import bernoulli, sigmoid, softplus
 from .likelihood import exact_log_partition, temperature_ladder
@@ -359,8 +359,15 @@ class RNNRBM(Estimator):
         r"""Expected accuracy of the notes drawn at each step: true positives over all that sounds or should.
 
         :math:`\sum TP / \sum (TP + FP + FN)`, as Bay, Ehmann and Downie (2009) define it for transcription; at each
-        step notes are drawn given the true past, `n_chains` times.
+        step notes are drawn given the true past, `n_chains` times. Where nothing sounds, and nothing should, it is 1.
+
+        Raises
+        ------
+        ValueError
+            If a roll is not what it must be, or there would be no step or no chain.
         """
+        check_count("steps", steps)
+        check_count("n_chains", n_chains)
         v, machines = self.all_machines(X)
         noise, hits, all_ = Noise.of(random_state), 0.0, 0.0
         with one_thread():
@@ -368,7 +375,7 @@ class RNNRBM(Estimator):
                 drawn = machines.gibbs(xp.roll(v, 1, axis=0), noise, steps)
                 hits += float((drawn * v).sum())
                 all_ += float(xp.maximum(drawn, v).sum())
-        return hits / all_
+        return hits / all_ if all_ else 1.0
 
     # Writing music.
 
@@ -376,12 +383,13 @@ class RNNRBM(Estimator):
         self, n_steps, *, prime=None, clamp=None, steps=500, inverse_temperature=1.0, anneal=True, random_state=None
     ):
         """Write a roll, step by step; see `write` for the parameters. Returns float32 (n_steps, n_keys)."""
+        check_count("n_steps", n_steps)
         writer = self.write(prime=prime, clamp=clamp, steps=steps, inverse_temperature=inverse_temperature,
                             anneal=anneal, random_state=random_state)  # fmt: skip
         return np.array([to_numpy(next(writer)) for _ in range(n_steps)])
 
     def write(self, *, prime=None, clamp=None, steps=500, inverse_temperature=1.0, anneal=True, random_state=None):
-        """Write for ever: an iterator over steps (n_keys,), each drawn given those before it.
+        """Return an iterator that writes for ever: steps (n_keys,), each drawn given those before it.
 
         Parameters
         ----------
@@ -397,19 +405,33 @@ class RNNRBM(Estimator):
             Warm the chain up at first and let it cool down: fewer chains stick.
         random_state : None, int, generator or companion.backend.Noise
 
-        Yields
+        Returns
+        -------
+        iterator of array (n_keys,)
+
+        Raises
         ------
-        array (n_keys,)
+        ValueError
+            If `prime` or `clamp` is not what it must be, `steps` is below 1, or the temperature no number.
         """
-        noise, u = Noise.of(random_state), self.silence()
-        for t in count():
-            if prime is not None and t < len(prime):
-                v = to_device(prime[t], u.dtype)
-            else:
-                given = clamp[t] if clamp is not None and t < len(clamp) else None
-                v = self.draw(u, noise, given, steps, inverse_temperature, anneal)
-            yield v
-            u = self.follow(u, v)
+        check_count("steps", steps)
+        if not np.isfinite(inverse_temperature):
+            raise ValueError(f"inverse_temperature: expected a finite number, found {inverse_temperature!r}")
+        prime = () if prime is None else _check_roll("prime", prime, self.n_features_in_)
+        clamp = () if clamp is None else _check_roll("clamp", clamp, self.n_features_in_, gaps=True)
+
+        def written():
+            noise, u = Noise.of(random_state), self.silence()
+            for t in count():
+                if t < len(prime):
+                    v = to_device(prime[t], u.dtype)
+                else:
+                    given = clamp[t] if t < len(clamp) else None
+                    v = self.draw(u, noise, given, steps, inverse_temperature, anneal)
+                yield v
+                u = self.follow(u, v)
+
+        return written()
 
     def silence(self):
         """Return the state (n_recurrent,) before the first step: zeros."""
@@ -444,19 +466,26 @@ class RNNRBM(Estimator):
         """Return X as a list of float32 arrays, or raise ValueError."""
         if isinstance(X, np.ndarray) and X.ndim == 2:
             raise ValueError("expected a list of rolls (n_steps, n_keys), found one array: put it into a list")
+        rolls, width = [], None if reset else getattr(self, "n_features_in_", None)
         for i, roll in enumerate(X):
-            check_unmasked(f"roll {i}", roll)
-        rolls = [np.asarray(to_numpy(roll), np.float32) for roll in X]
-        width = None if reset else getattr(self, "n_features_in_", None)
-        for i, roll in enumerate(rolls):
-            width = roll.shape[-1] if width is None else width
-            if roll.ndim != 2 or not len(roll) or roll.shape[1] != width:
-                raise ValueError(f"roll {i}: expected shape (n_steps, {width}), found {roll.shape}")
-            if not np.isin(roll, (0, 1)).all():
-                raise ValueError(f"roll {i}: expected zeros and ones, found others")
+            rolls.append(_check_roll(f"roll {i}", roll, width))
+            width = rolls[-1].shape[1]
+            if not len(rolls[-1]):
+                raise ValueError(f"roll {i}: expected at least one step, found none")
         if not rolls:
             raise ValueError("expected at least one roll, found none")
         return rolls
+
+
+def _check_roll(name, roll, n_keys=None, gaps=False):
+    """Return a roll as a float32 array (n_steps, n_keys) of zeros and ones, or nan if `gaps`; or raise ValueError."""
+    check_unmasked(name, roll)
+    roll = np.asarray(to_numpy(roll), np.float32)
+    if roll.ndim != 2 or n_keys not in (None, roll.shape[1]):
+        raise ValueError(f"{name}: expected shape (n_steps, {n_keys or 'n_keys'}), found {roll.shape}")
+    if not (np.isin(roll, (0, 1)) | (np.isnan(roll) if gaps else False)).all():
+        raise ValueError(f"{name}: expected zeros and ones{', nan where nothing is given' * gaps}, found others")
+    return roll
 
 
 def _machines(p, before):
@@ -562,11 +591,19 @@ def annealed_log_partitions(machines, *, n_temperatures=1000, n_chains=5, start=
     Returns
     -------
     StepPartitions
+
+    Raises
+    ------
+    ValueError
+        If there would be no temperature or no chain, or `start` has another shape.
     """
     noise, betas = Noise.of(random_state), temperature_ladder(n_temperatures).tolist()
+    W, B, C = machines
     if start is not None:
         betas, n_chains = betas[::-1], len(start)
-    W, B, C = machines
+        if (found := np.shape(start))[1:] != B.shape:
+            raise ValueError(f"start: expected shape (n_chains, {', '.join(map(str, B.shape))}), found {found}")
+    check_count("n_chains", n_chains)
     base = B.mean(axis=0)
     rows = max(1, BLOCK // W.shape[1])
     log_w, samples = np.empty((n_chains, len(B))), np.empty((n_chains, *B.shape), np.float32)
@@ -638,6 +675,7 @@ def counted_log_partitions(machines, most_notes=4):
     -------
     numpy.ndarray (n_steps,), float64
     """
+    check_count("most_notes", most_notes, least=0)
     W, B, C = machines
     n = len(W)
     chords = np.concatenate([_chords(n, notes, most_notes) for notes in range(most_notes + 1)])

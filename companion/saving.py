@@ -2,8 +2,8 @@
 
 A panel leaves a live view and a still picture of itself. Whatever opens the file later prefers the view, whose model
 is gone by then, and shows an error in place of the picture; finished progress bars likewise. So views stay on the page,
-and are not written into the file. ``jupyter/deep_beliefs.json`` switches this on for every Jupyter server of the
-environment that the companion is installed in.
+and are not written into the file; those of others are left alone. ``jupyter/deep_beliefs.json`` switches this on for
+every Jupyter server of the environment that the companion is installed in.
 """
 
 import re
@@ -11,30 +11,39 @@ import re
 __all__ = ["LIVE_VIEW", "keep_stills", "still"]
 
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
-BAR = re.compile(r"\s*(\d+%\||\d+ \w+ \[)")  # how tqdm begins
-RUN = "Run this cell to see its controls."
+# What tqdm says of a bar: "epoch: 5%|…| 1/20 [00:01<00:19, 1.0it/s]", of one without an end "12 runs [00:01, 9 run/s]".
+BAR = re.compile(r"(.*: )?\s*(\d+%\|.*\| \S+/\S+|[\d.]+ ?\w*) \[(\d+:)?\d\d:\d\d(<[^,]+)?, [^,]+/[^,]+(, .*)?\]\s*")
 
 
 def still(output):
-    """Return an output of a cell, a dict, without its live view; None if nothing is left to see."""
+    """Return an output of a cell, a dict, without its live view if it is one of ours; None if nothing is left to see.
+
+    Ours are panels, whose picture says as its alternative text what they say themselves, and progress bars that have
+    come to their end; what others show is left alone.
+    """
     data = output.get("data", {})
-    if data.pop(LIVE_VIEW, None) is None or "image/png" in data:
+    if LIVE_VIEW not in data:
         return output
-    if BAR.match("".join(data.get("text/plain", ""))):
-        return None  # a progress bar that has come to its end
-    data["text/plain"] = RUN
+    said = "".join(data.get("text/plain", ""))
+    if BAR.fullmatch(said):
+        return None
+    if said and output.get("metadata", {}).get("image/png", {}).get("alt") == said:
+        del data[LIVE_VIEW]
     return output
 
 
 def keep_stills(model, **_):
-    """Take the live views out of a notebook, a model of Jupyter's contents, that is about to be saved."""
+    """Take our live views out of a notebook, a model of Jupyter's contents, that is about to be saved."""
     notebook = model.get("content")
     if model.get("type") != "notebook" or not isinstance(notebook, dict):
         return
-    notebook.get("metadata", {}).pop("widgets", None)
+    kept = []
     for cell in notebook.get("cells", []):
         if "outputs" in cell:
             cell["outputs"] = [output for output in map(still, cell["outputs"]) if output]
+            kept += cell["outputs"]
+    if not any(LIVE_VIEW in output.get("data", {}) for output in kept):  # nobody's, who would miss their state
+        notebook.get("metadata", {}).pop("widgets", None)
 
 
 def _jupyter_server_extension_points():

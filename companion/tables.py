@@ -55,7 +55,14 @@ def table(judge):
 
     Errors are in percent, mean ± standard deviation over the seeds; likelihoods in nats; times are those of one run.
     Speeds are ratios, each the median of some; or, as "quality", minutes of training until a figure is reached.
+
+    Raises
+    ------
+    ValueError
+        If there is no such table.
     """
+    if judge not in TABLES:
+        raise ValueError(f"expected a table of {', '.join(TABLES)}, found {judge!r}")
     chosen = [(name, recipe) for name, recipe in recipes().items() if recipe["judge"] == judge]
     head = TABLES[judge].split(" | ")
     rows = [_row(judge, recipe, read_result(name)) for name, recipe in sorted(chosen, key=lambda it: it[1]["chapter"])]

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from companion import data, results
+from companion import data, results, storage, tables
 from companion.backend import to_numpy
 from companion.data import fetch_mnist, find_mnist, load_mnist, minibatches, read_idx
 
@@ -618,6 +618,32 @@ def test_trained_weights_are_at_hand_and_a_wrong_name_is_answered_with_the_right
     assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in weights.values())
     with pytest.raises(FileNotFoundError, match="no trained weights 'rmb'; there are: .*rbm"):
         results.load_weights("rmb")
+    with pytest.raises(ValueError, match=r"found a whole Tagger, to be loaded by .*load_model\(find_weights"):
+        results.load_weights("tagger")
+
+
+@pytest.mark.parametrize("bad", [np.array([1, np.nan]), np.array([np.inf]), np.array([1]), np.array(["a"])])
+def test_weights_that_are_no_numbers_are_refused(monkeypatch, tmp_path, bad):
+    monkeypatch.setattr(results, "DATA", tmp_path)
+    storage.save(tmp_path / "weights" / "rbm.npz", {"W": np.ones(2), "b": bad})
+    with pytest.raises(ValueError, match="rbm.npz: expected finite numbers, found others in b"):
+        results.load_weights("rbm")
+
+
+@pytest.mark.parametrize("text", ["", '{"name": "m', "[]", "{}", '"mlp"', "\udc80"])
+def test_a_damaged_record_is_named(monkeypatch, tmp_path, text):
+    monkeypatch.setattr(results, "DATA", tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "mlp.json").write_text(text, encoding="utf8", errors="surrogateescape")
+    with pytest.raises(ValueError, match="mlp.json: expected a record"):
+        results.read_result("mlp")
+    with pytest.raises(ValueError, match="mlp.json: expected a record"):
+        tables.table("classification")
+
+
+def test_a_table_that_is_none_is_answered_with_those_there_are():
+    with pytest.raises(ValueError, match="expected a table of classification, .*, found 'nix'"):
+        tables.table("nix")
 
 
 # ------------------------------------------------------------------------------------- other names, types and data sets
@@ -703,7 +729,7 @@ def test_of_a_file_and_its_compressed_copy_one_is_read(tmp_path):
     np.testing.assert_array_equal(data.load_idx(tmp_path).test.labels, written["t10k"][1])
 
 
-@pytest.mark.parametrize("what", ["labels", "shape", "sizes", "sides", "few", "negative", "missing"])
+@pytest.mark.parametrize("what", ["labels", "shape", "empty", "sizes", "sides", "few", "negative", "missing"])
 def test_a_set_that_does_not_fit_together_is_refused(tmp_path, what):
     write_set(tmp_path)
     images, labels = tmp_path / "t10k-images-idx3-ubyte", tmp_path / "t10k-labels-idx1-ubyte.gz"
@@ -711,6 +737,8 @@ def test_a_set_that_does_not_fit_together_is_refused(tmp_path, what):
         labels.write_bytes(idx(np.zeros(7, np.uint8)))
     elif what == "shape":
         images.write_bytes(idx(np.zeros((3, 20), np.uint8)))
+    elif what == "empty":
+        images.write_bytes(idx(np.zeros((0, 5, 7), np.uint8)))
     elif what == "sizes":
         images.write_bytes(idx(np.zeros((3, 5, 5), np.uint8)))
     elif what == "sides":  # as many pixels, but others
@@ -721,5 +749,6 @@ def test_a_set_that_does_not_fit_together_is_refused(tmp_path, what):
         labels.write_bytes(b"\0\0\x09\x01\0\0\0\x03\x01\xff\x02")
     else:
         images.unlink()
-    with pytest.raises(FileNotFoundError if what == "missing" else ValueError, match="expected"):
+    named = {"labels": labels, "negative": labels, "shape": images, "empty": images}.get(what, tmp_path)
+    with pytest.raises(FileNotFoundError if what == "missing" else ValueError, match=f"{named.name}: expected"):
         data.load_idx(tmp_path)

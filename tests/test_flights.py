@@ -135,6 +135,36 @@ def test_what_the_grammar_does_not_know_is_named(grammar):
         HiddenMarkovModel([1.0], [[0.5]], [[1.0]], ["a"], ["O"])
 
 
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"start": [1.5, -0.5]}, "start: expected probabilities, their sum 1, found -0.5 among them"),
+        ({"transition": [[0.5, 0.6], [0, 0]]}, "transition: .* at most 1, found .* sums from 0 to 1.1"),
+        ({"emission": [[0.5, np.nan], [0, 1]]}, "emission: expected probabilities"),
+        ({"emission": [[0.5, 0.2], [0, 1]]}, "emission: .* sums from 0.7 to 1"),
+    ],
+)
+def test_what_are_no_probabilities_is_refused(bad, message):
+    good = {"start": [0.5, 0.5], "transition": [[0.5, 0.5], [0, 0]], "emission": [[0.5, 0.5], [0, 1]]}
+    HiddenMarkovModel(**good, words=["a"], tags=["O", "B-x"])
+    with pytest.raises(ValueError, match=message):
+        HiddenMarkovModel(**good | bad, words=["a"], tags=["O", "B-x"])
+
+
+@pytest.mark.parametrize(
+    ("sentences", "tags", "message"),
+    [
+        ([["a", "b"]], [["O"]], "as many tags as there are words, row by row, found 1 for 2"),
+        ([["a"], ["b"]], [["O"]], "as many tags as there are words, row by row, found 1 for 2"),
+        ([["a"], []], [["O"], []], "at least one word, found an empty one"),
+        ([], [], "at least one word, found none"),
+    ],
+)
+def test_only_tagged_sentences_are_counted(sentences, tags, message):
+    with pytest.raises(ValueError, match=message):
+        HiddenMarkovModel.count(sentences, tags)
+
+
 def test_requests_are_the_same_anywhere_and_parts_do_not_depend_on_each_other():
     small, large = load_flights((3, 2, 2)), load_flights((5, 2, 2))
     assert large.train.sentences[:3] == small.train.sentences and large.test == small.test

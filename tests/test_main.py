@@ -119,8 +119,83 @@ def test_a_record_is_checked_with_one_seed_and_left_as_it_is(small, monkeypatch,
     assert "borne out" in capsys.readouterr().out and path.read_text(encoding="utf8") == record
     assert not list((small / "checkpoints").iterdir())
     path.write_text(json.dumps(json.loads(record) | {"test_error": 0.9}), encoding="utf8")
-    with pytest.raises(SystemExit, match="recorded 0.9000, found .* not borne out"):
-        command_line.main(["reproduce", "small", "--check"])
+    with pytest.raises(SystemExit, match="not borne out: small"):
+        command_line.main(["reproduce", "small", "--check", "--jobs", "2"])
+    said = capsys.readouterr().out
+    assert "small: recorded 0.9000, found" in said and "not borne out" in said
+    with pytest.raises(SystemExit, match="jobs: expected at least 1, found 0"):
+        command_line.main(["reproduce", "small", "--check", "--jobs", "0"])
+
+
+@pytest.mark.parametrize("found", [0.9, np.nan])
+def test_all_are_checked_before_it_is_said_which_are_not_borne_out(monkeypatch, capsys, found):
+    checks = {"one": (found, 0.1, 0.05), "two": (0.1, 0.1, 0.05), "three": (0.2, 0.1, 0.05)}
+    asked = []
+    monkeypatch.setattr(reproduce, "recipes", lambda: checks)
+    monkeypatch.setattr(reproduce, "read_result", lambda name: {})
+    monkeypatch.setattr(reproduce, "check", lambda name, jobs: (asked.append(jobs), checks[name])[1])
+    with pytest.raises(SystemExit) as problem:
+        command_line.main(["reproduce", "--all", "--check", "--jobs", "3"])
+    assert problem.value.code == "reproduce: not borne out: one, three" and asked == [3, 3, 3]
+    assert [line.endswith("not borne out") for line in capsys.readouterr().out.splitlines()] == [True, False, True]
+
+
+def test_a_record_that_cannot_be_read_stops_a_check_of_all_before_the_first(small, monkeypatch):
+    monkeypatch.setattr(reproduce, "check", lambda *_: pytest.fail("hours pass"))
+    monkeypatch.setattr(results, "DATA", small)
+    (small / "results").mkdir()
+    (small / "results" / "small.json").write_text("{")
+    with pytest.raises(SystemExit, match="small.json: expected a record in JSON"):
+        command_line.main(["reproduce", "--all", "--check"])
+
+
+def test_a_record_that_cannot_be_read_is_listed_and_replaced(small, monkeypatch, capsys):
+    monkeypatch.setattr(results, "DATA", small)
+    monkeypatch.setattr(results, "recipes", reproduce.recipes)
+    (small / "results").mkdir()
+    path = small / "results" / "small.json"
+    for text in ("{", "[]", "{}", json.dumps(results.environment())):
+        path.write_text(text)
+        command_line.main(["reproduce"])
+        assert capsys.readouterr().out.splitlines()[4].endswith("  unreadable")
+    command_line.main(["reproduce", "small"])
+    assert results.read_result("small")["name"] == "small"
+
+
+@pytest.mark.parametrize("folder", ["results", "weights"])
+def test_where_nothing_can_be_written_is_said_before_the_training(small, monkeypatch, folder):
+    recipe = reproduce.recipes()["small"] | {"keep_weights": True}
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"small": recipe})
+    monkeypatch.setattr(reproduce, "_train", lambda *_: pytest.fail("it trains"))
+    (small / folder).touch()
+    with pytest.raises(SystemExit, match=f"cannot be written .*{folder}"):
+        command_line.main(["reproduce", "small"])
+
+
+@pytest.mark.parametrize("place", ["own", "foreign", "wheel", "none"])
+def test_the_revision_is_that_of_the_books_own_repository(monkeypatch, tmp_path, place):
+    book = tmp_path / "book"
+    (book / "companion").mkdir(parents=True)
+    (book / "companion" / "a.py").touch()
+    if place != "none":
+        at = book if place == "own" else tmp_path
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+        for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "a"]):
+            subprocess.run([*git, *command], cwd=at, check=True)
+    monkeypatch.setattr(reproduce, "BOOK", book)
+    monkeypatch.setattr(reproduce, "CHECKOUT", None if place == "wheel" else book)
+    revision = reproduce._revision()
+    assert (revision is not None) == (place == "own")
+    if place == "own":
+        (book / "companion" / "a.py").write_text("changed")
+        assert len(revision) == 12 and reproduce._revision() == f"{revision}-dirty"
+
+
+@pytest.mark.parametrize("weights", [{"W": np.ones((2, 2))}, {"W1": np.ones((2, 2)), "b1": np.ones(2)}])
+def test_a_bound_begins_at_a_machine(monkeypatch, weights):
+    monkeypatch.setattr(reproduce, "load_weights", lambda name: weights)
+    with pytest.raises(ValueError, match=r"weights 'rbm': expected \['W', 'hidden_bias', 'visible_bias'\], found"):
+        reproduce.Bound(two_patterns(), "rbm")
 
 
 def test_reproduce_tells_few_labels_and_gives_the_images_without_theirs(small, monkeypatch):
@@ -467,6 +542,13 @@ def test_run_opens_the_checkout_or_copies_that_are_the_readers(monkeypatch, tmp_
     told = f"{copies + 1} files of the book are now in {folder.as_posix()}; they are yours to change."
     assert (told in capsys.readouterr().out) == (place in ("wheel", "folder"))
     assert os.environ["COMPANION_DATA"] == str((places.ROOT / "digits").resolve()), "wherever a notebook lies"
+
+
+@pytest.mark.parametrize("command", [["run", "--folder"], ["student"], ["restore", "06", "--folder"]])
+def test_a_file_is_no_folder_for_chapters(tmp_path, command):
+    (tmp_path / "afile").touch()
+    with pytest.raises(SystemExit, match="afile: expected a folder for the chapters, found a file"):
+        command_line.main([*command, str(tmp_path / "afile")])
 
 
 def test_fetch_says_where_mnist_is(monkeypatch, capsys, tmp_path):

@@ -1,8 +1,11 @@
 """Rolls, scores, MIDI and sound; and the toy composer, whose likelihood is known."""
 
 import importlib.util
+import sys
 import zipfile
 from itertools import product
+from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -221,8 +224,22 @@ def test_midi_that_is_none_or_silent_is_named(tmp_path):
         read_midi(tmp_path / "nowhere.mid")
 
 
+def test_a_midi_file_is_replaced_whole_or_not_at_all(monkeypatch, tmp_path):
+    class Full(MagicMock):
+        def save(self, path):
+            Path(path).write_bytes(b"MThd")
+            raise OSError(28, "No space left on device")
+
+    path = tmp_path / "piece.mid"
+    path.write_bytes(b"what was there")
+    monkeypatch.setitem(sys.modules, "mido", MagicMock(MidiFile=Full))
+    with pytest.raises(OSError, match="No space left"):
+        write_midi(path, np.zeros((1, N_KEYS)))
+    assert path.read_bytes() == b"what was there" and [file.name for file in tmp_path.iterdir()] == ["piece.mid"]
+
+
 def test_midi_without_mido_says_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setitem(__import__("sys").modules, "mido", None)
+    monkeypatch.setitem(sys.modules, "mido", None)
     with pytest.raises(ImportError, match=r"\[music\]"):
         write_midi(tmp_path / "piece.mid", np.zeros((1, N_KEYS)))
 

@@ -276,6 +276,44 @@ def test_a_beginning_is_repeated_and_remembered(writer):
     np.testing.assert_array_equal(music, again)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prime": np.full((2, 46), np.nan)}, "prime: expected zeros and ones, found others"),
+        ({"prime": np.full((2, 46), 7)}, "prime: expected zeros and ones, found others"),
+        ({"prime": np.zeros((2, 45))}, r"prime: expected shape \(n_steps, 46\), found \(2, 45\)"),
+        ({"clamp": np.full((1, 46), 60)}, "clamp: expected zeros and ones, nan where nothing is given, found others"),
+        ({"clamp": np.ones((1, 1))}, r"clamp: expected shape \(n_steps, 46\), found \(1, 1\)"),
+        ({"steps": -1}, "steps: expected a whole number, at least 1, found -1"),
+        ({"n_steps": 0}, "n_steps: expected a whole number, at least 1, found 0"),
+        ({"inverse_temperature": np.nan}, "inverse_temperature: expected a finite number, found nan"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(writer, options, message):
+    with pytest.raises(ValueError, match=message):
+        writer.generate(**{"n_steps": 2, "steps": 2} | options)
+
+
+@pytest.mark.parametrize("options", [{"steps": 0}, {"steps": -1}, {"n_chains": 0}])
+def test_accuracy_needs_a_draw(writer, options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}: expected a whole number, at least 1"):
+        writer.frame_accuracy([np.eye(46)], **options)
+
+
+def test_silence_that_is_found_silent_is_right():
+    model = RNNRBM(n_hidden=2, n_recurrent=2, n_epochs=0).fit([np.zeros((3, 4))])
+    model.parameters_["visible_bias"] -= 50
+    assert model.frame_accuracy([np.zeros((3, 4))], steps=1, n_chains=1) == 1
+
+
+def test_annealing_needs_chains_of_the_machines_shape(writer):
+    machines = writer.machines(np.eye(46)[:3])
+    with pytest.raises(ValueError, match="n_chains: expected a whole number, at least 1, found 0"):
+        annealed_log_partitions(machines, n_chains=0)
+    with pytest.raises(ValueError, match=r"start: expected shape \(n_chains, 3, 46\), found \(2, 1, 46\)"):
+        annealed_log_partitions(machines, start=np.zeros((2, 1, 46)))
+
+
 def test_cold_chains_keep_to_what_is_likely(writer):
     def energy(beta):
         music = writer.generate(20, steps=40, inverse_temperature=beta, random_state=0)
@@ -323,7 +361,7 @@ def test_transposing_moves_all_notes_that_have_room():
         (np.zeros((3, 5), np.float32), "expected a list of rolls"),
         ([], "expected at least one roll"),
         ([np.zeros((3, 5)), np.zeros((3, 4))], r"roll 1: expected shape \(n_steps, 5\), found \(3, 4\)"),
-        ([np.zeros((0, 5))], "roll 0: expected shape"),
+        ([np.zeros((0, 5))], "roll 0: expected at least one step"),
         ([np.full((3, 5), 0.5)], "roll 0: expected zeros and ones"),
         ([np.full((3, 5), np.nan)], "roll 0: expected zeros and ones"),
     ],

@@ -3,9 +3,9 @@
 import ipywidgets as widgets
 import numpy as np
 
-from ..backend import generator
+from ..backend import generator, to_numpy
 from .canvas import Canvas
-from .drawing import blue_red, label_bars
+from .drawing import blue_red, grey_levels, label_bars
 from .panel import Panel, control, seed_control, touched
 
 __all__ = ["Adversary"]
@@ -39,14 +39,12 @@ class Adversary(Panel):
     )
 
     def __init__(self, networks, images, labels, seed=0):
-        self.check_digits(images, **networks)
-        self.networks, self.images, self.labels = networks, images, labels
+        self.networks, self.images = networks, self.check_digits(images, **networks)
+        self.labels = to_numpy(labels)
+        classes = self._classes()
         self.number = control(widgets.BoundedIntText, "digit no.", 0, 0, len(images) - 1)
-        self.label = control(widgets.BoundedIntText, "its label", 0, 0, 9)
-        self.goal = control(
-            widgets.Dropdown, "to be read as",
-            options=[("anything else", ANY), *((str(digit), digit) for digit in range(10))],
-        )  # fmt: skip
+        self.label = control(widgets.Dropdown, "its label", options=classes)
+        self.goal = control(widgets.Dropdown, "to be read as", options=[("anything else", ANY), *classes])
         self.aim = control(
             widgets.Dropdown, "move", options=[*((f"against {name}", name) for name in networks), ("at random", ANY)]
         )
@@ -67,12 +65,23 @@ class Adversary(Panel):
         controls = [self.number, self.label, self.goal, self.aim, self.seed, buttons]
         pictures = [(SIDE, [canvas]) for canvas in (self.pad, self.change, self.result)]
         super().__init__([(280, controls), *pictures], [(BAR, [canvas]) for canvas in self.bars.values()])
-        self.take(images[0], labels[0])
+        self.take(self.images[0], self.labels[0])
+
+    def _classes(self):
+        """Return the classes of the networks as a menu has them, or raise ValueError if they or the labels differ."""
+        found = {name: network.classes_.tolist() for name, network in self.networks.items()}
+        classes = next(iter(found.values()), [])
+        if not classes or any(each != classes for each in found.values()):
+            raise ValueError(f"networks: expected at least one, and the same classes in all, found {found}")
+        if self.labels.shape != (n := len(self.images),) or not set(self.labels.tolist()) <= set(classes):
+            there = np.unique(self.labels).tolist()
+            raise ValueError(f"labels: expected {n} of the classes {classes}, found {len(self.labels)} of {there}")
+        return [(str(label), label) for label in classes]
 
     def take(self, image, label):
         """Make a copy of `image` (784,), with this label, the one to be moved."""
         self.digit = np.array(image, np.float32)
-        self.label.value = int(label)
+        self.label.value = label
         self.reset()
 
     def reset(self):
@@ -112,9 +121,9 @@ class Adversary(Panel):
 
     def refresh(self):
         """Read the moved digit, and draw everything anew."""
-        self.pad.draw(np.uint8(255 * self.digit.reshape(28, 28)))
+        self.pad.draw(grey_levels(self.digit.reshape(28, 28)))
         self.change.draw(blue_red((self.image - self.digit).reshape(28, 28), STRONG))
-        self.result.draw(np.uint8(255 * self.image.reshape(28, 28)))
+        self.result.draw(grey_levels(self.image.reshape(28, 28)))
         for name, network in self.networks.items():
             p = network.predict_proba(self.image[None])[0]
             now = network.classes_[p.argmax()]

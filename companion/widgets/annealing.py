@@ -8,9 +8,10 @@ from PIL import Image
 
 from ..backend import Noise, generator, to_numpy
 from ..likelihood import TRUSTED, Anneal, temperature_ladder
+from ..rbm import RBM
 from .canvas import Canvas
 from .drawing import INK, PALE, Axes, text
-from .panel import Panel, control, seed_control, speed_control
+from .panel import Panel, check_kind, control, seed_control, speed_control
 
 __all__ = ["Annealing"]
 
@@ -43,6 +44,7 @@ class Annealing(Panel):
     )
 
     def __init__(self, rbm, base_bias=None, seed=0):
+        check_kind(RBM, rbm=rbm)
         self.check_digits(rbm=rbm)
         self.rbm, self.base_bias = rbm, base_bias
         counts = [(f"{n:,}", n) for n in (200, 1000, 5000)]

@@ -7,6 +7,7 @@ import numpy as np
 import traitlets
 
 from ..plots import tile_images
+from .drawing import grey_levels
 
 __all__ = ["Canvas"]
 
@@ -254,7 +255,7 @@ class Canvas(anywidget.AnyWidget):
         """Show square images (n, side²), from 0 to 1, in rows of so many; what lies between them is paper."""
         side = round(np.shape(images)[1] ** 0.5)
         places = [(i % columns * (side + 2), i // columns * (side + 2), side, side) for i in range(len(images))]
-        self.draw(255 * tile_images(images, columns, (side, side), gap=2), places)
+        self.draw(grey_levels(tile_images(images, columns, (side, side), gap=2)), places)
 
     def on_paint(self, function):
         """Call ``function(strokes)`` whenever something is painted; strokes are (row, column, erase) triples."""

@@ -8,7 +8,7 @@ from ..backend import to_numpy
 from ..cd_and_pcd import SIDE, CDAndPCD
 from ..plots import COLORS, tile_images
 from .canvas import Canvas
-from .drawing import GREY, INK, Axes, text
+from .drawing import GREY, INK, Axes, grey_levels, text
 from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["CDAgainstPCD"]
@@ -185,7 +185,7 @@ def _paste(image, images, corner, framed=()):
     large = np.kron(images.reshape(-1, SIDE, SIDE), np.ones((TILE // SIDE, TILE // SIDE)))
     large = np.pad(large, ((0, 0), (1, 1), (1, 1)), constant_values=0.6)  # a line around white pixels
     tiles = tile_images(large, min(10, len(images)), large.shape[1:], GAP - 2)
-    image.paste(Image.fromarray(np.uint8(255 * tiles)), (corner[0] - 1, corner[1] - 1))
+    image.paste(Image.fromarray(grey_levels(tiles)), (corner[0] - 1, corner[1] - 1))
     draw = ImageDraw.Draw(image)
     for i in range(len(images)):
         x, y = corner[0] + (TILE + GAP) * (i % 10), corner[1] + (TILE + GAP) * (i // 10)

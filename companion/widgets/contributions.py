@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from ..backend import generator, to_device, to_numpy
 from ..functions import softmax
 from .canvas import Canvas
-from .drawing import INK, PALE, blue_red, text
+from .drawing import INK, PALE, blue_red, grey_levels, text
 from .panel import Panel, control
 
 __all__ = ["Contributions"]
@@ -40,8 +40,7 @@ class Contributions(Panel):
     )
 
     def __init__(self, model, images, labels, seed=0):
-        self.check_digits(images, model=model)
-        self.model, self.images, self.labels = model, images, labels
+        self.model, self.images, self.labels = model, self.check_digits(images, model=model), labels
         self.rng = generator(seed)
         self.x = np.zeros(784, np.float32)
         self.pad = Canvas(scale=8, paintable=True, label="Pad of 28 by 28 pixels: paint a digit here")
@@ -96,7 +95,7 @@ class Contributions(Panel):
         """Draw everything anew; `said` is the line below the pad, if it changes."""
         if said is not None:
             self.pad.caption = said
-        self.pad.draw(255 * self.x.reshape(28, 28))
+        self.pad.draw(grey_levels(self.x.reshape(28, 28)))
         self.view.draw(self._draw())
 
     def _draw(self):

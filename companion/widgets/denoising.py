@@ -5,9 +5,11 @@ import copy
 import ipywidgets as widgets
 import numpy as np
 
+from ..autoencoder import DenoisingAutoencoder
 from ..backend import generator, one_thread, to_numpy
 from .canvas import Canvas
-from .panel import Panel, control, seed_control, touched
+from .drawing import grey_levels
+from .panel import Panel, check_kind, control, seed_control, touched
 
 __all__ = ["Denoising"]
 
@@ -37,8 +39,8 @@ class Denoising(Panel):
     )
 
     def __init__(self, model, images, seed=0):
-        self.check_digits(images, model=model)
-        self.model, self.images = model, images
+        check_kind(DenoisingAutoencoder, model=model)
+        self.model, self.images = model, self.check_digits(images, model=model)
         kind = next(name for name, kind in KINDS.items() if kind == model.corruption)
         self.number = control(widgets.BoundedIntText, "digit no.", 0, 0, len(images) - 1)
         self.kind = control(widgets.Dropdown, "corruption", options=list(KINDS), value=kind)
@@ -66,7 +68,7 @@ class Denoising(Panel):
         controls = [self.number, self.kind, self.level, self.source, self.seed, self.buttons(self.empty, pause=0.2)]
         pictures = [(210, [canvas]) for canvas in (self.pad, self.noisy, self.result)]
         super().__init__([(280, controls), *pictures], [(792, [self.strip])])
-        self.take(images[0])
+        self.take(self.images[0])
 
     def take(self, image):
         """Make a copy of `image` (784,) the clean one, and begin anew."""
@@ -118,7 +120,7 @@ class Denoising(Panel):
     def refresh(self):
         """Draw everything anew."""
         for canvas, image in zip((self.pad, self.noisy, self.result), (self.clean, self.corrupted, self.restored)):
-            canvas.draw(np.uint8(255 * image.reshape(28, 28)))
+            canvas.draw(grey_levels(image.reshape(28, 28)))
         self.strip.draw_tiles(np.stack(self.past), KEPT)
         self.pad.caption = f"clean · step {self.steps:,}"
         self.noisy.caption = f"corrupted · {self.psnr(self.corrupted):.1f} dB"

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..plots import ink
 
-__all__ = ["GREY", "INK", "PALE", "Axes", "blue_red", "label_bars", "text", "wide"]
+__all__ = ["GREY", "INK", "PALE", "Axes", "blue_red", "grey_levels", "label_bars", "text", "wide"]
 
 INK, GREY, PALE = "#444444", "#6d777e", "#dddddd"
 IN_LATIN = str.maketrans({"β": "beta", "×": "x", "−": "-"})  # what the font lacks
@@ -115,6 +115,11 @@ def label_bars(labels, values, title, color, size):
         draw.rectangle((x, bottom - float(value) * (bottom - 26), x + pitch - 6, bottom), fill=color)
         text(image, (x + pitch / 2 - 3, bottom + 5), str(label), 15, "#444444", "mt")
     return np.asarray(image)
+
+
+def grey_levels(values):
+    """Return grey levels, uint8, for values from 0 (black) to 1 (white); what is beyond is as black, or as white."""
+    return np.uint8(255 * np.clip(values, 0, 1))
 
 
 def blue_red(values, limit):

@@ -4,10 +4,11 @@ import ipywidgets as widgets
 import numpy as np
 
 from ..backend import Noise, generator, one_thread, to_device, to_numpy
+from ..dbn import DBN
 from ..plots import COLORS
 from .canvas import Canvas
-from .drawing import label_bars
-from .panel import Panel, control, seed_control, speed_control
+from .drawing import grey_levels, label_bars
+from .panel import Panel, check_kind, control, seed_control, speed_control
 
 __all__ = ["Dreams"]
 
@@ -38,7 +39,10 @@ class Dreams(Panel):
     )
 
     def __init__(self, dbn, classifier=None, seed=0):
+        check_kind(DBN, dbn=dbn)
         self.check_digits(dbn=dbn, classifier=classifier)
+        if "label_weights" not in dbn.parameters_:
+            raise ValueError("dbn: expected a network that was pretrained with labels, found one that has learned none")
         self.dbn, self.top, self.classifier = dbn, dbn.top_, classifier
         self.n_codes = len(dbn.layers_[-1].visible_bias_)
         self.label = control(
@@ -91,11 +95,11 @@ class Dreams(Panel):
 
     def refresh(self):
         """Draw everything anew."""
-        self.large.draw(np.uint8(255 * self.images[0]).reshape(28, 28))
+        self.large.draw(grey_levels(self.images[0].reshape(28, 28)))
         self.tiles.draw_tiles(self.images, 4)
         grid = np.zeros(-(-self.n_codes // CODES) * CODES, np.float32)
         grid[: self.n_codes] = to_numpy(self.v[0, : self.n_codes])
-        self.codes.draw(255 * grid.reshape(-1, CODES))
+        self.codes.draw(grey_levels(grid.reshape(-1, CODES)))
         self.bars.draw(self._draw_bars())
         asked = "any digit" if self.label.value == ANY else f"a {self.label.value}"
         self.large.caption = f"first chain · step {self.steps:,} · asked for {asked}"
@@ -105,7 +109,7 @@ class Dreams(Panel):
             digits = self.classifier.predict(self.images)
             words += f", read as {' '.join(map(str, digits))}"
             if self.label.value != ANY:
-                words += f"\n{(digits == self.label.value).mean():.0%} as asked for"
+                words += f"\n{(np.asarray(digits, str) == str(self.label.value)).mean():.0%} as asked for"
         self.tiles.caption = words
 
     def _draw_bars(self):

@@ -11,7 +11,7 @@ from ..plots import COLORS, tile_images
 from ..rbm import RBM
 from .canvas import Canvas
 from .drawing import GREY, INK, PALE, Axes, blue_red, text
-from .panel import Panel, control, seed_control, speed_control
+from .panel import Panel, check_images, control, seed_control, speed_control
 
 __all__ = ["EpochScrubber"]
 
@@ -53,8 +53,8 @@ class EpochScrubber(Panel):
 
     def __init__(self, recorded, images=None, seed=0):
         self.recorded = dict(sorted(recorded.items()))
-        self.images = images
-        self._check()
+        self.side = self._check()
+        self.images = None if images is None else check_images("images", images, self.side**2)
         W = np.stack([np.asarray(parameters["W"])[:, :UNITS] for parameters in self.recorded.values()])
         self.limit = float(np.quantile(np.abs(W.astype(np.float32)), 0.998)) or 1.0  # one scale for all epochs
         self.epoch = control(widgets.SelectionSlider, "epoch", options=list(self.recorded))
@@ -74,6 +74,7 @@ class EpochScrubber(Panel):
         self.reset()
 
     def _check(self):
+        """Return the side of the images, or raise ValueError if machines do not fit each other."""
         if not self.recorded:
             raise ValueError("recorded has no epoch; record the parameters of at least one")
         shapes = {
@@ -87,11 +88,10 @@ class EpochScrubber(Panel):
                 names = "W, visible_bias and hidden_bias"
                 raise ValueError(f"{names} of epoch {epoch} have shapes {found}; expected {expected} throughout")
         n_visible = expected[0][0]
-        self.side = isqrt(n_visible)
-        if self.side**2 != n_visible:
+        side = isqrt(n_visible)
+        if side**2 != n_visible:
             raise ValueError(f"the machines have {n_visible} visible units, which do not make a square image")
-        if self.images is not None and (np.ndim(self.images) != 2 or np.shape(self.images)[1] != n_visible):
-            raise ValueError(f"images has shape {np.shape(self.images)}; expected (n, {n_visible})")
+        return side
 
     def reset(self):
         """Begin anew: chains where `start` says, random numbers from the seed, at the epoch that is chosen."""
@@ -100,7 +100,7 @@ class EpochScrubber(Panel):
         if self.start.value == "noise":
             v = rng.integers(0, 2, (CHAINS, self.side**2))
         else:
-            v = np.round(np.resize(to_numpy(self.images), (CHAINS, self.side**2)))
+            v = np.round(np.resize(self.images, (CHAINS, self.side**2)))
         self.v = self.means = to_device(v, np.float32)
         self.h = None
         self.steps, self.energies, self.epochs = 0, [], []

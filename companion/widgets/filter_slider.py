@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from ..backend import generator, one_thread, to_device, to_numpy, xp
 from ..image_layers import Conv2D, Images
 from .canvas import Canvas
-from .drawing import INK, blue_red, text
+from .drawing import INK, blue_red, grey_levels, text
 from .panel import Panel, control, seed_control, touched
 
 __all__ = ["FilterSlider"]
@@ -49,10 +49,11 @@ class FilterSlider(Panel):
     )
 
     def __init__(self, images, filters=None, seed=0):
-        self.check_digits(images)
-        self.images = images
+        self.images = self.check_digits(images)
         self.filters = {name: np.float32(values) for name, values in BY_HAND.items()} | {"random": None}
-        learned = () if filters is None else to_numpy(filters)
+        learned = np.zeros((0, FILTER, FILTER)) if filters is None else to_numpy(filters)
+        if learned.ndim != 3 or learned.shape[1:] != (FILTER, FILTER) or not np.isfinite(learned).all():
+            raise ValueError(f"filters: expected finite numbers of shape (n, 5, 5), found {learned.shape}")
         self.filters |= {f"learned, no. {i}": np.float32(values) for i, values in enumerate(learned)}
         self.number = control(widgets.BoundedIntText, "digit no.", 0, 0, len(images) - 1)
         self.filter = control(widgets.Dropdown, "filter", options=list(self.filters))
@@ -80,7 +81,7 @@ class FilterSlider(Panel):
         super().__init__([(270, controls), *pictures], [(BOARD, [self.board])])
         self._placing = False
         self.filters["random"] = self._random_filter()
-        self.take(images[0])
+        self.take(self.images[0])
 
     def _random_filter(self):
         return generator(self.seed.value).normal(0, 0.3, (FILTER, FILTER)).astype(np.float32)
@@ -172,7 +173,7 @@ class FilterSlider(Panel):
         products, side = pixels * kernel, FILTER * CELL
         limit = float(np.abs(kernel).max()) or 1.0
         picture = Image.new("RGB", (BOARD, side + 24), "white")
-        grey = np.repeat(np.uint8(255 * pixels)[..., None], 3, axis=2)
+        grey = np.repeat(grey_levels(pixels)[..., None], 3, axis=2)
         tables = (
             (pixels, grey, "pixels in the window"),
             (kernel, blue_red(kernel, limit), f"filter: {self.filter.value}"),
@@ -192,7 +193,7 @@ class FilterSlider(Panel):
     def _draw(self):
         values, here = self.feature_map, (self.row.value, self.column.value)
         limit = float(np.abs(values).max()) or 1.0
-        digit = np.repeat(np.uint8(255 * self.image.reshape(SIDE, SIDE))[..., None], 3, axis=2)
+        digit = np.repeat(grey_levels(self.image.reshape(SIDE, SIDE))[..., None], 3, axis=2)
         window = digit[here[0] : here[0] + FILTER, here[1] : here[1] + FILTER]
         window[...] = 0.6 * window + 0.4 * np.array(ORANGE)
         self.pad.draw(digit)

@@ -5,9 +5,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..backend import Noise, generator, one_thread, to_device, to_numpy, xp
+from ..rbm import RBM
 from .canvas import Canvas
-from .drawing import INK, Axes, text
-from .panel import Panel, control, seed_control, speed_control, touched
+from .drawing import INK, Axes, grey_levels, text
+from .panel import Panel, check_kind, control, seed_control, speed_control, touched
 
 __all__ = ["GibbsLab"]
 
@@ -43,8 +44,9 @@ class GibbsLab(Panel):
     )
 
     def __init__(self, rbm, images, classifier=None, seed=0):
-        self.check_digits(images, rbm=rbm, classifier=classifier)
-        self.rbm, self.images, self.classifier = rbm, images, classifier
+        check_kind(RBM, rbm=rbm)
+        self.images = self.check_digits(images, rbm=rbm, classifier=classifier)
+        self.rbm, self.classifier = rbm, classifier
         self.held, self.painted = np.zeros(784, bool), np.zeros(784, np.float32)
         self.start = control(
             widgets.Dropdown, "start from", options=["noise", "digit", "drawing"],
@@ -138,7 +140,7 @@ class GibbsLab(Panel):
     def refresh(self):
         """Draw everything anew."""
         images = to_numpy(self.v if self.shown.value == "v" else self.means)
-        first = np.repeat(np.uint8(255 * images[0])[:, None], 3, axis=1)
+        first = np.repeat(grey_levels(images[0])[:, None], 3, axis=1)
         first[self.held] = np.where(self.painted[self.held, None] > 0, ON, OFF)
         self.pad.draw(first.reshape(28, 28, 3))
         if len(images) > 1:
@@ -148,7 +150,7 @@ class GibbsLab(Panel):
         grid = np.zeros(-(-n_hidden // 25) * 25, np.float32)
         if self.h is not None:
             grid[:n_hidden] = to_numpy(self.h[0])
-        self.hidden.draw(255 * grid.reshape(-1, 25))
+        self.hidden.draw(grey_levels(grid.reshape(-1, 25)))
         self.trace.draw(self._draw_trace())
         self._write()
 

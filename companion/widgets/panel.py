@@ -7,10 +7,12 @@ from contextlib import ExitStack
 import ipywidgets as widgets
 import numpy as np
 
+from ..backend import to_numpy
+from ..checks import are_pixels
 from .canvas import Canvas
 from .still import still_of
 
-__all__ = ["Panel", "control", "seed_control", "speed_control", "touched"]
+__all__ = ["Panel", "check_images", "check_kind", "control", "seed_control", "speed_control", "touched"]
 
 SHRINK = 0.62  # of its width, a column gives up to the others before it goes below them
 GAP, LABEL = 18, 110  # pixels: between columns, and the name before a control
@@ -51,16 +53,11 @@ class Panel(widgets.VBox):
 
     @staticmethod
     def check_digits(images=None, **models):
-        """Raise ValueError unless images are (n, 784), from 0 to 1, and all models are of 28 × 28 pixels."""
-        if images is not None:
-            shape = np.shape(images)
-            if len(shape) != 2 or shape[1] != 784 or not shape[0]:
-                raise ValueError(f"images: expected shape (n, 784), digits of 28 × 28 pixels, found {shape}")
-            if not (images.min() >= 0 and images.max() <= 1):
-                raise ValueError(f"images: expected 0 to 1, found {images.min():.3g} to {images.max():.3g}")
+        """Return images (n, 784) as `check_images` does; ValueError unless all models are of 28 × 28 pixels, too."""
         for name, model in models.items():
             if (found := getattr(model, "n_features_in_", 784)) != 784:
                 raise ValueError(f"{name}: expected a model of 784 pixels, 28 × 28, found one of {found}")
+        return None if images is None else check_images("images", images)
 
     @property
     def running(self):
@@ -130,6 +127,25 @@ class Panel(widgets.VBox):
         image.save(buffer, format="png")
         data = data | {"image/png": buffer.getvalue(), "text/plain": self.description}
         return data, metadata | {"image/png": {"alt": self.description}}
+
+
+def check_images(name, images, n_pixels=784):
+    """Return images (n, n_pixels) as an array of the host, or raise ValueError if they are none, from 0 to 1."""
+    images = to_numpy(images)
+    if images.ndim != 2 or images.shape[1] != n_pixels or not len(images):
+        raise ValueError(f"{name}: expected shape (n, {n_pixels}), a row for each image, found {images.shape}")
+    if images.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: expected numbers from 0 to 1, found {images.dtype}")
+    if not are_pixels(images):
+        raise ValueError(f"{name}: expected 0 to 1, found {images.min():.3g} to {images.max():.3g}")
+    return images
+
+
+def check_kind(kind, **models):
+    """Raise ValueError unless all models are of this kind, and fitted."""
+    for name, model in models.items():
+        if not isinstance(model, kind) or not hasattr(model, "parameters_"):
+            raise ValueError(f"{name}: expected a fitted {kind.__name__}, found {model!r}")
 
 
 def control(kind, description, *args, **options):

@@ -4,10 +4,11 @@ import ipywidgets as widgets
 import numpy as np
 
 from ..backend import Noise, generator, to_numpy
-from ..music import LOWEST, N_KEYS, note_name, organ, wav
+from ..music import LOWEST, N_KEYS, note_name, organ, roll, wav
 from ..plots import COLORS
+from ..rnnrbm import RNNRBM
 from .canvas import Canvas
-from .panel import Panel, control, seed_control
+from .panel import Panel, check_kind, control, seed_control
 
 __all__ = ["Roll"]
 
@@ -40,12 +41,13 @@ class Roll(Panel):
     )
 
     def __init__(self, model, melody=(), n_steps=48, seed=0):
-        if (found := getattr(model, "n_features_in_", N_KEYS)) != N_KEYS:
-            raise ValueError(f"model: expected one of {N_KEYS} keys, found one of {found}")
+        check_kind(RNNRBM, model=model)
+        if model.n_features_in_ != N_KEYS:
+            raise ValueError(f"model: expected one of {N_KEYS} keys, found one of {model.n_features_in_}")
         self.model, self.n_steps = model, n_steps
         self.melody = np.zeros(n_steps, int)  # the key drawn for each step, counted from 1; 0 for none
-        drawn = np.asarray(melody, int)[:n_steps]
-        self.melody[: len(drawn)] = np.where(drawn > 0, drawn - LOWEST + 1, 0)
+        keys = roll(np.reshape(melody, (-1, 1)))[:n_steps]
+        self.melody[: len(keys)] = np.where(keys.any(axis=1), keys.argmax(axis=1) + 1, 0)
         self.temperature = control(widgets.FloatSlider, "temperature", 1.0, min=0.5, max=2.0, step=0.1)
         self.steps = control(widgets.Dropdown, "Gibbs steps", options=[25, 100, 500], value=100)
         self.seed = seed_control(seed)

@@ -9,9 +9,10 @@ from PIL import Image
 from ..backend import generator
 from ..likelihood import ais, exact_log_partition, reverse_ais
 from ..plots import COLORS
+from ..rbm import RBM
 from .canvas import Canvas
 from .drawing import GREY, INK, Axes, text
-from .panel import Panel, control, seed_control
+from .panel import Panel, check_images, check_kind, control, seed_control
 
 __all__ = ["Sandwich"]
 
@@ -40,7 +41,7 @@ class Sandwich(Panel):
     Raises
     ------
     ValueError
-        If the machine is too large for an exact log Z.
+        If the machine is too large for an exact log Z, or the samples are none of its own.
     """
 
     description = (
@@ -49,7 +50,8 @@ class Sandwich(Panel):
     )
 
     def __init__(self, rbm, samples, base_bias=None, seed=0, log_z=None):
-        self.rbm, self.samples, self.base_bias = rbm, samples, base_bias
+        check_kind(RBM, rbm=rbm)
+        self.rbm, self.samples, self.base_bias = rbm, check_images("samples", samples, rbm.n_features_in_), base_bias
         self.exact = exact_log_partition(rbm).log_z if log_z is None else log_z
         self.n = control(widgets.SelectionSlider, "temperatures", options=COUNTS, value=50, continuous_update=False)
         self.n_chains = control(widgets.Dropdown, "chains", options=[20, 100], value=100)

@@ -4,9 +4,11 @@ import ipywidgets as widgets
 import numpy as np
 
 from ..backend import Noise, generator, one_thread, to_device, to_numpy
+from ..dbn import DBN
 from ..functions import bernoulli
 from .canvas import Canvas
-from .panel import Panel, control, seed_control, touched
+from .drawing import grey_levels
+from .panel import Panel, check_kind, control, seed_control, touched
 
 __all__ = ["Stack"]
 
@@ -35,8 +37,9 @@ class Stack(Panel):
     )
 
     def __init__(self, dbn, images, seed=0):
-        self.check_digits(images, dbn=dbn)
-        self.layers, self.images = dbn.layers_, images
+        check_kind(DBN, dbn=dbn)
+        self.layers, self.images = dbn.layers_, self.check_digits(images, dbn=dbn)
+        self.downward = [*dbn.downward_, self.layers[-1]]  # as they lead down: other weights, if untied
         self.number = control(widgets.BoundedIntText, "digit no.", 0, 0, len(images) - 1)
         self.way = control(
             widgets.ToggleButtons, "pass on", options=list(WAYS), style={"button_width": "60px"},
@@ -56,7 +59,7 @@ class Stack(Panel):
         controls = [self.number, self.way, self.seed, self.buttons(self.empty, pause=0.5, anew="down to the digit")]
         columns = [(180, list(pair)) for pair in zip(self.grids, self.returns)]
         super().__init__([(280, [*controls, self.pad]), *columns])
-        self.take(images[0])
+        self.take(self.images[0])
 
     def take(self, image):
         """Put a copy of `image` (784,) at the bottom."""
@@ -84,9 +87,9 @@ class Stack(Panel):
         with one_thread():
             self.codes.append(self._pass(self.layers[len(self.codes) - 1].propup(self.codes[-1])))
             code = self.codes[-1]
-            for layer in reversed(self.layers[1 : len(self.codes) - 1]):
+            for layer in reversed(self.downward[1 : len(self.codes) - 1]):
                 code = self._pass(layer.propdown(code))
-            self.down.append(to_numpy(self.layers[0].propdown(code))[0])
+            self.down.append(to_numpy(self.downward[0].propdown(code))[0])
         self.refresh()
         if len(self.codes) > len(self.layers):
             self.pause()
@@ -96,16 +99,16 @@ class Stack(Panel):
 
     def refresh(self):
         """Draw everything anew."""
-        self.pad.draw(np.uint8(255 * self.image.reshape(28, 28)))
+        self.pad.draw(grey_levels(self.image.reshape(28, 28)))
         self.pad.caption = "the digit"
         for k, (layer, grid, back) in enumerate(zip(self.layers, self.grids, self.returns), start=1):
             n = len(layer.hidden_bias_)
             units, reached = np.zeros(-(-n // COLUMNS) * COLUMNS), k < len(self.codes)
             if reached:
                 units[:n] = to_numpy(self.codes[k])[0]
-            grid.draw(np.uint8(255 * units.reshape(-1, COLUMNS)))
+            grid.draw(grey_levels(units.reshape(-1, COLUMNS)))
             grid.caption = f"layer {k}: " + (f"{units.sum() / n:.0%} of {n} on" if reached else f"{n} units")
             pixels = self.down[k - 1] if reached else np.zeros(784)
-            back.draw(np.uint8(255 * pixels.reshape(28, 28)))
+            back.draw(grey_levels(pixels.reshape(28, 28)))
             error = f"squared error {((pixels - self.image) ** 2).sum():.1f}" if reached else ""
             back.caption = f"down from layer {k}\n{error}" if reached else ""

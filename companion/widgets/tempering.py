@@ -8,9 +8,10 @@ from ..backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from ..functions import bernoulli, sigmoid
 from ..likelihood import ParallelTempering
 from ..plots import COLORS
+from ..rbm import RBM
 from .canvas import Canvas
-from .drawing import GREY, INK, PALE, Axes, text
-from .panel import Panel, control, seed_control, speed_control
+from .drawing import GREY, INK, PALE, Axes, grey_levels, text
+from .panel import Panel, check_kind, control, seed_control, speed_control
 
 __all__ = ["Tempering"]
 
@@ -48,6 +49,7 @@ class Tempering(Panel):
     )
 
     def __init__(self, rbm, classifier=None, base_bias=None, seed=0):
+        check_kind(RBM, rbm=rbm)
         self.check_digits(rbm=rbm, classifier=classifier)
         self.rbm, self.classifier, self.base_bias = rbm, classifier, base_bias
         self.n = control(widgets.IntSlider, "temperatures", 6, 2, 8)
@@ -133,7 +135,7 @@ class Tempering(Panel):
         for k, y in enumerate(_row(np.arange(n))):
             text(image, (0, y), f"{self.betas[k]:.3g}", 16, anchor="lm")
             for x, v, digit in ((TILES, self.tempering.v[k, 0], digits[k]), (PLAIN, self.plain[k], digits[n + k])):
-                tile = Image.fromarray(np.uint8(255 * to_numpy(v).reshape(28, 28)))
+                tile = Image.fromarray(grey_levels(to_numpy(v).reshape(28, 28)))
                 image.paste(tile.resize((TILE, TILE), Image.Resampling.NEAREST), (x, int(y) - TILE // 2))
                 text(image, (x + TILE + 6, y), f"{digit}", 18, INK, "lm")
         for x, color in ((TILES, TEMPERED), (PLAIN, GIBBS)):  # around the two chains whose digits are traced

@@ -98,6 +98,32 @@ def test_what_is_shown_is_what_has_happened(panel, networks, images):
     assert networks["one"].predict(panel.image[None])[0] != 3, "forty steps mislead any such network"
 
 
+@pytest.mark.parametrize("classes", [[3, 15, 20], ["boat", "cat", "dog"]])
+def test_labels_are_those_of_the_networks(images, classes):
+    """A label above 9 was shown, and attacked, as 9."""
+    labels = np.array(classes)[np.arange(200) % 3]
+    network = MLP(hidden_sizes=(20,), n_epochs=20, learning_rate=0.1, random_state=0).fit(images, labels)
+    panel = Adversary({"one": network}, images, labels)
+    panel.number.value = 4
+    assert panel.label.value == classes[1] and panel.pad.caption == f"digit · label {classes[1]}"
+    panel.step()
+    expected = along(images[4], network.input_gradient(images[4][None], [classes[1]])[0])
+    np.testing.assert_allclose(panel.image, expected, atol=1e-6)
+    assert [value for _, value in panel.goal.options] == ["any", *classes]
+    panel.close()
+
+
+def test_labels_and_classes_that_do_not_fit_are_refused(networks, images):
+    labels = np.arange(200) % 10
+    with pytest.raises(ValueError, match=r"labels: expected 200 of the classes \[0, .*found 200 of \[0, 15\]"):
+        Adversary(networks, images, 15 * (labels == 3))
+    with pytest.raises(ValueError, match="labels: expected 200 of the classes .*found 7 of"):
+        Adversary(networks, images, labels[:7])
+    other = MLP(hidden_sizes=(2,), n_epochs=1).fit(images, labels % 2)
+    with pytest.raises(ValueError, match="the same classes in all, found .*'other'"):
+        Adversary(networks | {"other": other}, images, labels)
+
+
 def test_a_drawing_has_the_label_that_it_is_given(panel, images):
     panel.empty.click()
     assert not panel.digit.any() and panel.steps == 0

@@ -3,14 +3,27 @@
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from companion.backend import generator, to_numpy
 from companion.data import load_mnist, plane_points
+from companion.dbn import DBN
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 from companion.rbm import RBM
-from companion.widgets import Annealing, Contributions, FilterSlider, GibbsLab, Playground, Tempering
+from companion.widgets import (
+    Adversary,
+    Annealing,
+    Contributions,
+    Dreams,
+    FilterSlider,
+    GibbsLab,
+    Playground,
+    Sandwich,
+    Stack,
+    Tempering,
+)
 from companion.widgets.canvas import Canvas
 
 
@@ -170,6 +183,18 @@ def test_the_rate_changes_under_way(playground):
         (lambda images, rbm: Annealing(rbm), "rbm: expected a model of 784 pixels"),
         (lambda images, rbm: FilterSlider(images[:, :64]), r"images: expected shape \(n, 784\).*found \(5, 64\)"),
         (lambda images, rbm: FilterSlider(255 * images), "images: expected 0 to 1, found 0 to 255"),
+        (lambda images, rbm: FilterSlider(images.astype(str)), "images: expected numbers from 0 to 1, found <U"),
+        (lambda images, rbm: FilterSlider(images, np.ones((2, 3, 3))), r"filters: .*\(n, 5, 5\), found \(2, 3, 3\)"),
+        (lambda images, rbm: FilterSlider(images, np.ones((2, 1, 5, 5))), r"filters: expected .*found \(2, 1, 5, 5\)"),
+        (lambda images, rbm: Stack(rbm, images), r"dbn: expected a fitted DBN, found RBM\("),
+        (lambda images, rbm: Stack(DBN(), images), r"dbn: expected a fitted DBN, found DBN\("),
+        (lambda images, rbm: Dreams(rbm), r"dbn: expected a fitted DBN, found RBM\("),
+        (
+            lambda images, rbm: Dreams(DBN(hidden_sizes=(2,), pretraining={"n_epochs": 0}).pretrain(images)),
+            "dbn: expected a network that was pretrained with labels",
+        ),
+        (lambda images, rbm: Sandwich(rbm, images), r"samples: expected shape \(n, 64\).*found \(5, 784\)"),
+        (lambda images, rbm: Adversary({}, images, np.arange(5)), "networks: expected at least one"),
     ],
 )
 def test_models_and_images_of_another_size_are_refused(make, says):
@@ -177,3 +202,12 @@ def test_models_and_images_of_another_size_are_refused(make, says):
     rbm = RBM.from_parameters(np.zeros((64, 5), np.float32), np.zeros(64), np.zeros(5))
     with pytest.raises(ValueError, match=says):
         make(np.eye(784, dtype=np.float32)[:5], rbm)
+
+
+def test_images_may_be_a_table_or_a_list_of_lists():
+    rng = np.random.default_rng(0)
+    rbm, images = RBM.from_parameters(rng.normal(size=(784, 3)), np.zeros(784), np.zeros(3)), np.eye(784)[:20]
+    expected = Sandwich(rbm, images).picture()
+    for samples in (images.tolist(), pd.DataFrame(images)):
+        assert Sandwich(rbm, samples).picture() == expected
+    assert FilterSlider(pd.DataFrame(images)).picture() == FilterSlider(images).picture()

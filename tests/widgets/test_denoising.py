@@ -28,6 +28,21 @@ def panel(model, images):
     panel.close()
 
 
+def test_what_is_darker_than_black_is_black(images):
+    """A linear decoder leaves 0 … 1."""
+    rng = np.random.default_rng(0)
+    linear = DenoisingAutoencoder.from_parameters(
+        rng.normal(size=(784, 9)).astype(np.float32), np.zeros(784), np.zeros(9), loss="squared",
+        activation="identity",
+    )  # fmt: skip
+    panel = Denoising(linear, images)
+    restored = panel.restored.reshape(28, 28)
+    assert restored.min() < -0.1 and restored.max() > 1.1
+    for pixels in (panel.result.pixels, panel.strip.pixels[:28, :28]):
+        assert not pixels[restored < 0].any() and (pixels[restored > 1] == 255).all()
+    panel.close()
+
+
 def walk(model, image, steps, rng, again):
     """Corrupt and restore `image` (784,) by the model's own methods."""
     start = image

@@ -89,6 +89,18 @@ def test_one_seed_is_one_dream(panel):
     assert any((now != before).any() for now, before in zip(play(), first))
 
 
+def test_labels_that_are_read_as_words_count(dbn):
+    class Words:
+        def predict(self, images):
+            return np.array(["7"] * 3 + ["1"] * (len(images) - 3))
+
+    panel = Dreams(dbn, Words())
+    panel.label.value = 7
+    panel.step(1)
+    assert "25% as asked for" in panel.tiles.caption
+    panel.close()
+
+
 def test_chains_are_as_many_as_asked_for_and_read_by_the_classifier(panel):
     panel.n_chains.value = 20
     panel.label.value = 1

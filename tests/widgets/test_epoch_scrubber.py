@@ -185,8 +185,11 @@ def test_what_does_not_fit_is_refused(recorded, images):
         EpochScrubber({0: parameters(1.0) | {"hidden_bias": np.zeros(3)}})
     with pytest.raises(ValueError, match="square"):
         EpochScrubber({0: {"W": np.zeros((10, 3)), "visible_bias": np.zeros(10), "hidden_bias": np.zeros(3)}})
-    with pytest.raises(ValueError, match=r"images has shape \(30, 700\); expected \(n, 784\)"):
+    with pytest.raises(ValueError, match=r"images: expected shape \(n, 784\).*found \(30, 700\)"):
         EpochScrubber(recorded, images[:, :700])
+    for bad, found in ((255 * images, "0 to 255"), (np.nan * images, "nan to nan")):
+        with pytest.raises(ValueError, match=f"images: expected 0 to 1, found {found}"):
+            EpochScrubber(recorded, bad)
 
 
 def test_what_was_recorded_stays_as_it_was(recorded, images):

@@ -107,9 +107,13 @@ def test_it_is_heard(panel):
     assert panel.sound.value[:4] == b"RIFF" and len(panel.sound.value) < 300_000
 
 
-def test_a_model_of_other_keys_is_refused(model):
-    class Other:
-        n_features_in_ = 88
-
+def test_a_model_of_other_keys_is_refused():
+    other = RNNRBM(n_hidden=2, n_recurrent=2, n_epochs=0).fit([np.eye(88)])
     with pytest.raises(ValueError, match="expected one of 46 keys, found one of 88"):
-        Roll(Other())
+        Roll(other)
+
+
+@pytest.mark.parametrize("note", [30, 82, 60.5, np.nan, -1])
+def test_a_melody_keeps_to_the_keys(model, note):
+    with pytest.raises(ValueError, match=f"expected notes from 36 to 81, 0 for silence, found {note}"):
+        Roll(model, [60, note])
