@@ -150,6 +150,7 @@ class Classifier(ClassifierMixin, Estimator):
         noise = Noise(rng)
         if first is None:
             first = self.initial_parameters(X.shape[1], len(self.classes_), rng)
+            self._suit(first, X)
         else:
             self._check_parameters(first, X.shape[1], len(self.classes_))
         parameters = {name: own_copy(array) for name, array in first.items()}
@@ -158,6 +159,9 @@ class Classifier(ClassifierMixin, Estimator):
         return SimpleNamespace(
             rng=rng, noise=noise, network=network, loss=SoftmaxCrossEntropy(), descent=descent, unlabelled=None
         )
+
+    def _suit(self, parameters, X):
+        """Change fresh parameters, in place, so that they suit the images X that training begins with; here they do."""
 
     def _update(self, at, x, targets, weights=None):
         """Make one update on the minibatch x (n, n_features) with its targets (n,); return its loss and penalty."""

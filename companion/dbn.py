@@ -136,6 +136,8 @@ class DBN(PretrainedMLP):
             raise ValueError(f"expected a network of at least one hidden layer, found hidden_sizes={self.hidden_sizes}")
         for layer in layers[1:] or (layers if "label_weights" in self.parameters_ else []):
             check_binary(layer)
+        if "gamma1" in self.parameters_:
+            raise ValueError("expected machines, found layers that were fine-tuned with batch normalisation")
         return layers
 
     @property

@@ -262,7 +262,9 @@ class BatchNorm(Layer):
         if they were predicted. With 0 those of the last call are kept; None, for all rows, to begin with.
     """
 
-    def __init__(self, gamma, beta, running_mean, running_var, momentum=0.99, epsilon=1e-5):
+    EPSILON = 1e-5
+
+    def __init__(self, gamma, beta, running_mean, running_var, momentum=0.99, epsilon=EPSILON):
         self.gamma, self.beta, self.running_mean, self.running_var = gamma, beta, running_mean, running_var
         self.momentum, self.epsilon, self.n_rows = momentum, epsilon, None
         self.dgamma, self.dbeta = xp.empty_like(gamma), xp.empty_like(beta)

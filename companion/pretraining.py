@@ -7,10 +7,10 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from .backend import generator, one_thread, to_numpy
+from .backend import generator, one_thread, to_numpy, xp
 from .estimator import real_arrays, stays_if_refused
-from .layers import Dense, Network
-from .mlp import ACTIVATIONS, MLP
+from .layers import BatchNorm, Dense, Network
+from .mlp import ACTIVATIONS, BATCH_NORM, MLP
 
 __all__ = ["PretrainedMLP"]
 
@@ -35,6 +35,9 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
     learning_rate, n_epochs, batch_size, optimizer, momentum, schedule, decay, warmup, l2, dropout, input_dropout
         Of the fine-tuning, as are all that follow: see `companion.mlp.MLP`.
     gaussian_noise, adversarial, virtual_adversarial, max_norm, averaging
+    batch_norm : bool
+        Normalise the input of every activation; scale and shift begin with the spread and the mean of these inputs, so
+        that fine-tuning begins with the codes that the layers have learned. It leaves layers that generate nothing.
     patience, patience_increase, improvement_threshold
     class_weight : None, "balanced" or dict, optional
         What an image of each class weighs: see `companion.classifier.Classifier.fit`.
@@ -58,14 +61,14 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
     """
 
     layer_class, PRETRAINING = None, {}
-    batch_norm, l1 = False, 0.0
+    l1 = 0.0
 
     def __init__(
         self, *, hidden_sizes=(1000, 1000, 1000), pretraining=None, learning_rate=0.1, n_epochs=1000, batch_size=10,
         optimizer="sgd", momentum=0.0, schedule="constant", decay=0.0, warmup=0, l2=0.0, dropout=0.0,
-        input_dropout=0.0, gaussian_noise=0.0, adversarial=0.0, virtual_adversarial=0.0, max_norm=None, averaging=0.0,
-        patience=20000, patience_increase=2.0, improvement_threshold=0.995, class_weight=None, warm_start=False,
-        random_state=None, verbose=False,
+        input_dropout=0.0, gaussian_noise=0.0, adversarial=0.0, virtual_adversarial=0.0, batch_norm=False,
+        max_norm=None, averaging=0.0, patience=20000, patience_increase=2.0, improvement_threshold=0.995,
+        class_weight=None, warm_start=False, random_state=None, verbose=False,
     ):  # fmt: skip
         self.hidden_sizes = hidden_sizes
         self.pretraining = pretraining
@@ -83,6 +86,7 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         self.gaussian_noise = gaussian_noise
         self.adversarial = adversarial
         self.virtual_adversarial = virtual_adversarial
+        self.batch_norm = batch_norm
         self.max_norm = max_norm
         self.averaging = averaging
         self.patience = patience
@@ -238,8 +242,10 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         """Return the network from the input of layer `first` to the codes of layer `last`."""
         layers = []
         for number in range(first, last + 1):
-            dense = Dense(self.parameters_[f"W{number}"], self.parameters_[f"b{number}"])
-            layers += [dense, ACTIVATIONS[self._activation(number)]()]
+            layers.append(Dense(self.parameters_[f"W{number}"], self.parameters_[f"b{number}"]))
+            if f"gamma{number}" in self.parameters_:  # fine-tuned with it
+                layers.append(BatchNorm(*(self.parameters_[f"{name}{number}"] for name in BATCH_NORM)))
+            layers.append(ACTIVATIONS[self._activation(number)]())
         return Network(layers)
 
     def _check_depth(self):
@@ -315,7 +321,8 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         shapes, sizes = super()._shapes(n_features, n_classes), [n_features, *self.hidden_sizes]
         depth = _depth(names) or len(self.hidden_sizes)
         if names and f"W{len(self.hidden_sizes) + 1}" not in names:  # pretrained, perhaps in part, and no more
-            shapes = {name: shape for name, shape in shapes.items() if int(name[1:]) <= depth}
+            kept = {f"{name}{number}" for name in "Wb" for number in range(1, depth + 1)}
+            shapes = {name: shape for name, shape in shapes.items() if name in kept}
         return shapes | {f"visible_bias{number}": (size,) for number, size in zip(range(1, depth + 1), sizes)}
 
     def initial_parameters(self, n_features, n_classes, rng):
@@ -327,6 +334,18 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
                     f"{tuple(self.hidden_sizes)} need {fresh[name].shape}; call pretrain again"
                 )
         return fresh | self.parameters_
+
+    def _suit(self, parameters, X):
+        """Let batch normalisation give back at first what it takes away, so that the codes are those learned."""
+        if not self.batch_norm:
+            return
+        with one_thread():
+            for number in range(1, len(self.hidden_sizes) + 1):
+                gamma, beta, mean, variance = (parameters[f"{name}{number}"] for name in BATCH_NORM)
+                a = Network([Dense(parameters[f"W{number}"], parameters[f"b{number}"])]).predict(X)
+                mean[...], variance[...] = a.mean(axis=0), a.var(axis=0)
+                gamma[...], beta[...] = xp.sqrt(variance + BatchNorm.EPSILON), mean
+                X = ACTIVATIONS[self._activation(number)]().forward(a)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

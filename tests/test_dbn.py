@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from companion.backend import generator, to_device, to_numpy, xp
 from companion.data import load_mnist
 from companion.dbn import DBN
+from companion.layers import Network
 from companion.likelihood import exact_log_partition, log_likelihood
 from companion.mlp import MLP
 from companion.rbm import RBM
@@ -137,6 +138,25 @@ def test_fine_tuning_is_that_of_a_perceptron_that_starts_there(problem, monkeypa
     monkeypatch.setattr(MLP, "initial_parameters", pretrained)
     mlp = MLP(hidden_sizes=(12, 8), activation="logistic", l2=0.0, **options, random_state=2).fit(*problem)
     assert_same_arrays({name: dbn.parameters_[name] for name in mlp.parameters_}, mlp.parameters_)
+
+
+def test_batch_normalisation_begins_with_the_codes_that_were_learned(problem):
+    """With and without it the network is the same before the first update, and what trains then sees the same codes."""
+    X, y = problem
+    pretrained = DBN(**QUICK, random_state=0).pretrain(X)
+    codes = pretrained.transform(X)
+    normal = copy.deepcopy(pretrained).set_params(batch_norm=True, n_epochs=0, l2=0.0).fit(X, y)
+    np.testing.assert_allclose(normal.transform(X), codes, atol=1e-5)
+    whole = to_numpy(Network(normal.network(normal.parameters_).layers[:-1]).forward(to_device(X)))
+    np.testing.assert_allclose(whole, codes, atol=1e-5)
+    normal.set_params(n_epochs=30, optimizer="adam", learning_rate=0.03)
+    trained = clone(normal).fit(X, y)
+    assert trained.score(X, y) > 0.95 and np.abs(trained.transform(X) - codes).max() > 0.01
+    scores = to_numpy(trained.network(trained.parameters_).layers[-1].predict(to_device(trained.transform(X))))
+    np.testing.assert_array_equal(scores.argmax(axis=1), np.searchsorted(trained.classes_, trained.predict(X)))
+    for ask in (trained.sample, lambda: trained.bound(np.ones((2, 16)), 3.0), UpDown(trained).fit):
+        with pytest.raises(ValueError, match="fine-tuned with batch normalisation"):
+            ask(*([X] if ask.__name__ == "fit" else []))
 
 
 @pytest.mark.slow

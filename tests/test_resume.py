@@ -54,6 +54,7 @@ MODELS = {
         schedule="linear", **QUICK,
     ),
     "DBN": DBN(**STACK),
+    "DBN, batch normalisation": DBN(batch_norm=True, dropout=0.2, **STACK),
     "Elman": Tagger(cell="elman", **WORDS),
     "LSTM": Tagger(cell="lstm", bidirectional=True, word_dropout=0.1, averaging=0.9, **WORDS),
     "RNN-RBM": RNNRBM(**NOTES),
@@ -62,7 +63,7 @@ MODELS = {
         pretraining={"n_epochs": 3, "batch_size": 40}, **NOTES,
     ),
 }  # fmt: skip
-PRETRAINED = ("stacked autoencoder", "DBN", "RNN-RBM, everything")  # their interrupts may come before they are whole
+PRETRAINED = ("stacked autoencoder", "DBN", "DBN, batch normalisation", "RNN-RBM, everything")  # their interrupts may come before they are whole
 
 
 @pytest.fixture(scope="module")
