@@ -63,7 +63,8 @@ MODELS = {
         pretraining={"n_epochs": 3, "batch_size": 40}, **NOTES,
     ),
 }  # fmt: skip
-PRETRAINED = ("stacked autoencoder", "DBN", "DBN, batch normalisation", "RNN-RBM, everything")  # their interrupts may come before they are whole
+# Their interrupts may come before they are whole.
+PRETRAINED = ("stacked autoencoder", "DBN", "DBN, batch normalisation", "RNN-RBM, everything")
 
 
 @pytest.fixture(scope="module")
