@@ -49,7 +49,7 @@ VARIANTS = MODELS | {
         **QUICK,
     ),
     "normalised maps": LeNet(n_filters=(2,), filter_size=3, n_hidden=5, batch_norm=True, **QUICK),
-    "normalised stack": DBN(batch_norm=True, **STACK),
+    "normalised stack": StackedDenoisingAutoencoder(batch_norm=True, **STACK),
     "Gaussian RBM": RBM(n_hidden=6, visible="gaussian", **QUICK | {"learning_rate": 0.01}),
     "persistent chains": RBM(n_hidden=6, persistent=True, centered=True, averaging=0.9, momentum=0.5, **QUICK),
     "Gaussian DBN": DBN(**STACK | {"pretraining": {"visible": "gaussian", "n_epochs": 2, "batch_size": 20}}),
