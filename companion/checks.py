@@ -10,9 +10,10 @@ __all__ = ["are_pixels", "check_count", "check_finite", "check_unmasked", "finit
 
 
 def check_count(name, value, least=1):
-    """Raise ValueError unless `value` is a whole number, at least `least`."""
+    """Return `value`, or raise ValueError unless it is a whole number, at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name}: expected a whole number, at least {least}, found {value!r}")
+    return value
 
 
 def check_finite(name, array):

@@ -9,11 +9,11 @@ and Roweth (1987), *Hybrid Monte Carlo*; Neal (2011), *MCMC using Hamiltonian dy
 
 from itertools import islice
 from math import exp, log, pi, sqrt
-from numbers import Integral
 
 import numpy as np
 
 from .backend import Noise, to_device, to_numpy, xp
+from .checks import check_count
 from .likelihood import LogPartition, warn_unless_trusted
 
 __all__ = ["HMC", "DualAveraging", "Metropolis", "Normal", "hamiltonian_ais", "leapfrog"]
@@ -149,7 +149,7 @@ class Metropolis:
 
     def draw(self, n):
         """Make n transitions; return the states after each, an array (n, n_chains, d), on the device."""
-        return xp.stack([chains.x for chains in islice(self, _count("n", n))])
+        return xp.stack([chains.x for chains in islice(self, check_count("n", n))])
 
 
 class HMC(Metropolis):
@@ -186,7 +186,7 @@ class HMC(Metropolis):
     def __init__(
         self, energy, gradient, x, *, step_size=0.1, n_steps=10, mass=1.0, jitter=0.2, record=False, random_state=None
     ):
-        self.gradient, self.n_steps, self.record, self.path = gradient, _count("n_steps", n_steps), record, None
+        self.gradient, self.n_steps, self.record, self.path = gradient, check_count("n_steps", n_steps), record, None
         super().__init__(energy, x, step_size=step_size, random_state=random_state)
         self.mass = to_device(mass, self.x.dtype)
         if self.mass.shape not in ((), self.x.shape[1:]) or not bool((self.mass > 0).all()):
@@ -351,7 +351,7 @@ def hamiltonian_ais(energy, gradient, base, betas, *, n_chains=100, step_size=0.
     if betas[:1] != [0] or betas[-1:] != [1] or (np.diff(betas) < 0).any():
         raise ValueError(f"betas: expected a ladder that rises from 0 to 1, found {betas[:1]} … {betas[-1:]}")
     path = _Between(base, energy, gradient)
-    start = base.sample(_count("n_chains", n_chains), noise)
+    start = base.sample(check_count("n_chains", n_chains), noise)
     chains = HMC(path.energy, path.gradient, start, step_size=step_size, n_steps=n_steps, random_state=noise)
     log_weights = np.zeros(n_chains)
     for beta in betas[1:]:
@@ -361,12 +361,6 @@ def hamiltonian_ais(energy, gradient, base, betas, *, n_chains=100, step_size=0.
         chains.renew()
         next(chains)
     return warn_unless_trusted(LogPartition.of_weights(log_weights, base.log_z, chains.x))
-
-
-def _count(name, value):
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name}: expected a whole number, at least 1, found {value!r}")
-    return value
 
 
 def _positive(name, value):
