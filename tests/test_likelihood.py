@@ -4,6 +4,7 @@ import _thread
 import threading
 import time
 import warnings
+from itertools import count
 
 import joblib
 import numpy as np
@@ -318,11 +319,11 @@ def test_two_blocks_move_at_the_same_time(wide, monkeypatch):
 @pytest.mark.parametrize("interrupt", [False, True])
 def test_if_a_block_fails_or_the_reader_interrupts_all_stop(wide, monkeypatch, interrupt):
     """When the error comes out no thread goes on, and BLAS has the threads that it had."""
-    step, steps, first = Anneal.__next__, [], []
+    step, steps, first, number = Anneal.__next__, [], [], count(1)
 
     def fail(anneal):
         steps.append(anneal)
-        if len(steps) == 20:
+        if next(number) == 20:  # of two threads only one is the twentieth
             first.append(anneal)
             if not interrupt:
                 raise FloatingPointError
