@@ -1,10 +1,10 @@
 """The partition function and its estimates against enumeration, annealed and tempered chains, and how they mix."""
 
 import _thread
+import itertools
 import threading
 import time
 import warnings
-from itertools import count
 
 import joblib
 import numpy as np
@@ -319,7 +319,7 @@ def test_two_blocks_move_at_the_same_time(wide, monkeypatch):
 @pytest.mark.parametrize("interrupt", [False, True])
 def test_if_a_block_fails_or_the_reader_interrupts_all_stop(wide, monkeypatch, interrupt):
     """When the error comes out no thread goes on, and BLAS has the threads that it had."""
-    step, steps, first, number = Anneal.__next__, [], [], count(1)
+    step, steps, first, number = Anneal.__next__, [], [], itertools.count(1)
 
     def fail(anneal):
         steps.append(anneal)
