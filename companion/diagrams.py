@@ -173,7 +173,7 @@ def shared_weights():
 def lenet():
     """LeNet from left to right, its maps drawn to scale."""
     fig, axis = paper(7, 2.3)
-    scale, middle, x = 0.034, 1.2, 0.2
+    scale, middle, x = 0.034, 1.2, 0.12
     stages = (1, 28), (20, 24), (20, 12), (50, 8), (50, 4)
     steps = "5 × 5", "pool 2", "5 × 5", "pool 2", "dense", "softmax"
     places = []
@@ -190,12 +190,12 @@ def lenet():
         axis.add_patch(Rectangle((x, middle - height / 2), 0.13, height, fc=tint(GREEN), ec=BLACK, lw=0.8))
         write(axis, x + 0.065, 0.28, name, size=9)
         places.append((x, (x, middle), 0.13))
-        x += 0.13 + 0.5
+        x += 0.13 + 0.66
     for (_, corner, side), (start, _, _), text in zip(places, places[1:], steps):
         arrow(axis, (corner[0] + side, middle), (start, middle), gap=0.05)
         write(axis, (corner[0] + side + start) / 2, middle - 0.15, text, size=8)
     # One window, and the one number of a map that it becomes.
-    x, y, side, to = 0.6, middle + 0.15, scale * 5, places[1][0] + 0.6
+    x, y, side, to = 0.52, middle + 0.15, scale * 5, places[1][0] + 0.6
     axis.add_patch(Rectangle((x, y), side, side, fc="none", ec=BLUE, lw=1.6, zorder=4))
     for corner in (y, y + side):
         axis.plot([x + side, to], [corner, y + side / 2], color=BLUE, linewidth=0.9, zorder=4)
