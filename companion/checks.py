@@ -31,6 +31,9 @@ def check_unmasked(name, array):
 def finite_rows(name, array, width=None, dtype=None):
     """Return `array` (n, width) on the device, if it has at least one row, and finite numbers, none of them masked."""
     check_unmasked(name, array)
+    array = array if hasattr(array, "dtype") else np.asarray(array)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: expected real numbers, found {array.dtype}")
     array = to_device(array, dtype)
     if array.ndim != 2 or not array.size or width not in (None, array.shape[1]):
         raise ValueError(f"{name}: expected an array of shape (n, {width or 'n_features'}), one row a state, found "
@@ -39,9 +42,9 @@ def finite_rows(name, array, width=None, dtype=None):
     return array
 
 
-def pixel_rows(name, images, dtype=None):
+def pixel_rows(name, images, n_pixels=None, dtype=None):
     """Return `images` (n, n_pixels) on the device, if they are such rows of numbers from 0 to 1."""
-    images = finite_rows(name, images, dtype=dtype)
+    images = finite_rows(name, images, n_pixels, dtype)
     if not are_pixels(images):
         raise ValueError(f"{name}: expected pixels from 0 to 1, found {float(images.min()):.3g} to "
                          f"{float(images.max()):.3g}")  # fmt: skip

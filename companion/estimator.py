@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backend import one_thread, to_device, to_numpy, xp
-from .checks import check_unmasked
+from .checks import check_finite, check_unmasked
 from .data import minibatches
 from .optimize import SGD, Adam, Patience, Schedule
 from .training import Training, check_loss, digest
@@ -310,10 +310,13 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         Raises
         ------
         ValueError
-            If the shapes do not fit each other, or a hyper-parameter is not what it may be.
+            If the arrays are not of finite real numbers, or their shapes do not fit each other, or a hyper-parameter is
+            not what it may be.
         """
-        given = {"W": W, "visible_bias": visible_bias, "hidden_bias": hidden_bias}
-        W, visible_bias, hidden_bias = real_arrays(given, "W").values()
+        given = real_arrays({"W": W, "visible_bias": visible_bias, "hidden_bias": hidden_bias}, "W")
+        for name, array in given.items():
+            check_finite(name, array)
+        W, visible_bias, hidden_bias = given.values()
         if W.ndim != 2 or visible_bias.shape != W.shape[:1] or hidden_bias.shape != W.shape[1:]:
             raise ValueError(
                 "expected W (n_visible, n_hidden), visible_bias (n_visible,) and hidden_bias (n_hidden,), found "
@@ -323,7 +326,7 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         model._check_settings()
         if model.n_hidden != W.shape[1]:
             raise ValueError(f"n_hidden is {model.n_hidden}; expected the {W.shape[1]} columns of W")
-        model.parameters_ = {"W": W, "visible_bias": visible_bias, "hidden_bias": hidden_bias}
+        model.parameters_ = given
         model.n_features_in_ = W.shape[0]
         return model
 

@@ -563,7 +563,7 @@ def log_odds(v):
     ValueError
         If v has no rows, or not only numbers from 0 to 1.
     """
-    return _log_odds(pixel_rows("v", v, xp.float32))
+    return _log_odds(pixel_rows("v", v, dtype=xp.float32))
 
 
 def _log_odds(v):

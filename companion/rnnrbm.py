@@ -451,7 +451,7 @@ class RNNRBM(Estimator):
         machine = _machines(p, u[None])
         v, clamp = bernoulli(sigmoid(machine.visible_bias), noise), None
         if given is not None:
-            given = to_device(given, v.dtype)[None]
+            given = to_device(_check_roll("given", to_numpy(given)[None], self.n_features_in_, gaps=True), v.dtype)
             clamp = ~xp.isnan(given)
             v = xp.where(clamp, given, v)
         with one_thread():

@@ -185,6 +185,11 @@ def test_parameters_that_do_not_fit_are_refused():
     for wrong in ({"hidden_offset": np.ones((2, 1))}, {"visible_offset": np.ones((1, 3))}, {"hidden_offset": 0.5}):
         with pytest.raises(ValueError, match=f"{min(wrong)}: expected shape"):
             RBM.from_parameters(np.zeros((3, 2)), np.zeros(3), np.zeros(2), **wrong)
+    for i, name in enumerate(("W", "visible_bias", "hidden_bias")):
+        given = [np.zeros((3, 2)), np.zeros(3), np.zeros(2)]
+        given[i][-1] = np.nan if i else np.inf
+        with pytest.raises(ValueError, match=f"^{name}: expected finite numbers"):
+            RBM.from_parameters(*given)
 
 
 def test_without_parameters_there_is_nothing_to_look_at():

@@ -294,6 +294,12 @@ def test_what_cannot_be_written_is_refused(writer, options, message):
         writer.generate(**{"n_steps": 2, "steps": 2} | options)
 
 
+@pytest.mark.parametrize("given", [np.full(46, 60), np.ones(45), 1.0])
+def test_a_step_takes_only_what_can_be_given(writer, given):
+    with pytest.raises(ValueError, match="given: expected "):
+        writer.draw(writer.silence(), Noise(generator(0)), given)
+
+
 @pytest.mark.parametrize("options", [{"steps": 0}, {"steps": -1}, {"n_chains": 0}])
 def test_accuracy_needs_a_draw(writer, options):
     with pytest.raises(ValueError, match=f"{next(iter(options))}: expected a whole number, at least 1"):

@@ -7,11 +7,12 @@ import numpy as np
 from PIL import Image
 
 from ..backend import Noise, generator, to_device, to_numpy
+from ..checks import pixel_rows
 from ..plots import COLORS, tile_images
 from ..rbm import RBM
 from .canvas import Canvas
 from .drawing import GREY, INK, PALE, Axes, blue_red, text
-from .panel import Panel, check_images, control, seed_control, speed_control
+from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["EpochScrubber"]
 
@@ -54,7 +55,7 @@ class EpochScrubber(Panel):
     def __init__(self, recorded, images=None, seed=0):
         self.recorded = dict(sorted(recorded.items()))
         self.side = self._check()
-        self.images = None if images is None else check_images("images", images, self.side**2)
+        self.images = None if images is None else to_numpy(pixel_rows("images", images, self.side**2))
         W = np.stack([np.asarray(parameters["W"])[:, :UNITS] for parameters in self.recorded.values()])
         self.limit = float(np.quantile(np.abs(W.astype(np.float32)), 0.998)) or 1.0  # one scale for all epochs
         self.epoch = control(widgets.SelectionSlider, "epoch", options=list(self.recorded))

@@ -8,11 +8,11 @@ import ipywidgets as widgets
 import numpy as np
 
 from ..backend import to_numpy
-from ..checks import are_pixels
+from ..checks import pixel_rows
 from .canvas import Canvas
 from .still import still_of
 
-__all__ = ["Panel", "check_images", "check_kind", "control", "seed_control", "speed_control", "touched"]
+__all__ = ["Panel", "check_kind", "control", "seed_control", "speed_control", "touched"]
 
 SHRINK = 0.62  # of its width, a column gives up to the others before it goes below them
 GAP, LABEL = 18, 110  # pixels: between columns, and the name before a control
@@ -53,11 +53,11 @@ class Panel(widgets.VBox):
 
     @staticmethod
     def check_digits(images=None, **models):
-        """Return images (n, 784) as `check_images` does; ValueError unless all models are of 28 × 28 pixels, too."""
+        """Return images (n, 784) of the host, from 0 to 1; ValueError if they, or models, are no 28 × 28 pixels."""
         for name, model in models.items():
             if (found := getattr(model, "n_features_in_", 784)) != 784:
                 raise ValueError(f"{name}: expected a model of 784 pixels, 28 × 28, found one of {found}")
-        return None if images is None else check_images("images", images)
+        return None if images is None else to_numpy(pixel_rows("images", images, 784))
 
     @property
     def running(self):
@@ -127,18 +127,6 @@ class Panel(widgets.VBox):
         image.save(buffer, format="png")
         data = data | {"image/png": buffer.getvalue(), "text/plain": self.description}
         return data, metadata | {"image/png": {"alt": self.description}}
-
-
-def check_images(name, images, n_pixels=784):
-    """Return images (n, n_pixels) as an array of the host, or raise ValueError if they are none, from 0 to 1."""
-    images = to_numpy(images)
-    if images.ndim != 2 or images.shape[1] != n_pixels or not len(images):
-        raise ValueError(f"{name}: expected shape (n, {n_pixels}), a row for each image, found {images.shape}")
-    if images.dtype.kind not in "fiub":
-        raise ValueError(f"{name}: expected numbers from 0 to 1, found {images.dtype}")
-    if not are_pixels(images):
-        raise ValueError(f"{name}: expected 0 to 1, found {images.min():.3g} to {images.max():.3g}")
-    return images
 
 
 def check_kind(kind, **models):

@@ -6,13 +6,14 @@ import ipywidgets as widgets
 import numpy as np
 from PIL import Image
 
-from ..backend import generator
+from ..backend import generator, to_numpy
+from ..checks import pixel_rows
 from ..likelihood import ais, exact_log_partition, reverse_ais
 from ..plots import COLORS
 from ..rbm import RBM
 from .canvas import Canvas
 from .drawing import GREY, INK, Axes, text
-from .panel import Panel, check_images, check_kind, control, seed_control
+from .panel import Panel, check_kind, control, seed_control
 
 __all__ = ["Sandwich"]
 
@@ -51,7 +52,8 @@ class Sandwich(Panel):
 
     def __init__(self, rbm, samples, base_bias=None, seed=0, log_z=None):
         check_kind(RBM, rbm=rbm)
-        self.rbm, self.samples, self.base_bias = rbm, check_images("samples", samples, rbm.n_features_in_), base_bias
+        self.rbm, self.base_bias = rbm, base_bias
+        self.samples = to_numpy(pixel_rows("samples", samples, rbm.n_features_in_))
         self.exact = exact_log_partition(rbm).log_z if log_z is None else log_z
         self.n = control(widgets.SelectionSlider, "temperatures", options=COUNTS, value=50, continuous_update=False)
         self.n_chains = control(widgets.Dropdown, "chains", options=[20, 100], value=100)

@@ -185,10 +185,10 @@ def test_what_does_not_fit_is_refused(recorded, images):
         EpochScrubber({0: parameters(1.0) | {"hidden_bias": np.zeros(3)}})
     with pytest.raises(ValueError, match="square"):
         EpochScrubber({0: {"W": np.zeros((10, 3)), "visible_bias": np.zeros(10), "hidden_bias": np.zeros(3)}})
-    with pytest.raises(ValueError, match=r"images: expected shape \(n, 784\).*found \(30, 700\)"):
+    with pytest.raises(ValueError, match=r"images: expected an array of shape \(n, 784\).*found \(30, 700\)"):
         EpochScrubber(recorded, images[:, :700])
-    for bad, found in ((255 * images, "0 to 255"), (np.nan * images, "nan to nan")):
-        with pytest.raises(ValueError, match=f"images: expected 0 to 1, found {found}"):
+    for bad, found in ((255 * images, "pixels from 0 to 1, found 0 to 255"), (np.nan * images, "finite numbers")):
+        with pytest.raises(ValueError, match=f"images: expected {found}"):
             EpochScrubber(recorded, bad)
 
 
