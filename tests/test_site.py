@@ -348,12 +348,20 @@ def pages(book):
     return every if os.environ.get("BOOK_PAGES") == "all" else [name for name in every if name in WALKED + LIVE]
 
 
-# What code prints is scrolled by nobody; a formula that begins to the left of its box, nobody can scroll to.
+# What code prints is scrolled by nobody; a formula that begins to the left of its box, nobody can scroll to; a full stop
+# does not begin a line.
 CUT = """() => [
   ...[...document.querySelectorAll(".cell_output pre")].filter((each) => each.scrollWidth > each.clientWidth + 1),
   ...[...document.querySelectorAll("div.math")].filter((box) => {
     const drawn = box.querySelector("mjx-container svg");
     return drawn && drawn.getBoundingClientRect().left < box.getBoundingClientRect().left - 1;
+  }),
+  ...[...document.querySelectorAll("span.math")].filter((formula) => {
+    const after = formula.nextSibling, range = document.createRange();
+    if (after?.nodeType !== Node.TEXT_NODE || !/^[.,;:!?)]/.test(after.data)) return false;
+    range.setStart(after, 0);
+    range.setEnd(after, 1);
+    return range.getBoundingClientRect().top > formula.getBoundingClientRect().bottom;
   }),
 ].map((each) => each.textContent.slice(0, 80))"""
 
