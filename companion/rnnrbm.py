@@ -612,7 +612,7 @@ def annealed_log_partitions(machines, *, n_temperatures=1000, n_chains=5, start=
             for first in range(0, len(B), rows):
                 part = slice(first, first + rows)
                 block = StepMachines(W, B[part], C[part])
-                v = None if start is None else to_device(start[chain][part], W.dtype)
+                v = None if start is None else own_copy(to_device(start[chain][part], W.dtype))
                 log_w[chain, part], v = _anneal(block, base, betas, v, noise)
                 samples[chain, part] = to_numpy(v)
     return StepPartitions(log_w.T, samples)

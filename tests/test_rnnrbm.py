@@ -151,9 +151,11 @@ def test_annealing_from_both_sides_meets_the_exact_value():
         p = np.exp(log_p - log_p.max())
         samples.append(to_numpy(every)[rng.choice(256, 6, p=p / p.sum())])
     start = np.stack(samples, axis=1)  # (6, 30, 8), exact samples
+    given = start.copy()
     for n, level in ((5, None), (300, 0.15)):
         up = annealed_log_partitions(machines, n_temperatures=n, n_chains=6, random_state=0)
         down = annealed_log_partitions(machines, n_temperatures=n, start=start, random_state=1)
+        np.testing.assert_array_equal(start, given)
         assert up.log_weights.shape == down.log_weights.shape == (30, 6) and up.samples.shape == (6, 30, 8)
         low, high = ((found.log_weights.mean(axis=1) - exact).mean() for found in (up, down))
         if level is None:

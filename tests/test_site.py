@@ -348,8 +348,8 @@ def pages(book):
     return every if os.environ.get("BOOK_PAGES") == "all" else [name for name in every if name in WALKED + LIVE]
 
 
-# What code prints is scrolled by nobody; a formula that begins to the left of its box, nobody can scroll to; a full stop
-# does not begin a line.
+# What code prints is scrolled by nobody; a formula that begins to the left of its box, nobody can scroll to; no full
+# stop begins a line.
 CUT = """() => [
   ...[...document.querySelectorAll(".cell_output pre")].filter((each) => each.scrollWidth > each.clientWidth + 1),
   ...[...document.querySelectorAll("div.math")].filter((box) => {

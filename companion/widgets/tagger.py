@@ -31,8 +31,8 @@ class Tagging(Panel):
 
     description = (
         "One line for each word that has been read: its tag and how sure the network is, the states of all units from "
-        "blue, −1, to red, +1, and a bar as long as the gradient of one tag's log-probability with respect to this "
-        "word; when all words are read, what the grammar knows of their tags."
+        "blue, −1, to red, +1, and a bar in proportion to the gradient of one tag's log-probability with respect to "
+        "this word, the longest always of one length; when all words are read, what the grammar knows of their tags."
     )
 
     def __init__(self, tagger, grammar=None, sentence="show me arrivals from boston to denver on delta on monday"):
