@@ -194,16 +194,21 @@ def _record(name, jobs):
     from .reproduce import reproduce
 
     result = reproduce(name, jobs)
+
+    def over_seeds(what, form):
+        spread = result.get(f"{what}_std")  # which one seed does not have
+        return f"{result[what]:{form}}" + (f" ± {spread:{form}}" if spread is not None else "")
+
     if "test_error" in result:
-        reached = f"test error {result['test_error']:.2%} ± {result['test_error_std']:.2%}"
+        reached = f"test error {over_seeds('test_error', '.2%')}"
         if possible := result.get("test_error_of_others", {}).get("best_possible"):
             reached += f" (1 − F1; the least possible is {possible:.2%})"
-    elif "recognised" in result:
-        reached = f"{result['recognised']:.1%} of the dreams recognised, test bound {result['test_bound']:.2f} nats"
     elif "test_bound" in result:
-        reached = f"test bound {result['test_bound']:.2f} nats"
+        reached = f"test bound {over_seeds('test_bound', '.2f')} nats"
+        if "recognition_rate" in result:
+            reached = f"{over_seeds('recognition_rate', '.1%')} of the dreams recognised, {reached}"
     else:
-        reached = f"test log-likelihood {result['test_log_likelihood']:.2f} nats"
+        reached = f"test log-likelihood {over_seeds('test_log_likelihood', '.2f')} nats"
     print(
         f"{name}: {reached}, seeds {result['seeds']}, {result['cpu_minutes']:.2f} CPU minutes each; written to "
         f"{shown(DATA / 'results' / name)}.json"

@@ -41,9 +41,11 @@ def reproduce(name, jobs=1):
     Returns
     -------
     dict
-        What was written. For a classifier: ``test_error`` is a fraction, the mean over the seeds, ``test_error_std``
-        their standard deviation. Otherwise see `Density`, `Measures`, `Dreams` and `Music`. Minutes are those of one
-        training run, all its phases together, of the chosen candidate.
+        What was written. What is reported is a mean over the seeds: ``test_error`` (a fraction),
+        ``test_log_likelihood`` or ``test_bound`` (nats). ``test_errors``, and the like, are the values that it is a
+        mean of; ``test_error_std`` is their standard deviation as a sample, if there is more than one. For the rest see
+        `Density`, `Measures`, `Bound`, `Dreams` and `Music`. Minutes are those of one training run, all its phases
+        together, of the chosen candidate.
 
     Raises
     ------
@@ -235,9 +237,10 @@ def _seconds(model, clock):
     return sum(getattr(history, f"{clock}_seconds") for history in _histories(model))
 
 
-def _spread(values):
-    """Return the standard deviation over seeds, as a sample of all seeds: nan for one, which says nothing of it."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+def _over_seeds(what, values):
+    """Return what is reported of the values that the seeds have: one value says nothing of their spread."""
+    spread = {f"{what}_std": float(np.std(values, ddof=1))} if len(values) > 1 else {}
+    return {what: float(np.mean(values)), **spread, f"{what}s": values}
 
 
 class Classification:
@@ -259,8 +262,7 @@ class Classification:
 
     def test(self, models, values):
         """Return the test errors, fractions; `values` are what `validate` said of the models."""
-        errors = [model.errors(*self.digits.test) for model in models]
-        return {"test_error": float(np.mean(errors)), "test_error_std": _spread(errors), "test_errors": errors}
+        return _over_seeds("test_error", [model.errors(*self.digits.test) for model in models])
 
 
 class FewLabels(Classification):
@@ -292,8 +294,8 @@ class Density:
     """How restricted Boltzmann machines are trained, chosen and tested: by their log-likelihood, in nats per image.
 
     Images are binarised by one fixed Bernoulli draw (`companion.data.binarize`, seed `DRAW`), log Z is estimated by
-    annealed importance sampling. The machine with the best validation log-likelihood among those of the chosen
-    candidate is tested by AIS forward and reverse, and kept in half precision.
+    annealed importance sampling. The machine of the first seed is measured with care, by AIS forward and reverse, and
+    kept in half precision; the others say how much of its figure is luck.
     """
 
     criterion, sign = "valid_log_likelihood", -1
@@ -318,49 +320,51 @@ class Density:
         return log_likelihood(model, binarize(self.valid, self.DRAW), partition).mean
 
     def test(self, models, values):
-        """Measure the best of `models`, by the validated `values`, with care; the test set is used here only."""
-        self.best = best = models[int(np.argmax(values))]
-        forward = ais(best, self.base_bias, **self.FORWARD, n_jobs=self.n_jobs, random_state=self.SEED)
-        reverse, samples = self._backwards(best, forward, **self.REVERSE)
+        """Measure all `models` on the test digits, which are used here only, and the first with care."""
         images, rounded = binarize(self.test_images, self.DRAW), np.round(self.test_images)
-        likelihood = log_likelihood(best, images, forward)
-        self.half = {name: to_numpy(array).astype(np.float16) for name, array in best.parameters_.items()}
+        annealed = [
+            ais(model, self.base_bias, **self.FORWARD, n_jobs=self.n_jobs, random_state=self.SEED) for model in models
+        ]
+        found = [log_likelihood(model, images, partition) for model, partition in zip(models, annealed)]
+        first, forward = models[0], annealed[0]
+        reverse, samples = self._backwards(first, forward, self.base_bias, **self.REVERSE)
+        self.half = _half(first)
         return {
-            "test_log_likelihood": likelihood.mean,
-            "image_error": likelihood.image_error,
-            "test_log_likelihood_reverse": log_likelihood(best, images, reverse).mean,
-            "test_log_likelihood_thresholded": log_likelihood(best, rounded, forward).mean,
-            "train_log_likelihood": log_likelihood(best, binarize(self.train, self.DRAW), forward).mean,
+            **_over_seeds("test_log_likelihood", [likelihood.mean for likelihood in found]),
+            "seed": first.random_state,  # the rest is of this one's machine
+            "image_error": found[0].image_error,
+            "test_log_likelihood_reverse": log_likelihood(first, images, reverse).mean,
+            "test_log_likelihood_thresholded": log_likelihood(first, rounded, forward).mean,
+            "train_log_likelihood": log_likelihood(first, binarize(self.train, self.DRAW), forward).mean,
             "forward": _facts(forward),
             "reverse": _facts(reverse),
             "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
-            "test_pseudo_log_likelihood": float(to_numpy(best.pseudo_log_likelihood(images)).mean()),
-            "test_pseudo_log_likelihood_thresholded": float(to_numpy(best.pseudo_log_likelihood(rounded)).mean()),
-            "seed": best.random_state,
+            "test_pseudo_log_likelihood": float(to_numpy(first.pseudo_log_likelihood(images)).mean()),
+            "test_pseudo_log_likelihood_thresholded": float(to_numpy(first.pseudo_log_likelihood(rounded)).mean()),
             "valid_log_likelihoods": values,
-            "half_precision_cost": self._half_precision_cost(samples, images),
+            "half_precision_cost": self._half_precision_cost(first, samples, images),
         }
 
-    def _backwards(self, model, forward, **annealing):
+    def _backwards(self, model, forward, base_bias, **annealing):
         """Reverse AIS, and its samples: ends of forward chains, drawn by weight, that have walked on for long."""
         rng = generator(self.SEED)
         weights = np.exp(forward.log_weights - forward.log_weights.max())
         start = forward.samples[to_device(rng.choice(len(weights), len(weights), p=weights / weights.sum()))]
         samples = model.sample(steps=self.LONG_RUN, start=start, random_state=rng)
-        return reverse_ais(model, samples, self.base_bias, **annealing, n_jobs=self.n_jobs, random_state=rng), samples
+        return reverse_ais(model, samples, base_bias, **annealing, n_jobs=self.n_jobs, random_state=rng), samples
 
-    def _half_precision_cost(self, samples, images):
+    def _half_precision_cost(self, model, samples, images):
         """Nats per image of the test set that rounding the parameters costs.
 
         log Z' − log Z is the log of the mean of exp(F − F') over samples of the machine, which hardly differs.
         """
         rounded = RBM.from_parameters(**self.half)
-        gain = to_numpy(self.best.free_energy(samples) - rounded.free_energy(samples)).astype(np.float64)
-        loss = to_numpy(rounded.free_energy(images) - self.best.free_energy(images)).astype(np.float64).mean()
+        gain = to_numpy(model.free_energy(samples) - rounded.free_energy(samples)).astype(np.float64)
+        loss = to_numpy(rounded.free_energy(images) - model.free_energy(images)).astype(np.float64).mean()
         return float(loss + np.log(np.exp(gain).mean()))
 
     def keep(self, name):
-        """Write the best machine's parameters to ``data/weights/NAME.npz``, in half precision."""
+        """Write the first machine's parameters to ``data/weights/NAME.npz``, in half precision."""
         save(DATA / "weights" / f"{name}.npz", self.half)
 
 
@@ -385,7 +389,7 @@ class Measures(Density):
             forward = reverse = exact_log_partition(model)
         else:
             forward = ais(model, self.base_bias, **self.ANNEALING, n_jobs=self.n_jobs, random_state=self.SEED)
-            reverse, _ = self._backwards(model, forward, **self.ANNEALING)
+            reverse, _ = self._backwards(model, forward, self.base_bias, **self.ANNEALING)
         likelihood = log_likelihood(model, images, forward)
         self.partitions.append((model, forward))
         self.measured.append({
@@ -410,8 +414,7 @@ class Measures(Density):
         ]
         return {
             "measured": self.measured,
-            "test_log_likelihood": float(np.mean(found)),
-            "test_log_likelihoods": found,
+            **_over_seeds("test_log_likelihood", found),
             "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
         }
 
@@ -419,7 +422,8 @@ class Measures(Density):
 class Bound(Density):
     """How deep belief networks without labels are fine-tuned, chosen and tested: by the bound on their log-likelihood.
 
-    They begin as a recorded machine: see `DBN.upside_down`. The bound is that on log p(v), in nats per image.
+    They begin as a recorded machine: see `DBN.upside_down`. The bound is that on log p(v), in nats per image. What the
+    seeds decide is the fine-tuning, from one machine.
     """
 
     criterion, sign = "valid_bound", -1
@@ -434,9 +438,12 @@ class Bound(Density):
         self.given = {"dbn": DBN.upside_down(RBM.from_parameters(**weights))}
 
     def _anneal(self, network, **annealing):
-        """Anneal the machine on top, from the means of the codes that training images have."""
-        self.base_bias = log_odds(network.layers_[0].transform(self.train))
-        return ais(network.top_, self.base_bias, **annealing, n_jobs=self.n_jobs, random_state=self.SEED)
+        """Anneal the machine on top."""
+        return ais(network.top_, self._base(network), **annealing, n_jobs=self.n_jobs, random_state=self.SEED)
+
+    def _base(self, network):
+        """Return the biases to begin annealing with: the codes of training images have their means."""
+        return log_odds(network.layers_[0].transform(self.train))
 
     def _bound(self, network, images, partition):
         return network.bound(binarize(images, self.DRAW), partition, n_samples=self.SAMPLES, random_state=self.SEED)
@@ -447,21 +454,22 @@ class Bound(Density):
         return self._bound(network, self.valid, self._anneal(network, **self.VALIDATION)).mean
 
     def test(self, models, values):
-        """Measure the best of `models`, by the validated `values`, with care; the test set is used here only."""
-        best = models[int(np.argmax(values))]
-        network, forward = best.network_, self._anneal(best.network_, **self.FORWARD)
-        reverse, _ = self._backwards(network.top_, forward, **self.REVERSE)
-        bound = self._bound(network, self.test_images, forward)
+        """Measure all `models` on the test digits, which are used here only, and the first with care."""
+        networks = [model.network_ for model in models]
+        annealed = [self._anneal(network, **self.FORWARD) for network in networks]
+        found = [self._bound(network, self.test_images, forward) for network, forward in zip(networks, annealed)]
+        network, forward = networks[0], annealed[0]
+        reverse, _ = self._backwards(network.top_, forward, self._base(network), **self.REVERSE)
         return {
-            "test_bound": bound.mean,
-            "image_error": bound.image_error,
+            **_over_seeds("test_bound", [bound.mean for bound in found]),
+            "seed": models[0].random_state,  # the rest is of this one's network
+            "image_error": found[0].image_error,
             "test_bound_reverse": self._bound(network, self.test_images, reverse).mean,
             "train_bound": self._bound(network, self.train, forward).mean,
             "forward": _facts(forward),
             "reverse": _facts(reverse),
             "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
             "valid_bounds": values,
-            "seed": best.random_state,
         }
 
 
@@ -469,8 +477,8 @@ class Dreams:
     """How deep belief networks are trained with labels, chosen by a bound, and asked for digits.
 
     The bound is the variational one on log p(v, y), in nats per image; images are binarised as for `Density`. The
-    digits that the chosen network dreams when its label units are clamped are read by a multilayer perceptron of
-    chapter 2, which has been trained on the same images.
+    digits that a chosen network dreams when its label units are clamped are read by a multilayer perceptron of
+    chapter 2, which has been trained on the same images. The network of the first seed is kept, in half precision.
     """
 
     criterion, sign = "valid_bound", -1
@@ -501,36 +509,43 @@ class Dreams:
         return self._bound(model, self.digits.valid, partition).mean
 
     def test(self, models, values):
-        """Measure the best of `models`, by the validated `values`, with care; the test set is used here only."""
-        best = models[int(np.argmax(values))]
-        partition = ais(best.top_, **Density.FORWARD, n_jobs=self.n_jobs, random_state=self.SEED)
-        bound = self._bound(best, self.digits.test, partition)
-        self.half = {name: to_numpy(array).astype(np.float16) for name, array in best.parameters_.items()}
-        rounded = DBN.from_parameters({name: array.astype(np.float32) for name, array in self.half.items()})
-        gain = to_numpy(best.top_.free_energy(partition.samples) - rounded.top_.free_energy(partition.samples))
-        weights = np.exp(partition.log_weights - partition.log_weights.max())
-        shift = np.log(np.average(np.exp(gain.astype(np.float64)), weights=weights))
-        half = self._bound(rounded, self.digits.test, replace(partition, log_z=partition.log_z + shift))
+        """Measure all `models` on the test digits, which are used here only, and the first with care."""
+        annealed = [ais(model.top_, **Density.FORWARD, n_jobs=self.n_jobs, random_state=self.SEED) for model in models]
+        bounds = [self._bound(model, self.digits.test, partition) for model, partition in zip(models, annealed)]
+        halves = [_half(model) for model in models]
+        rounded = [DBN.from_parameters({k: a.astype(np.float32) for k, a in half.items()}) for half in halves]
+        self.half = halves[0]
         reader = MLP(**self.READER).fit(*self.digits.train)
-        labels = np.repeat(best.classes_, self.EACH)
-        dreams = to_numpy(rounded.sample(len(labels), self.STEPS, label=labels, random_state=self.SEED))
-        right = reader.predict(dreams) == labels
-        sets = dreams, *(self._some_of_each(pair) for pair in (self.digits.test, self.digits.train))
+        labels = np.repeat(models[0].classes_, self.EACH)
+        dreams = [
+            to_numpy(network.sample(len(labels), self.STEPS, label=labels, random_state=self.SEED))
+            for network in rounded
+        ]
+        right = [reader.predict(images) == labels for images in dreams]
+        sets = dreams[0], *(self._some_of_each(pair) for pair in (self.digits.test, self.digits.train))
         drawn, unseen, others = (binarize(images, seed) for seed, images in enumerate(sets))
         return {
-            "test_bound": bound.mean,
-            "image_error": bound.image_error,
-            "forward": _facts(partition),
+            **_over_seeds("test_bound", [bound.mean for bound in bounds]),
+            **_over_seeds("recognition_rate", [float(row.mean()) for row in right]),
+            "seed": models[0].random_state,  # the rest is of this one's network
+            "image_error": bounds[0].image_error,
+            "forward": _facts(annealed[0]),
             "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
-            "half_precision_cost": bound.mean - half.mean,
-            "recognised": float(right.mean()),
-            "recognised_of_each": [float(right[labels == label].mean()) for label in best.classes_],
+            "half_precision_cost": bounds[0].mean - self._rounded_bound(models[0], rounded[0], annealed[0]),
+            "recognised_of_each": [float(right[0][labels == label].mean()) for label in models[0].classes_],
             "among_test_digits": precision_and_recall(unseen, drawn),
             "training_digits_among_them": precision_and_recall(unseen, others),
             "dreams": f"{self.EACH} of each label, {self.STEPS} Gibbs steps from coin tosses, in half precision",
             "reader_test_error": reader.errors(*self.digits.test),
-            "seed": best.random_state,
+            "valid_bounds": values,
         }
+
+    def _rounded_bound(self, model, rounded, partition):
+        """Return the bound that the `rounded` network has: its log Z differs by a mean over the chains of `model`."""
+        gain = to_numpy(model.top_.free_energy(partition.samples) - rounded.top_.free_energy(partition.samples))
+        weights = np.exp(partition.log_weights - partition.log_weights.max())
+        shift = np.log(np.average(np.exp(gain.astype(np.float64)), weights=weights))
+        return self._bound(rounded, self.digits.test, replace(partition, log_z=partition.log_z + shift)).mean
 
     def _some_of_each(self, pair):
         """Return the first images of each digit, as many as are dreamt."""
@@ -538,7 +553,7 @@ class Dreams:
         return pair.images[np.concatenate(rows)]
 
     def keep(self, name):
-        """Write the best network's parameters to ``data/weights/NAME.npz``, in half precision."""
+        """Write the first network's parameters to ``data/weights/NAME.npz``, in half precision."""
         save(DATA / "weights" / f"{name}.npz", self.half)
 
 
@@ -579,9 +594,7 @@ class Tagging:
         column = {tag: k for k, tag in enumerate(self.grammar.tags_)}
         pairs = [(row, self.grammar.posterior(sentence)) for sentence, row in zip(X, y)]
         return {
-            "test_error": float(np.mean(errors)),
-            "test_error_std": _spread(errors),
-            "test_errors": errors,
+            **_over_seeds("test_error", errors),
             "test_error_of_others": {name: 1 - f1(y, tags) for name, tags in others.items()},
             "ahead": ahead,
             "nats_per_word": [model.negative_log_likelihood(X, y) for model in models],
@@ -641,14 +654,12 @@ class Music:
         means = [likelihood.mean for likelihood in found]
         chosen = int(np.argmax(values))
         self.best = best = models[chosen]
-        self.half = {name: to_numpy(array).astype(np.float16) for name, array in best.parameters_.items()}
+        self.half = _half(best)
         rounded = type(best).from_parameters({name: array.astype(np.float32) for name, array in self.half.items()})
         hasty = {n: self._likelihood(best, self.test_pieces, n_temperatures=n, n_chains=1).mean for n in (50, 150, 500)}
         half = self._likelihood(rounded, self.test_pieces, n_temperatures=150, n_chains=1).mean
         return {
-            "test_log_likelihood": float(np.mean(means)),
-            "test_log_likelihood_std": _spread(means),
-            "test_log_likelihoods": means,
+            **_over_seeds("test_log_likelihood", means),
             "log_z_error": found[chosen].log_z_error,
             "piece_error": found[chosen].piece_error,
             "annealing": self.TEST,
@@ -694,6 +705,11 @@ class Music:
 
 def _steps(rolls):
     return int(sum(map(len, rolls)))
+
+
+def _half(model):
+    """Return the parameters in half precision, as they are kept."""
+    return {name: to_numpy(array).astype(np.float16) for name, array in model.parameters_.items()}
 
 
 def _facts(partition):

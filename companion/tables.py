@@ -53,19 +53,20 @@ PEERS = [  # the columns of the table of speeds: who is beside us, and in which 
 def table(judge):
     """Return the table of the recorded results of one judge (see `TABLES`), lines of Markdown; or that of the speeds.
 
-    Errors are in percent, mean ± standard deviation over the seeds; likelihoods in nats; times are those of one run.
+    Errors are in percent, likelihoods and bounds in nats, mean ± standard deviation over the seeds; times are those of
+    one run.
     Speeds are ratios, each the median of some; or, as "quality", minutes of training until a figure is reached.
 
     Raises
     ------
     ValueError
-        If there is no such table.
+        If there is no such table, or a record lacks what it needs.
     """
     if judge not in TABLES:
         raise ValueError(f"expected a table of {', '.join(TABLES)}, found {judge!r}")
     chosen = [(name, recipe) for name, recipe in recipes().items() if recipe["judge"] == judge]
     head = TABLES[judge].split(" | ")
-    rows = [_row(judge, recipe, read_result(name)) for name, recipe in sorted(chosen, key=lambda it: it[1]["chapter"])]
+    rows = [_row(judge, *each) for each in sorted(chosen, key=lambda it: it[1]["chapter"])]
     if judge == "speed":
         rows = _speeds(read_result("benchmarks")["rows"])
     if judge == "quality":
@@ -75,36 +76,46 @@ def table(judge):
     )
 
 
-def _row(judge, recipe, record):
-    cells = {
+def _row(judge, name, recipe):
+    try:
+        return [str(int(recipe["chapter"][:2])), recipe["described"], *_cells(judge, recipe, read_result(name))]
+    except KeyError as missing:
+        raise ValueError(f"the record {name!r} has no {missing}: reproduce it anew") from missing
+
+
+def _cells(judge, recipe, record):
+    return {
         "classification": lambda: [_error(record), _time(record), recipe.get("elsewhere", "")],
         "few labels": lambda: [f"{recipe['n_labels']:,}", _error(record), _time(record)],
         "density": lambda: [
-            _likelihood(record),
-            _nats(record["test_pseudo_log_likelihood_thresholded"], 1),
+            _doubtful(record, f"**{_over_seeds(record, 'test_log_likelihood')}** nats"),
+            _number(record["test_pseudo_log_likelihood_thresholded"], 1),
             _time(record),
             recipe["elsewhere"],
         ],
         "measures": lambda: [
             *(_difference(record, key) for key in ("reconstruction_error", "pseudo_log_likelihood", "log_likelihood")),
-            f"**{_nats(record['test_log_likelihood'])}** nats",
+            f"**{_over_seeds(record, 'test_log_likelihood')}** nats",
             _time(record),
         ],
         "bound": lambda: [
-            f"**{_nats(record['test_bound'])}** nats",
-            f"{_nats(read_result(recipe['machine'])['test_log_likelihood'])} nats",
+            f"**{_over_seeds(record, 'test_bound')}** nats",
+            f"{_number(read_result(recipe['machine'])['test_log_likelihoods'][0])} nats",  # of the one that is kept
             _time(record),
             recipe["elsewhere"],
         ],
-        "dreams": lambda: [_percent(record["recognised"], 1), f"**{_nats(record['test_bound'])}** nats", _time(record)],
+        "dreams": lambda: [
+            f"{_over_seeds(record, 'recognition_rate', 100, 1)} %",
+            _doubtful(record, f"**{_over_seeds(record, 'test_bound')}** nats"),
+            _time(record),
+        ],
         "tagging": lambda: [_error(record), *_others(record), _time(record)],
         "music": lambda: [
-            f"**{_nats(record['test_log_likelihood'])}** nats",
+            f"**{_over_seeds(record, 'test_log_likelihood')}** nats",
             _percent(sum(record["test_frame_accuracy"]) / len(record["test_frame_accuracy"]), 1),
             _time(record),
         ],
     }[judge]()
-    return [str(int(recipe["chapter"][:2])), recipe["described"], *cells]
 
 
 def _speeds(measured):
@@ -135,7 +146,7 @@ def _quality(row):
             f"784-1000-500-250-250-250-10, ReLU, noise: error at most {100 * wanted:g} %",
             lambda it: _percent(it, 2),
         ),
-        "rbm": (f"RBM 784–500, PCD-1: log-likelihood at least {_nats(wanted, 0)} nats", _nats),
+        "rbm": (f"RBM 784–500, PCD-1: log-likelihood at least {_number(wanted, 0)} nats", _number),
     }[row["recipe"]]
     cells = [f"{row[who]['minutes']:.1f} min, {figure(row[who]['figure'])}" for who in ("ours", "torch")]
     return [what, str(row["n_epochs"]), *cells]
@@ -145,12 +156,18 @@ def _percent(value, digits):
     return f"{100 * value:.{digits}f} %"
 
 
-def _nats(value, digits=2):
+def _number(value, digits=2):
     return f"{value:.{digits}f}".replace("-", "−")
 
 
+def _over_seeds(record, what, scale=1, digits=2):
+    """Mean ± standard deviation, which one seed does not have."""
+    spread = f" ± {_number(scale * record[f'{what}_std'], digits)}" if f"{what}_std" in record else ""
+    return f"{_number(scale * record[what], digits)}{spread}"
+
+
 def _error(record):
-    return f"**{100 * record['test_error']:.2f} ± {_percent(record['test_error_std'], 2)}**"
+    return f"**{_over_seeds(record, 'test_error', 100)} %**"
 
 
 def _difference(record, key):
@@ -160,12 +177,11 @@ def _difference(record, key):
     return f"{mean(gains):+.1f} ± {stdev(gains):.1f}".replace("-", "−")
 
 
-def _likelihood(record):
-    """Nats; with a word of doubt where annealing had too few effective samples."""
-    value = _nats(record["test_log_likelihood"])
+def _doubtful(record, figure):
+    """The figure; with a word of doubt where annealing had too few effective samples."""
     if record["forward"]["effective_sample_size"] < TRUSTED:
-        return f"about **{value}** nats (its AIS cannot be trusted)"
-    return f"**{value}** nats"
+        return f"about {figure} (its AIS cannot be trusted)"
+    return figure
 
 
 def _others(record):

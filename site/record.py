@@ -1,6 +1,7 @@
 """The page of results, drawn from the records of the headline runs and of the benchmarks."""
 
 import json
+from statistics import mean
 
 from companion.places import BOOK
 from companion.plots import COLORS, figure, png
@@ -40,12 +41,16 @@ def page():
     """Return the page, text in MyST's Markdown, and its pictures, PNG bytes by name."""
     every = records()
     digits = [each for each in every if "test_error" in each and each["name"] != "tagger"]
+    probable = [each for each in every if "test_log_likelihood" in each["tutorial"]]
     measured = read_result("benchmarks")["rows"]
     pictures = {
-        "errors.png": png(_errors(digits)), "minutes.png": png(_minutes(every)),
-        "speed.png": png(_speed(measured)), "growth.png": png(_growth(measured)),
+        "errors.png": png(_errors(digits)), "likelihoods.png": png(_likelihoods(probable)),
+        "minutes.png": png(_minutes(every)), "speed.png": png(_speed(measured)),
+        "growth.png": png(_growth(measured)),
     }  # fmt: skip
     text = HEAD + _image("errors.png", f"Test errors on MNIST in percent: {_in_words(digits)}.")
+    nats = "; ".join(f"{each['name']} {mean(_nats(each)):.2f}" for each in probable)
+    text += "\n" + _image("likelihoods.png", f"Log-likelihoods, or bounds, of MNIST's test digits in nats: {nats}.")
     text += "".join(f"\n{table(judge)}\n" for judge in TABLES if judge not in ("quality", "speed"))
     text += "\n" + _image("minutes.png", "CPU minutes of one run of each, on a logarithmic axis, as in the tables.")
     text += SPEED + _image("speed.png", "How much longer other libraries take for a step, in the table below.")
@@ -76,34 +81,57 @@ def _record(record):
     )
 
 
-def _name_rows(axis, names, measure, ticks):
-    """Write a name at each row, the first on top, and the measure on a logarithmic axis below, with these ticks."""
+def _nats(record):
+    """Return the log-likelihoods of a record, or bounds, of each seed."""
+    return record.get("test_log_likelihoods") or record["test_bounds"]
+
+
+def _name_rows(axis, names):
+    """Write a name at each row, the first on top."""
     axis.set_yticks(range(len(names)), names, fontsize=8)
-    axis.invert_yaxis()
+    axis.set_ylim(len(names) - 0.4, -0.6)
+
+
+def _name_ticks(axis, measure, ticks):
+    """Make the axis below a logarithmic one of the measure, with these ticks."""
     axis.set(xlabel=f"{measure}, logarithmic", xscale="log")
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
 
 
-def _errors(digits):
-    fig, axis = figure(7, 0.45 * len(digits) + 0.9)
-    for y, record in enumerate(digits):
-        axis.plot(
-            [100 * each for each in record["test_errors"]], [y] * len(record["test_errors"]), "o", color=COLORS[0]
-        )
-        if "test_error" in record["tutorial"]:
-            axis.plot(100 * record["tutorial"]["test_error"], y, "D", color=COLORS[1], fillstyle="none")
+def _seeds(rows, others, place, scale=1):
+    """Draw, of rows (name, values, value elsewhere or None), the values as dots and those of `others` as diamonds."""
+    fig, axis = figure(7, 0.45 * len(rows) + 0.9)
+    for y, (_, values, elsewhere) in enumerate(rows):
+        axis.plot([scale * each for each in values], [y] * len(values), "o", color=COLORS[0])
+        if elsewhere is not None:
+            axis.plot(scale * elsewhere, y, "D", color=COLORS[1], fillstyle="none")
     axis.plot([], [], "o", color=COLORS[0], label="here, each seed")
-    axis.plot([], [], "D", color=COLORS[1], fillstyle="none", label="the old tutorials")
-    _name_rows(axis, [record["name"] for record in digits], "test error, percent", [0.5, 1, 2, 4, 8])
-    axis.legend(loc="upper center")
+    axis.plot([], [], "D", color=COLORS[1], fillstyle="none", label=others)
+    _name_rows(axis, [name for name, *_ in rows])
+    axis.legend(loc=place)
+    return fig, axis
+
+
+def _errors(digits):
+    rows = [(each["name"], each["test_errors"], each["tutorial"].get("test_error")) for each in digits]
+    fig, axis = _seeds(rows, "the old tutorials", "upper center", scale=100)
+    _name_ticks(axis, "test error, percent", [0.5, 1, 2, 4, 8])
+    return fig
+
+
+def _likelihoods(probable):
+    rows = [(each["name"], _nats(each), each["tutorial"]["test_log_likelihood"]) for each in probable]
+    fig, axis = _seeds(rows, "elsewhere, as in the table", "lower left")
+    axis.set(xlabel="log-likelihood of the test digits, or a bound on it, nats")
     return fig
 
 
 def _minutes(every):
     fig, axis = figure(7, 0.3 * len(every) + 0.9)
     axis.plot([record["cpu_minutes"] for record in every], range(len(every)), "o")
-    _name_rows(axis, [record["name"] for record in every], "CPU minutes of one run", [0.1, 1, 10, 30])
+    _name_rows(axis, [record["name"] for record in every])
+    _name_ticks(axis, "CPU minutes of one run", [0.1, 1, 10, 30])
     return fig
 
 
@@ -118,7 +146,8 @@ def _speed(measured):
         axis.plot(row["ratio"], y, "o", color=color)
     axis.axvline(1, color="0.6", zorder=0)
     names = [f"{row['step']}, {row['batch']}: {row['beside']}" for row in rows]
-    _name_rows(axis, names, "their time / ours", [0.5, 1, 2, 4])
+    _name_rows(axis, names)
+    _name_ticks(axis, "their time / ours", [0.5, 1, 2, 4])
     return fig
 
 

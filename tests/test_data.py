@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import http.server
+import json
 import math
 import re
 import struct
@@ -638,6 +639,16 @@ def test_a_damaged_record_is_named(monkeypatch, tmp_path, text):
     with pytest.raises(ValueError, match="mlp.json: expected a record"):
         results.read_result("mlp")
     with pytest.raises(ValueError, match="mlp.json: expected a record"):
+        tables.table("classification")
+
+
+def test_a_record_that_lacks_a_key_is_named(monkeypatch, tmp_path):
+    whole = results.read_result("mlp")
+    monkeypatch.setattr(results, "DATA", tmp_path)
+    (tmp_path / "results").mkdir()
+    part = {key: value for key, value in whole.items() if key != "cpu_minutes"}
+    (tmp_path / "results" / "mlp.json").write_text(json.dumps(part), encoding="utf8")
+    with pytest.raises(ValueError, match="the record 'mlp' has no 'cpu_minutes': reproduce it anew"):
         tables.table("classification")
 
 
