@@ -805,7 +805,7 @@ def test_a_machine_that_is_not_finite_is_refused(rng, name, value):
         lambda _: network.bound(states(5), 3.0),
         lambda _: network.sample(3, 2),
     ):
-        with pytest.raises(ValueError, match=f"rbm.{name}_: expected finite numbers, found NaN or infinity"):
+        with pytest.raises(ValueError, match=f"^(rbm.)?{name}_?: expected finite numbers, found NaN or infinity"):
             ask(rbm)
 
 
