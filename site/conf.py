@@ -1,12 +1,14 @@
 """Settings of the book as pages: Sphinx reads them; `build.py` prepares what it reads and calls it."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `links` and `notebooks`, beside this file
 os.environ.setdefault("COMPANION_BACKEND", "numpy")
 
+from docutils import nodes
 from sphinx import addnodes
 
 import companion
@@ -73,6 +75,15 @@ def setup(app):
     app.connect("html-page-context", links.link_names)
     app.connect("autodoc-skip-member", _skip)
     app.connect("object-description-transform", _without_value)
+    app.connect("doctree-read", _keep_percent)
+
+
+def _keep_percent(app, doctree):
+    """Keep a per-cent sign in the line of its number; what is code or mathematics stays as it is."""
+    for text in list(doctree.findall(nodes.Text)):
+        kept = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text)
+        if kept != text and not isinstance(text.parent, nodes.literal | nodes.FixedTextElement | nodes.math):
+            text.parent.replace(text, nodes.Text(kept))
 
 
 def _skip(app, kind, name, member, skip, options):
