@@ -133,12 +133,12 @@ def computation_graph():
         arrow(axis, (a, 1.22), (b, 1.22), BLUE, 0)
         arrow(axis, (b, 1.08), (a, 1.08), VERMILION, 0)
         write(axis, (a + b) / 2, 1.42, f"${letter} = {value[name]:.2f}$", BLUE, 9.5)
-        write(axis, (a + b) / 2, 0.87, f"{slope[name]:.2f}".replace("-", "−"), VERMILION, 9.5)
+        write(axis, (a + b) / 2, 0.87, f"{slope[name]:.2f}", VERMILION, 9.5)
     for x, name, letter in ((1.55, "w1", "w_1"), (4.35, "w2", "w_2")):
         arrow(axis, (x - 0.07, 2.2), (x - 0.07, 1.38), BLUE, 0)
         arrow(axis, (x + 0.07, 1.38), (x + 0.07, 2.2), VERMILION, 0)
         write(axis, x - 0.13, 1.85, f"${letter} = {value[name]:.2f}$", BLUE, 9.5, ha="right")
-        write(axis, x + 0.13, 1.85, f"{slope[name]:.2f}".replace("-", "−"), VERMILION, 9.5, ha="left")
+        write(axis, x + 0.13, 1.85, f"{slope[name]:.2f}", VERMILION, 9.5, ha="left")
     write(axis, 3.5, 0.45, "values go forwards", BLUE)
     write(axis, 3.5, 0.2, "derivatives of the loss go backwards, times the slope of each box", VERMILION)
     return fig

@@ -5,11 +5,13 @@ line colours of Okabe and Ito (2008).
 """
 
 import io
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from .backend import to_numpy
 
@@ -61,7 +63,9 @@ def figure(width=7.0, height=2.6, rows=1, columns=1, **options):
 
 
 def png(fig, dpi=160):
-    """Return the figure as the bytes of a PNG image."""
+    """Return the figure as the bytes of a PNG image; the sign of its numbers is a minus, not the hyphen of Python."""
+    for text in fig.findobj(Text):
+        text.set_text(re.sub(r"(?<![\w.])-(?=\.?\d)", "−", text.get_text()))
     buffer = io.BytesIO()
     with plt.rc_context(STYLE):
         fig.savefig(buffer, format="png", dpi=dpi)

@@ -54,3 +54,13 @@ def test_learning_curves_leave_out_the_mean_over_a_rest_of_an_epoch():
     losses, errors = plots.learning_curves(history).axes
     assert losses.lines[0].get_ydata().tolist() == [0.8, 0.6]
     assert errors.lines[0].get_xdata().tolist() == [1, 2, 2.25]
+
+
+def test_the_sign_of_a_number_is_a_minus_and_a_hyphen_stays_one():
+    fig, axis = plots.figure()
+    axis.plot([0, 1], label="CD-1: -3.13")
+    axis.set(title="784-500, -.5", xlabel="$-x$")
+    legend = axis.legend()
+    plots.png(fig)
+    assert legend.get_texts()[0].get_text() == "CD-1: −3.13"
+    assert (axis.get_title(), axis.get_xlabel()) == ("784-500, −.5", "$-x$")
