@@ -22,7 +22,8 @@ class Classifier(ClassifierMixin, Estimator):
     """A network with a softmax on top, trained by minibatches; the base of the book's classifiers.
 
     A subclass has, among its hyper-parameters, ``learning_rate``, ``n_epochs``, ``batch_size``, ``averaging``,
-    ``patience``, ``patience_increase``, ``improvement_threshold``, ``random_state`` and ``verbose``, and two methods:
+    ``patience``, ``patience_increase``, ``improvement_threshold``, ``class_weight``, ``warm_start``, ``random_state``
+    and ``verbose``, and two methods:
 
     * ``initial_parameters(n_features, n_classes, rng)`` returns a dict of arrays on the device;
     * ``network(parameters, noise=None)`` returns a `companion.layers.Network` that works on those very arrays; without

@@ -100,7 +100,9 @@ class Metropolis:
         if x.ndim != 2 or not x.size:
             raise ValueError(f"x: expected an array of shape (n_chains, d), one row a chain, found {x.shape}")
         self.x = x.astype(x.dtype if x.dtype.kind == "f" else xp.float64)  # a copy
-        self.step_size = _positive("step_size", step_size)
+        if not (step_size > 0 and np.isfinite(step_size)):
+            raise ValueError(f"step_size: expected a positive number, found {step_size!r}")
+        self.step_size = step_size
         self.renew()
 
     def renew(self):
@@ -326,7 +328,7 @@ def hamiltonian_ais(energy, gradient, base, betas, *, n_chains=100, step_size=0.
     energy, gradient : callable
     base : Normal
         Wide enough to cover the target.
-    betas : array_like (n_steps + 1,)
+    betas : array_like (n_temperatures + 1,)
         Inverse temperatures, rising from 0 to 1.
     n_chains : int
     step_size, n_steps
@@ -361,9 +363,3 @@ def hamiltonian_ais(energy, gradient, base, betas, *, n_chains=100, step_size=0.
         chains.renew()
         next(chains)
     return warn_unless_trusted(LogPartition.of_weights(log_weights, base.log_z, chains.x))
-
-
-def _positive(name, value):
-    if not (value > 0 and np.isfinite(value)):
-        raise ValueError(f"{name}: expected a positive number, found {value!r}")
-    return value

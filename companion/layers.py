@@ -11,6 +11,8 @@ from .backend import to_device, xp
 from .functions import log_softmax, negative_log_likelihood, sigmoid
 
 __all__ = [
+    "ACTIVATIONS",
+    "BATCH_NORM",
     "BatchNorm",
     "Dense",
     "Dropout",
@@ -22,6 +24,7 @@ __all__ = [
     "Sigmoid",
     "SoftmaxCrossEntropy",
     "Tanh",
+    "blank_parameters",
     "initial_weights",
     "reuse",
 ]
@@ -168,6 +171,10 @@ class ReLU(Layer):
         """Return delta where the output was positive, 0 elsewhere, in place of delta."""
         delta *= self._y > 0  # at 0 itself, where there is no derivative, 0 is as good a choice as any
         return delta
+
+
+ACTIVATIONS = {"tanh": Tanh, "logistic": Sigmoid, "relu": ReLU, "identity": Identity}
+BATCH_NORM = ("gamma", "beta", "running_mean", "running_var")  # what `BatchNorm` is given
 
 
 class Dropout(Layer):
@@ -407,6 +414,16 @@ class SoftmaxCrossEntropy:
         if self._weights is not None:
             delta *= self._weights[:, None]
         return delta
+
+
+def blank_parameters(shapes):
+    """Return parameters that nothing was drawn for yet, in float32, on the device: a dict of the shapes by name.
+
+    All are zero but the gains and variances of batch normalisation, which are one. Weights that feed a softmax may stay
+    zero: the first prediction is then one of ignorance.
+    """
+    ones = ("gamma", "running_var")
+    return {name: xp.full(shape, float(name.startswith(ones)), xp.float32) for name, shape in shapes.items()}
 
 
 def initial_weights(n_in, n_out, activation, rng):

@@ -11,8 +11,7 @@ from .backend import xp
 from .classifier import Classifier
 from .estimator import one_of
 from .image_layers import BatchNorm2D, Conv2D, Flatten, Images, MaxPool2D, Pieces
-from .layers import BatchNorm, Dense, Dropout, Network, initial_weights
-from .mlp import ACTIVATIONS, BATCH_NORM
+from .layers import ACTIVATIONS, BATCH_NORM, BatchNorm, Dense, Dropout, Network, blank_parameters, initial_weights
 
 __all__ = ["LeNet"]
 
@@ -153,12 +152,8 @@ class LeNet(Classifier):
         return shapes
 
     def initial_parameters(self, n_features, n_classes, rng):
-        # The top layer feeds a softmax: starting it at zero makes the first prediction one of ignorance.
         shapes = self._shapes(n_features, n_classes)
-        parameters = {
-            name: xp.full(shape, float(name.startswith(("gamma", "running_var"))), xp.float32)
-            for name, shape in shapes.items()
-        }
+        parameters = blank_parameters(shapes)  # the top layer stays so
         for i in range(1, len(self.n_filters) + 2):
             shape = shapes[f"W{i}"]
             if len(shape) == 2:

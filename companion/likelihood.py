@@ -2,11 +2,10 @@ r"""How good a restricted Boltzmann machine is: its partition function, exactly 
 
 .. math:: \log p(v) = -F(v) - \log Z, \qquad Z = \sum_v e^{-F(v)}
 
-Everything here is for binary units, but for the exact sum, and in nats.
+Estimates of log Z are for binary units; everything is in nats.
 """
 
 import time
-import warnings
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from tqdm.auto import tqdm
 
 from .backend import Noise, one_thread, to_device, to_numpy, xp
 from .checks import check_count, check_finite, finite_rows
+from .estimator import warn_caller
 from .functions import bernoulli, sigmoid, softplus
 from .rbm import RBM
 
@@ -181,7 +181,7 @@ def log_likelihood(rbm, v, partition):
     Parameters
     ----------
     rbm : companion.rbm.RBM
-    v : array_like (n, n_visible), binary
+    v : array_like (n, n_visible); of binary units, from 0 to 1
     partition : LogPartition or float
         log Z, from any of the functions here.
 
@@ -452,7 +452,7 @@ def _run(rbm, v, betas, base_bias, random_state, n_jobs, verbose):
     samples = xp.concatenate([block.v for block in blocks])
     base_log_z = blocks[0].path.base_log_z
     found = LogPartition.of_weights(log_weights, base_log_z, samples, 1 if betas[0] == 0 else -1)
-    return warn_unless_trusted(found, stacklevel=4)
+    return warn_unless_trusted(found)
 
 
 def _block(rbm, n, states=1):
@@ -498,14 +498,13 @@ def _in_threads(blocks, n_steps, n_jobs, **bar):
             raise
 
 
-def warn_unless_trusted(found, stacklevel=3):
+def warn_unless_trusted(found):
     """Return the estimate `found`, with a warning if its effective sample size is below 20."""
     if found.ess < TRUSTED:
-        warnings.warn(
+        warn_caller(
             f"the effective sample size is {found.ess:.1f} of {len(found.log_weights)} chains, less than {TRUSTED}: "
             "the standard error cannot be trusted, and a mode that no chain has seen is in neither. Take more "
-            "temperatures, or more chains, and compare another start.",
-            stacklevel=stacklevel,
+            "temperatures, or more chains, and compare another start."
         )
     return found
 

@@ -3,9 +3,8 @@ r"""Softmax regression, which the tutorials call logistic regression: one linear
 .. math:: p(y = k \mid x) = \frac{e^{a_k}}{\sum_j e^{a_j}}, \qquad a = x W + b
 """
 
-from .backend import xp
 from .classifier import Classifier
-from .layers import Dense, Dropout, Network
+from .layers import Dense, Dropout, Network, blank_parameters
 
 __all__ = ["LogisticRegression"]
 
@@ -74,7 +73,7 @@ class LogisticRegression(Classifier):
 
     def initial_parameters(self, n_features, n_classes, rng):
         # Zeros will do: the loss is convex, and the columns of W get different gradients from the first step on.
-        return {name: xp.zeros(shape, xp.float32) for name, shape in self._shapes(n_features, n_classes).items()}
+        return blank_parameters(self._shapes(n_features, n_classes))
 
     def network(self, parameters, noise=None):
         layers = [Dense(parameters["W"], parameters["b"], self.l1, self.l2)]

@@ -13,25 +13,22 @@ from .classifier import Classifier
 from .estimator import one_of
 from .functions import log_softmax, softmax
 from .layers import (
+    ACTIVATIONS,
+    BATCH_NORM,
     BatchNorm,
     Dense,
     Dropout,
     GaussianNoise,
-    Identity,
     Network,
-    ReLU,
-    Sigmoid,
     SoftmaxCrossEntropy,
-    Tanh,
+    blank_parameters,
     initial_weights,
-)  # fmt: skip
+)
 from .optimize import limit_norms
 
 __all__ = ["MLP"]
 
-BATCH_NORM = ("gamma", "beta", "running_mean", "running_var")
 BESIDE = 0.1  # how far from an image its divergence is differentiated: far enough for float32
-ACTIVATIONS = {"tanh": Tanh, "logistic": Sigmoid, "relu": ReLU, "identity": Identity}
 
 
 class MLP(Classifier):
@@ -142,11 +139,7 @@ class MLP(Classifier):
         return shapes
 
     def initial_parameters(self, n_features, n_classes, rng):
-        # The top layer feeds a softmax: starting it at zero makes the first prediction one of ignorance.
-        parameters = {
-            name: xp.full(shape, float(name.startswith(("gamma", "running_var"))), xp.float32)
-            for name, shape in MLP._shapes(self, n_features, n_classes).items()
-        }
+        parameters = blank_parameters(MLP._shapes(self, n_features, n_classes))  # the top layer stays so
         for i in range(1, len(self.hidden_sizes) + 1):
             W = parameters[f"W{i}"]
             parameters[f"W{i}"] = initial_weights(*W.shape, self._activation(i), rng)

@@ -252,8 +252,7 @@ class ToyComposer:
     def __init__(self):
         named = [(name, setting) for name, triad in self.TRIADS.items() for setting in self._ways(triad)]
         names, self.settings = [name for name, _ in named], np.array([setting for _, setting in named])
-        moves = np.array([[self.PROGRESSIONS[name].get(other, 0) for other in names] for name in names], float)
-        moves *= np.exp(-np.abs(self.settings[:, None] - self.settings[None]).sum(axis=2) / 4)
+        moves = np.exp(-np.abs(self.settings[:, None] - self.settings[None]).sum(axis=2) / 4)
         moves[self._parallels()] = 0
         # Of the settings of a chord one is chosen by its weight, of the chords one by the progressions.
         same = np.array([[a == b for b in names] for a in names], float)

@@ -9,8 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .backend import generator, one_thread, to_numpy, xp
 from .estimator import real_arrays, stays_if_refused
-from .layers import BatchNorm, Dense, Network
-from .mlp import ACTIVATIONS, BATCH_NORM, MLP
+from .layers import ACTIVATIONS, BATCH_NORM, BatchNorm, Dense, Network
+from .mlp import MLP
 
 __all__ = ["PretrainedMLP"]
 

@@ -15,12 +15,6 @@ def arrays(model):
     return {name: to_numpy(array).copy() for name, array in model.parameters_.items()}
 
 
-def assert_same_arrays(found, expected):
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
-
-
 @pytest.fixture
 def images(rng):
     """Two hundred images of 4 × 4: bars, upright or lying, on a dark ground."""
@@ -147,10 +141,6 @@ def test_codes_and_back(images):
 
 
 # ------------------------------------------------------------------------------- randomness, resume, storage, input
-
-
-EVERYTHING = {"n_hidden": 5, "momentum": 0.7, "schedule": "linear", "weight_decay": 1e-3, "averaging": 0.9,
-              "corruption": "salt_and_pepper", "n_epochs": 4, "batch_size": 30}  # fmt: skip
 
 
 def test_watch_sees_every_epoch(images):

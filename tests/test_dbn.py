@@ -171,7 +171,7 @@ def test_it_learns_digits():
     assert dbn.fit(*train).errors(*test) < 0.085
 
 
-def test_an_interrupt_keeps_what_was_learned(problem, monkeypatch):
+def test_an_interrupt_keeps_what_was_learned(problem):
     def stop(number, layer):
         if number == 2:
             raise KeyboardInterrupt

@@ -365,7 +365,7 @@ def test_the_exact_sum_of_a_gaussian_machine_is_its_integral(rng):
         exact_log_partition(wide)
 
 
-def test_the_base_is_what_it_says(rng):
+def test_the_base_is_what_it_says():
     base = Normal([1.0, -2.0], [0.5, 3.0])
     drawn = to_numpy(base.sample(20_000, Noise.of(0)))
     assert kstest((drawn[:, 0] - 1) / 0.5, "norm").pvalue > LEVEL

@@ -314,7 +314,7 @@ def test_dropout_is_where_it_says():
     ]  # fmt: skip
 
 
-def test_initial_weights_keep_the_variance(rng):
+def test_initial_weights_keep_the_variance():
     """He's, of variance 2 / fan-in, where the fan-in of a filter is the pixels that it sees."""
     model = LeNet(n_filters=(200, 100))
     model.n_features_in_ = 784

@@ -687,7 +687,7 @@ def test_the_truth_lies_within_the_error_or_there_is_a_warning(
     assert 67 - len(errors) <= warned
 
 
-def test_two_modes_are_both_found_from_coin_tosses(rng):
+def test_two_modes_are_both_found_from_coin_tosses():
     """From the biases of the machine itself all chains see one of them, and agree: log Z is 3 nats too low."""
     rbm = two_modes(10, 8, 4.0, 0.3)
     exact = exact_log_partition(rbm).log_z

@@ -30,12 +30,6 @@ def arrays(model):
     return {name: to_numpy(array).copy() for name, array in model.parameters_.items()}
 
 
-def assert_same_arrays(found, expected):
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array)
-
-
 EVERYTHING = {
     "hidden_sizes": (12, 8),
     "activation": "relu",
@@ -400,9 +394,6 @@ def test_variances_last_through_five_layers(activation, scale):
     assert all(1 / 2 < ratio < 2 for ratio in variances(activation, scale, 1.0))
     assert all(ratio < 1 / 8 for ratio in variances(activation, scale, 0.7))
     assert max(variances(activation, scale, 1.3)) > 4
-
-
-# ------------------------------------------------------------------------------- randomness, resume, storage
 
 
 # ------------------------------------------------------------------------------------ among other estimators

@@ -312,7 +312,8 @@ def test_sample_counts_its_steps(rng, visible):
             np.testing.assert_array_equal(to_numpy(found), to_numpy(expected))
     coins = to_numpy(rbm.sample(2000, 0, random_state=0))
     mean, sd = (0.5, 0.5) if visible == "binary" else (0, 1)
-    assert coins.shape == (2000, 5) and set(np.unique(coins)) == {0, 1} if visible == "binary" else True
+    assert coins.shape == (2000, 5)
+    assert visible == "gaussian" or set(np.unique(coins)) == {0, 1}
     np.testing.assert_allclose(coins.mean(axis=0), mean, atol=5 * sd / np.sqrt(2000))
     np.testing.assert_allclose(coins.std(axis=0), sd, rtol=0.1)
 
@@ -674,7 +675,7 @@ def test_scores_are_pseudo_log_likelihoods_on_the_host(rng):
     np.testing.assert_allclose(rbm.transform(v), to_numpy(rbm.propup(v)), rtol=1e-6)
 
 
-def test_gaussian_units_have_no_pseudo_log_likelihood(rng):
+def test_gaussian_units_have_no_pseudo_log_likelihood():
     for name in ("pseudo_log_likelihood", "score_samples", "score"):
         assert hasattr(RBM(), name) and not hasattr(RBM(visible="gaussian"), name)
 
@@ -873,7 +874,7 @@ def exact_log_likelihood(rbm, v):
 
 
 @pytest.mark.slow
-def test_it_learns_bars_and_stripes(rng):
+def test_it_learns_bars_and_stripes():
     """Fourteen pictures: no model gives them more than −log 14 = −2.64 nats in the mean; independent pixels, −6.2."""
     X = np.tile(bars_and_stripes(3), (10, 1))
     assert len(X) == 140
@@ -1016,7 +1017,7 @@ def test_its_features_have_names(images):
 
 
 @pytest.mark.slow
-def test_in_a_pipeline_and_a_grid_search(rng):
+def test_in_a_pipeline_and_a_grid_search():
     """Bars or stripes: a linear classifier cannot tell them by the pixels, but by the features."""
     X = bars_and_stripes(3)
     X = X[(X.mean(axis=1) > 0) & (X.mean(axis=1) < 1)]  # all black and all white are both

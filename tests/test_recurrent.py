@@ -121,7 +121,7 @@ def test_what_remembers_nothing_is_a_layer_of_tanh_units(rng):
     assert len(layer.gradients) == 2
 
 
-def test_a_gate_that_is_open_keeps_the_cell(rng):
+def test_a_gate_that_is_open_keeps_the_cell():
     """With forget gates at one and input gates at zero the first cell is carried on; the gradient comes back whole."""
     n = 2
     W, U, b = xp.zeros((3, 4 * n)), xp.zeros((n, 4 * n)), xp.full(4 * n, 40.0)

@@ -58,7 +58,7 @@ def test_what_others_show_is_left_alone(data):
     assert "widgets" in model["content"]["metadata"]
 
 
-def test_bars_and_panels_are_known_by_what_they_say(monkeypatch):
+def test_bars_and_panels_are_known_by_what_they_say():
     bars = [tqdm(display=False, **options) for options in (
         {"total": 3}, {"total": 10**7, "unit": " updates", "unit_scale": True, "desc": "epoch 3: so far"},
         {"unit": " updates"}, {}, {"total": 3, "postfix": {"loss": 0.1}},

@@ -17,12 +17,6 @@ def problem(rng):
     return rng.random((200, 16), np.float32), rng.integers(2, size=200)
 
 
-def assert_same_parameters(found, expected):
-    assert found.parameters_.keys() == expected.parameters_.keys()
-    for name, array in expected.parameters_.items():
-        np.testing.assert_array_equal(to_numpy(found.parameters_[name]), to_numpy(array), err_msg=name)
-
-
 def test_each_layer_learns_to_restore_the_codes_below_with_a_corruption_of_its_own(problem):
     stack = StackedDenoisingAutoencoder(**QUICK, random_state=3).pretrain(problem[0])
     codes = problem[0]

@@ -7,8 +7,8 @@ from PIL import Image
 from ..backend import generator, to_device, to_numpy
 from ..data import PLANE, plane_points
 from ..functions import softmax
-from ..layers import SoftmaxCrossEntropy
-from ..mlp import ACTIVATIONS, MLP
+from ..layers import ACTIVATIONS, SoftmaxCrossEntropy
+from ..mlp import MLP
 from ..optimize import SGD
 from .canvas import Canvas
 from .drawing import Axes, blue_red, text

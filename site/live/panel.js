@@ -95,10 +95,8 @@ export class Pixels {
     this.element = make("div");
     const model = {
       get: (name) => this.values[name],
-      set: (name, value) => this.set(name, value),
       on: (event, listener) => (this.listeners[event] ??= []).push(listener),
       send: ({ painted }) => paint?.(painted),
-      save_changes: () => {},
     };
     front.render({ model, el: this.element });
   }

@@ -79,7 +79,7 @@ def test_at_random_no_network_is_asked_and_a_seed_gives_the_same_move(panel, ima
     assert (move() != first).any()
 
 
-def test_what_is_shown_is_what_has_happened(panel, networks, images):
+def test_what_is_shown_is_what_has_happened(panel, networks):
     panel.number.value = 3
     for _ in range(40):
         panel.step()

@@ -167,7 +167,7 @@ def test_old_steps_are_forgotten(panel):
     assert len(panel.energies) == len(panel.epochs) == 300 and panel.steps == 310
 
 
-def test_small_machines_and_float64(images):
+def test_small_machines_and_float64():
     rng = np.random.default_rng(2)
     small = {"W": rng.standard_normal((16, 5)), "visible_bias": np.zeros(16), "hidden_bias": np.zeros(5)}
     panel = EpochScrubber({3: small})

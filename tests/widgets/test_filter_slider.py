@@ -128,7 +128,7 @@ def test_images_given_are_left_as_they_are(panel, images):
     np.testing.assert_array_equal(images, before)
 
 
-def test_the_random_filter_is_the_seed_s(panel, images):
+def test_the_random_filter_is_the_seed_s(panel):
     def play(seed):
         panel.number.value, panel.seed.value, panel.filter.value = 1, seed, "random"
         panel.again.click()
