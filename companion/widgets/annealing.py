@@ -98,7 +98,7 @@ class Annealing(Panel):
         self._draw_progress(image)
         self._draw_sizes(image)
         where = "log Z" if self.finished else f"log Z at beta = {self.anneal.beta:.3f}"
-        numbers = f"{where}:  {self.estimate.log_z:.2f} +/- {self.estimate.std_error:.2f} nats"
+        numbers = f"{where}:  {self.estimate.log_z:.2f} ± {self.estimate.std_error:.2f} nats"
         text(image, (LEFT, 244), numbers, 18)
         self._draw_weights(image)
         return np.asarray(image)

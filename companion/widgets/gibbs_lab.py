@@ -115,12 +115,10 @@ class GibbsLab(Panel):
                 self.v, self.means, self.h = next(self.chains)
                 self.steps += 1
                 self.energies.append(to_numpy(self.rbm.free_energy(self.v)))
+                if self.classifier is not None:
+                    before, self.digits = self.digits, self.classifier.predict(to_numpy(self.means))
+                    self.switches += 0 if before is None else self.digits != before
         del self.energies[:-REMEMBERED]
-        if self.classifier is not None:
-            digits = self.classifier.predict(to_numpy(self.means))
-            if self.digits is not None:
-                self.switches += digits != self.digits
-            self.digits = digits
         self.refresh()
 
     def paint(self, strokes):

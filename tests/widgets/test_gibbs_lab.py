@@ -131,3 +131,6 @@ def test_changes_of_digit_are_counted(rbm, rng):
     expected = (np.diff(labels, axis=0) != 0).sum(axis=0)
     np.testing.assert_array_equal(lab.switches, expected)
     assert f"{expected.sum()} changes of digit" in lab.tiles.caption
+    lab.reset()
+    lab.step(20)  # a frame of many steps counts as many
+    np.testing.assert_array_equal(lab.switches, expected)
