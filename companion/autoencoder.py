@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
 from .checks import are_pixels
-from .estimator import TiedLayer, expect_pixels, one_of, own_copy, warn_caller
+from .estimator import TiedLayer, check_columns, expect_pixels, one_of, own_copy, warn_caller
 from .functions import sigmoid, softplus
 from .layers import initial_weights
 from .optimize import Descent
@@ -160,6 +160,7 @@ class DenoisingAutoencoder(TiedLayer):
         x = self._checked(X)
         if self.loss == "cross_entropy" and getattr(self, "pixels_", True) and not are_pixels(x):
             raise ValueError(expect_pixels(x, "cross-entropies", REMEDY))
+        check_columns(self, corrupted)
         with one_thread():
             a = self._before_decoding(self.encode(x if corrupted is None else corrupted))
             return to_numpy(self._losses(x, a))

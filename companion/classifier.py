@@ -94,7 +94,12 @@ class Classifier(ClassifierMixin, Estimator):
         y = self._check_labels(y, len(X))
         if not self._goes_on():
             self.classes_ = self._classes(y)
-        examples = [X, self._encode(y, len(X)), self._weights(X, y, sample_weight)]
+        weights = self._weights(X, y, sample_weight)
+        if weights is not None:
+            if not weights.sum() > 0:
+                raise ValueError("sample_weight: expected a weight above 0 somewhere, found none")
+            weights = to_device(weights / weights.mean(), xp.float32)  # the rate means the same, whatever their scale
+        examples = [X, self._encode(y, len(X)), weights]
         if validation is not None:
             valid_X = self._check_data(validation[0])
             examples += [valid_X, self._encode(validation[1], len(valid_X))]
@@ -112,7 +117,7 @@ class Classifier(ClassifierMixin, Estimator):
         classes : array_like (n_classes,)
             All the labels there will be; needed at the first call, unless the model was fitted before.
         sample_weight : array_like (n,), optional
-            As in `fit`.
+            How much each image counts; as it is, here, and not in proportion to the mean, which other calls may change.
         """
         self._check_settings()
         first = self.parameters_ if self._has_learned() else None
@@ -133,7 +138,10 @@ class Classifier(ClassifierMixin, Estimator):
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"expected the classes {self.classes_.tolist()}, found {np.unique(classes).tolist()}")
         y = self._check_labels(y, len(X))
-        return X, self._encode(y, len(X)), self._weights(X, y, sample_weight)
+        if self.class_weight == "balanced":
+            raise ValueError("class_weight is 'balanced', which takes all examples to be known; expected a dict")
+        weights = self._weights(X, y, sample_weight)
+        return X, self._encode(y, len(X)), weights if weights is None else to_device(weights, xp.float32)
 
     def _has_learned(self):
         """Return whether there is a network that classifies."""
@@ -185,15 +193,12 @@ class Classifier(ClassifierMixin, Estimator):
             raise ValueError(f"unlabelled: {reason}") from None
 
     def _weights(self, X, y, sample_weight):
-        """Return the weights (n,) of the images, with mean 1, on the device; None if all are the same."""
+        """Return the weights (n,) of the images, as they were given; None if all are the same."""
         if sample_weight is None and self.class_weight is None:
             return None
         check_unmasked("sample_weight", sample_weight)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        weights = weights * compute_sample_weight(self.class_weight, y)
-        if not weights.sum() > 0:
-            raise ValueError("sample_weight: expected a weight above 0 somewhere, found none")
-        return to_device(weights / weights.mean(), xp.float32)
+        return weights * compute_sample_weight(self.class_weight, y)
 
     def _disturb(self, x, targets, network, loss):
         """Change a minibatch x (n, n_features), in place, before the network learns from it; here it stays."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from .checks import check_count
+from .estimator import check_columns
 from .functions import bernoulli, sigmoid, softplus
 from .likelihood import LogLikelihood, LogPartition, check_binary, check_machine, images_of
 from .pretraining import PretrainedMLP
@@ -247,8 +248,9 @@ class DBN(PretrainedMLP):
         if label is not None:
             start, clamp = self.with_label(start[:, : len(self.layers_[-1].visible_bias_)], label)
         codes = top.sample(
-            steps=steps, start=start, clamp=clamp, inverse_temperature=inverse_temperature, random_state=noise
-        )
+            steps=steps, start=start, clamp=clamp, inverse_temperature=inverse_temperature,
+            means=len(self.layers_) == 1, random_state=noise,
+        )  # fmt: skip
         return self.propdown(codes, noise)
 
     def bound(self, v, partition, y=None, *, n_samples=1, random_state=None):
@@ -285,6 +287,7 @@ class DBN(PretrainedMLP):
         """
         upward = self._check_bound(y)
         check_count("n_samples", n_samples)
+        check_columns(self, v)
         v, partition = images_of(upward[0], v), LogPartition.of(partition)
         if y is not None:
             y = self._check_labels(y, len(v))

@@ -13,7 +13,7 @@ from .backend import one_thread, to_device, to_numpy, xp
 from .checks import check_finite, check_unmasked
 from .data import minibatches
 from .optimize import SGD, Adam, Patience, Schedule
-from .training import Training, check_loss, digest
+from .training import Divergence, Training, check_loss, digest
 
 __all__ = ["Estimator", "TiedLayer"]
 
@@ -115,17 +115,34 @@ def warn_caller(message):
     warnings.warn(message, stacklevel=level + 1)
 
 
+def check_columns(model, X):
+    """Raise ValueError if X is a table whose columns are not, by name and order, those that the model has learned."""
+    if hasattr(X, "columns") and hasattr(model, "feature_names_in_"):
+        validate_data(model, X, reset=False, skip_check_array=True)
+
+
+def check_options(options, cls, own):
+    """Raise ValueError unless `options`, a dict or None, are such of the model `cls`, and none that are in `own`."""
+    known = cls().get_params().keys() - own
+    if unknown := (options or {}).keys() - known:
+        raise ValueError(
+            f"pretraining: expected options of {cls.__name__}, which has no {', '.join(sorted(map(str, unknown)))}; "
+            f"there are {', '.join(sorted(known))}"
+        )
+
+
 def stays_if_refused(learn):
-    """Decorate a method that learns: where it refuses, before training began, the model stays as it was."""
+    """Decorate a method that learns: where it fails before training has begun, the model stays as it was."""
 
     @functools.wraps(learn)
     def learn_or_stay(self, *arguments, **options):
         before = vars(self).copy()
         try:
             return learn(self, *arguments, **options)
-        except (ValueError, TypeError, OSError):
-            history = vars(self).get("history_")
-            if history is None or history is before.get("history_"):  # otherwise something has been learned
+        except BaseException as reason:
+            # Has anything been learned? A pretraining that is interrupted leaves no history, but parameters.
+            sign = "history_" if isinstance(reason, (ValueError, TypeError, OSError)) else "parameters_"
+            if (left := vars(self).get(sign)) is None or left is before.get(sign):
                 vars(self).clear()
                 vars(self).update(before)
             raise
@@ -275,13 +292,20 @@ class Estimator(BaseEstimator):
             self._learner.settings = settings
         at = self._learner
         self.parameters_ = at.descent.kept
+        before = {name: own_copy(array) for name, array in self.parameters_.items()}
         at.noise.renew()
         loss, n_batches = 0.0, 0
         with one_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for indices in minibatches(n, self.batch_size, at.rng):
                 loss += step(at, indices)
                 n_batches += 1
-        check_loss(float(loss) / n_batches, int(at.descent.optimizer.updates))
+        try:
+            check_loss(float(loss) / n_batches, int(at.descent.optimizer.updates))
+        except Divergence:  # as if it had not been called; momenta and averages begin anew
+            for name, array in before.items():
+                self.parameters_[name][...] = array
+            at.settings = None
+            raise
         return self
 
 

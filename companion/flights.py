@@ -492,7 +492,7 @@ def read_iob(path):
     """
     path, sentences, tags, rows = Path(path), [], [], []
     try:
-        lines = path.read_text(encoding="utf8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as reason:
         raise ValueError(f"{path.name}: expected plain text in UTF-8, found something else ({reason})") from reason
     for number, line in enumerate([*lines, ""], start=1):

@@ -79,9 +79,10 @@ def bernoulli(probabilities, noise, out=None):
     return xp.less(uniform, probabilities, out=uniform)
 
 
-def softmax(scores, out=None):
+def softmax(scores):
     """Turn each row of scores (n, n_classes) into probabilities that sum to one."""
-    return xp.exp(log_softmax(scores, out), out=out)
+    p = log_softmax(scores)
+    return xp.exp(p, out=p)
 
 
 def negative_log_likelihood(log_probabilities, targets):

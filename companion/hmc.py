@@ -13,7 +13,8 @@ from math import exp, log, pi, sqrt
 import numpy as np
 
 from .backend import Noise, to_device, to_numpy, xp
-from .checks import check_count
+from .checks import check_count, check_finite, check_unmasked
+from .estimator import own_copy
 from .likelihood import LogPartition, warn_unless_trusted
 
 __all__ = ["HMC", "DualAveraging", "Metropolis", "Normal", "hamiltonian_ais", "leapfrog"]
@@ -96,10 +97,10 @@ class Metropolis:
 
     def __init__(self, energy, x, *, step_size=0.1, random_state=None):
         self.energy, self.noise = energy, Noise.of(random_state)
-        x = to_device(x)
+        x = _floats("x", x)
         if x.ndim != 2 or not x.size:
             raise ValueError(f"x: expected an array of shape (n_chains, d), one row a chain, found {x.shape}")
-        self.x = x.astype(x.dtype if x.dtype.kind == "f" else xp.float64)  # a copy
+        self.x = own_copy(x)
         if not (step_size > 0 and np.isfinite(step_size)):
             raise ValueError(f"step_size: expected a positive number, found {step_size!r}")
         self.step_size = step_size
@@ -191,7 +192,7 @@ class HMC(Metropolis):
         self.gradient, self.n_steps, self.record, self.path = gradient, check_count("n_steps", n_steps), record, None
         super().__init__(energy, x, step_size=step_size, random_state=random_state)
         self.mass = to_device(mass, self.x.dtype)
-        if self.mass.shape not in ((), self.x.shape[1:]) or not bool((self.mass > 0).all()):
+        if self.mass.shape not in ((), self.x.shape[1:]) or not bool(((self.mass > 0) & xp.isfinite(self.mass)).all()):
             raise ValueError(f"mass: expected a positive number, or {self.x.shape[1]} of them, found {mass!r}")
         if not 0 <= jitter < 1:
             raise ValueError(f"jitter: expected a number from 0 to below 1, found {jitter!r}")
@@ -282,11 +283,13 @@ class Normal:
     """
 
     def __init__(self, mean, scale):
-        self.mean = to_device(mean)
+        self.mean = _floats("mean", mean)
         self.scale = to_device(scale, self.mean.dtype)
         if self.mean.ndim != 1 or self.scale.shape != self.mean.shape or not bool((self.scale > 0).all()):
             raise ValueError(f"expected d means and d positive scales, found arrays of the shapes {self.mean.shape} "
                              f"and {self.scale.shape}")  # fmt: skip
+        check_finite("mean", self.mean)
+        check_finite("scale", self.scale)
         self.log_z = float(xp.log(self.scale.astype(xp.float64)).sum()) + 0.5 * len(self.mean) * log(2 * pi)
 
     def sample(self, n, noise):
@@ -363,3 +366,12 @@ def hamiltonian_ais(energy, gradient, base, betas, *, n_chains=100, step_size=0.
         chains.renew()
         next(chains)
     return warn_unless_trusted(LogPartition.of_weights(log_weights, base.log_z, chains.x))
+
+
+def _floats(name, array):
+    """Return `array` on the device: float32 as it is, other real numbers as float64."""
+    check_unmasked(name, array)
+    array = array if hasattr(array, "dtype") else np.asarray(array)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: expected real numbers, found {array.dtype}")
+    return to_device(array, xp.float32 if array.dtype == np.float32 else xp.float64)

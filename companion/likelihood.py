@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from .backend import Noise, one_thread, to_device, to_numpy, xp
 from .checks import check_count, check_finite, finite_rows
-from .estimator import warn_caller
+from .estimator import check_columns, warn_caller
 from .functions import bernoulli, sigmoid, softplus
 from .rbm import RBM
 
@@ -203,6 +203,7 @@ def log_likelihood(rbm, v, partition):
 
 def images_of(rbm, v):
     """Return v (n, n_visible) on the device, in the machine's precision, if it can be asked how probable they are."""
+    check_columns(rbm, v)
     v = finite_rows("v", v, len(rbm.visible_bias_), rbm.W_.dtype)
     rbm.check_pixels(v)
     return v
@@ -635,7 +636,10 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, n_jobs=
 
 def total_variation(p, q):
     r"""Total variation distance :math:`\frac12 \sum_i |p_i - q_i|`, from 0 to 1, of two distributions (n,)."""
-    return float(abs(np.asarray(p) - np.asarray(q)).sum() / 2)
+    p, q = np.asarray(p), np.asarray(q)
+    if p.shape != q.shape:
+        raise ValueError(f"expected two distributions over as many states, found arrays of shapes {p.shape}, {q.shape}")
+    return float(abs(p - q).sum() / 2)
 
 
 def precision_and_recall(real, made, k=3):
@@ -664,12 +668,10 @@ def precision_and_recall(real, made, k=3):
         not whole or below 1.
     """
     check_count("k", k)
-    real, made = (np.asarray(to_numpy(images), np.float64) for images in (real, made))
-    if real.ndim != 2 or made.ndim != 2 or real.shape[1] != made.shape[1] or min(len(real), len(made)) <= k:
+    real, made = (to_numpy(finite_rows(name, x, None, np.float64)) for name, x in (("real", real), ("made", made)))
+    if real.shape[1] != made.shape[1] or min(len(real), len(made)) <= k:
         raise ValueError(f"expected two arrays of as many columns, and of more than {k} rows, found {real.shape} and "
                          f"{made.shape}")  # fmt: skip
-    for name, images in (("real", real), ("made", made)):
-        check_finite(name, to_device(images))
 
     def among(points, others):
         radii = [np.partition(block, k, axis=1)[:, k] for block in _distances(others, others)]  # the nearest is itself
@@ -732,7 +734,7 @@ def effective_sample_size(series):
     """
     rho = autocorrelation(series)
     rho *= 1 - np.arange(len(rho)) / len(rho)
-    pairs = rho[: len(rho) // 2 * 2].reshape(-1, 2).sum(axis=1)
+    pairs = np.append(rho, [0] * (len(rho) % 2)).reshape(-1, 2).sum(axis=1)
     ends = np.flatnonzero(pairs < 0)
     pairs = pairs[: ends[0]] if len(ends) else pairs
     n = np.size(to_numpy(series))

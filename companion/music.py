@@ -19,17 +19,17 @@ from xml.etree import ElementTree
 import numpy as np
 
 from .backend import generator
+from .checks import check_count
 from .places import DATA
 from .storage import load, replacing, save
 
 __all__ = [
-    "HIGHEST", "LOWEST", "N_KEYS", "VOICES", "Chorale", "Chorales", "ToyComposer", "in_key", "load_chorales",
+    "HIGHEST", "LOWEST", "N_KEYS", "Chorale", "Chorales", "ToyComposer", "in_key", "load_chorales",
     "note_name", "organ", "read_midi", "read_score", "roll", "wav", "write_midi",
 ]  # fmt: skip
 
 LOWEST, HIGHEST = 36, 81  # MIDI numbers: C2, the lowest note of a bass here, and A5, the highest of a soprano
 N_KEYS = HIGHEST - LOWEST + 1
-VOICES = ("soprano", "alto", "tenor", "bass")
 CACHE = DATA / "music" / "chorales.npz"
 STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}  # semitones above C
 MOST_BYTES = 2**24  # of a score, unpacked: the longest of the chorales has 300 kB
@@ -287,6 +287,7 @@ class ToyComposer:
 
     def compose(self, n_steps, random_state=None):
         """Return voices, uint8 (n_steps, 4)."""
+        check_count("n_steps", n_steps)
         rng = generator(random_state)
         states = [rng.choice(len(self.first), p=self.first)]
         for _ in range(n_steps - 1):
@@ -295,6 +296,9 @@ class ToyComposer:
 
     def log_likelihood(self, keys):
         """Log-probability of a roll (n_steps, 46), in nats; minus infinity for one that breaks a rule."""
+        keys = np.asarray(keys)
+        if keys.ndim != 2 or keys.shape[1] != N_KEYS or not len(keys):
+            raise ValueError(f"keys: expected a roll (n_steps, {N_KEYS}) of at least a step, found shape {keys.shape}")
         chords = [frozenset((np.flatnonzero(row) + LOWEST).tolist()) for row in keys]
         states = [self._number.get(chord) for chord in chords]
         if None in states:

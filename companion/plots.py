@@ -145,6 +145,7 @@ def image_grid(images, titles=None, columns=10, shape=(28, 28), size=0.7, limit=
         Show values from −limit (blue) to +limit (red) instead of grey levels.
     """
     images = to_numpy(images).reshape(-1, *shape)
+    titles = titles if titles is None else list(titles)  # by their places, whatever else they are numbered by
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     fig, axes = figure(columns * size, rows * (size + (0.05 if titles is None else 0.25)), rows, columns)
@@ -215,7 +216,7 @@ def weight_images(W, titles=None, columns=5, shape=(28, 28), size=1.3):
     return fig
 
 
-def learning_curves(history, error_name="validation error"):
+def learning_curves(history):
     """Show the loss of the minibatches and the validation error over the epochs, and where the error was lowest.
 
     Parameters
@@ -231,7 +232,7 @@ def learning_curves(history, error_name="validation error"):
     best = history.best_update / history.n_batches, 100 * history.best_error
     right.plot(*best, "o", color=COLORS[6], markersize=5)
     right.text(1, 0.97, f"best: {best[1]:.2f}%", transform=right.transAxes, ha="right", va="top")  # errors fall
-    right.set(xlabel="epoch", ylabel="per cent", title=error_name)
+    right.set(xlabel="epoch", ylabel="per cent", title="validation error")
     for axis in (left, right):
         axis.locator_params(axis="x", integer=True)
     return fig

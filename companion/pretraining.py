@@ -8,7 +8,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import generator, one_thread, to_numpy, xp
-from .estimator import real_arrays, stays_if_refused
+from .estimator import check_options, real_arrays, stays_if_refused
 from .layers import ACTIVATIONS, BATCH_NORM, BatchNorm, Dense, Network
 from .mlp import MLP
 
@@ -201,13 +201,7 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
 
     def _check_settings(self):
         super()._check_settings()
-        own = {"n_hidden", "random_state"}  # which the network decides
-        known = self.layer_class().get_params().keys() - own
-        if unknown := (self.pretraining or {}).keys() - known:
-            raise ValueError(
-                f"pretraining: expected options of {self.layer_class.__name__}, which has no "
-                f"{', '.join(sorted(map(str, unknown)))}; there are {', '.join(sorted(known))}"
-            )
+        check_options(self.pretraining, self.layer_class, {"n_hidden", "random_state"})  # which the network decides
         for number in range(1, len(self.hidden_sizes) + 1):
             self._new_layer(number, None)._check_settings()
 
@@ -326,6 +320,11 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         return shapes | {f"visible_bias{number}": (size,) for number, size in zip(range(1, depth + 1), sizes)}
 
     def initial_parameters(self, n_features, n_classes, rng):
+        wanted, histories = len(self.hidden_sizes), getattr(self, "pretraining_histories_", [])
+        interrupted = histories and histories[-1].stopped == "interrupt"
+        if self._depth > wanted or (self._depth < wanted and not interrupted):
+            raise ValueError(f"hidden_sizes: expected the {self._depth} layers that were pretrained, found {wanted}; "
+                             "call pretrain again")  # fmt: skip
         fresh = super().initial_parameters(n_features, n_classes, rng)
         for name, array in self.parameters_.items():
             if name in fresh and fresh[name].shape != array.shape:

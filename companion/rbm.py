@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
 from .checks import are_pixels, check_count, check_finite, finite_rows, pixel_rows
-from .estimator import TiedLayer, expect_pixels, one_of, own_copy, warn_caller
+from .estimator import TiedLayer, check_columns, expect_pixels, one_of, own_copy, warn_caller
 from .functions import bernoulli, sigmoid, softplus
 from .optimize import Descent
 
@@ -303,7 +303,8 @@ class RBM(TiedLayer):
             state = xp.full((n, self.n_features_in_), 0.0 if self.visible == "gaussian" else 0.5, self.W_.dtype)
             state = self._draw_visible(state, noise)
         else:
-            state = xp.atleast_2d(to_device(start, self.W_.dtype))
+            start = start if hasattr(start, "dtype") else np.asarray(start)
+            state = finite_rows("start", start[None] if start.ndim == 1 else start, len(self.W_), self.W_.dtype)
         states = self.chains(state, noise, clamp, inverse_temperature)
         v, v_means, _ = next(islice(states, steps - 1, None)) if steps else (state, state, None)
         return v_means if means else v
@@ -328,6 +329,7 @@ class RBM(TiedLayer):
             Use only so many visible units, evenly spaced, and scale up.
         """
         W, b = self.W_, self.visible_bias_
+        check_columns(self, v)
         v = finite_rows("v", v, len(b), W.dtype)
         self.check_pixels(v)
         chosen = np.arange(len(W))

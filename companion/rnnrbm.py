@@ -17,10 +17,11 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from .checks import check_count, check_unmasked
-from .estimator import SETTINGS, Estimator, own_copy, real_arrays, stays_if_refused
+from .estimator import SETTINGS, Estimator, check_options, own_copy, real_arrays, stays_if_refused
 from .functions import bernoulli, sigmoid, softplus
 from .likelihood import exact_log_partition, temperature_ladder
 from .optimize import Descent
@@ -221,6 +222,11 @@ class RNNRBM(Estimator):
             state=at.state, watch=watch, checkpoint=checkpoint,
         )  # fmt: skip
 
+    def _check_settings(self):
+        super()._check_settings()
+        check_options(self.pretraining, RBM, {"n_hidden", "visible", "random_state", "verbose"})  # decided here
+        RBM(**self.pretraining or {})._check_settings()
+
     def _initial_parameters(self, frames, rng, checkpoint=None):
         """Return the pretrained static machine, or a random one, and small random weights for the rest."""
         shapes = self._shapes(frames.shape[1])
@@ -331,13 +337,19 @@ class RNNRBM(Estimator):
 
     # What it knows at each step.
 
+    def _learned(self):
+        """Return the parameters, or say that there are none, or none for the present settings."""
+        check_is_fitted(self, "parameters_")
+        self._check_parameters(self.parameters_, self.n_features_in_)
+        return self.parameters_
+
     def machines(self, X):
         """Return the `StepMachines` of a roll X (n_steps, n_keys): each knows the steps before its own."""
         return self.all_machines([X])[1]
 
     def all_machines(self, X):
         """Return the steps of all rolls in the list X, (n_steps, n_keys), and the `StepMachines` of all of them."""
-        p, rolls = self.parameters_, self._check_rolls(X)
+        p, rolls = self._learned(), self._check_rolls(X)
         v = to_device(np.concatenate(rolls), p["W"].dtype)
         with one_thread():
             return v, _machines(p, _States(p, v, list(map(len, rolls))).before)
@@ -349,6 +361,7 @@ class RNNRBM(Estimator):
         -------
         SequenceLikelihood
         """
+        X = list(X)
         v, machines = self.all_machines(X)
         found = annealed_log_partitions(
             machines, n_temperatures=n_temperatures, n_chains=n_chains, random_state=random_state
@@ -414,6 +427,7 @@ class RNNRBM(Estimator):
         ValueError
             If `prime` or `clamp` is not what it must be, `steps` is below 1, or the temperature no number.
         """
+        self._learned()
         check_count("steps", steps)
         if not np.isfinite(inverse_temperature):
             raise ValueError(f"inverse_temperature: expected a finite number, found {inverse_temperature!r}")
@@ -555,16 +569,28 @@ def sequence_likelihood(minus_free_energies, log_w, lengths):
     ----------
     minus_free_energies : numpy.ndarray (n_steps,)
     log_w : numpy.ndarray (n_steps, n_chains) or (n_steps,)
-        Log weights, each an estimate of log Z; one column for values that are exact.
+        Log weights, each an estimate of log Z; or its exact values.
     lengths : list of int
         Steps of each piece.
+
+    Raises
+    ------
+    ValueError
+        If the steps of the pieces are not as many as there are free energies and weights, or a piece has none.
     """
-    log_w = np.asarray(log_w, np.float64).reshape(len(minus_free_energies), -1)
+    log_w, exact = np.asarray(log_w, np.float64), np.ndim(log_w) == 1
+    if len(log_w) != len(minus_free_energies) or sum(lengths) != len(log_w) or min(lengths, default=0) < 1:
+        raise ValueError(f"lengths: expected the steps of each piece, {len(minus_free_energies)} together, found "
+                         f"{list(lengths)} for log weights of shape {log_w.shape}")  # fmt: skip
+    log_w = log_w.reshape(len(log_w), -1)
     w, n = np.exp(log_w - log_w.max(axis=1, keepdims=True)), log_w.shape[1]
-    error = w.std(axis=1, ddof=1) / w.mean(axis=1) / np.sqrt(n) if n > 1 else np.zeros(len(w))
+    if exact:
+        error = np.zeros(len(w))
+    else:  # of a single chain nobody knows
+        error = w.std(axis=1, ddof=1) / w.mean(axis=1) / np.sqrt(n) if n > 1 else np.full(len(w), np.nan)
     steps = minus_free_energies.astype(np.float64) - log_mean(log_w)
     sums = np.add.reduceat(steps, np.cumsum([0, *lengths[:-1]]))
-    spread = np.sqrt(((sums - steps.mean() * np.array(lengths)) ** 2).sum()) / len(steps)
+    spread = np.sqrt(((sums - steps.mean() * np.array(lengths)) ** 2).sum()) / len(steps) if len(sums) > 1 else np.nan
     return SequenceLikelihood(float(steps.mean()), float(np.sqrt((error**2).sum()) / len(w)), float(spread))
 
 
@@ -603,6 +629,8 @@ def annealed_log_partitions(machines, *, n_temperatures=1000, n_chains=5, start=
         betas, n_chains = betas[::-1], len(start)
         if (found := np.shape(start))[1:] != B.shape:
             raise ValueError(f"start: expected shape (n_chains, {', '.join(map(str, B.shape))}), found {found}")
+        for samples in start:
+            _check_roll("start", samples)
     check_count("n_chains", n_chains)
     base = B.mean(axis=0)
     rows = max(1, BLOCK // W.shape[1])
@@ -678,6 +706,7 @@ def counted_log_partitions(machines, most_notes=4):
     check_count("most_notes", most_notes, least=0)
     W, B, C = machines
     n = len(W)
+    most_notes = min(most_notes, n)
     chords = np.concatenate([_chords(n, notes, most_notes) for notes in range(most_notes + 1)])
     result = np.full(len(B), -np.inf)
     rows = max(1, 4 * BLOCK // W.shape[1])

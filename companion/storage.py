@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import to_numpy
+from .checks import check_finite
 
 __all__ = ["VERSION", "expect_writable", "load", "load_model", "replacing", "save", "save_model"]
 
@@ -166,13 +167,19 @@ def save_model(path, model):
     sklearn.exceptions.NotFittedError
         If there is nothing to save yet.
     ValueError
-        If there is another model among the hyper-parameters, such as that of a `companion.wake_sleep.UpDown`.
+        If there is another model among the hyper-parameters, such as that of a `companion.wake_sleep.UpDown`; or what
+        was written could not be read again: a setting is not what it may be, or no longer that of the arrays, or these
+        are not finite.
     """
     check_is_fitted(model, "parameters_")
     settings = model.get_params(deep=False)
     if inner := [name for name, value in settings.items() if isinstance(value, BaseEstimator)]:
         raise ValueError(f"expected a model with plain hyper-parameters, found a {type(model).__name__}, whose "
                          f"{inner[0]} is a model itself: save its network_")  # fmt: skip
+    model._check_settings()
+    model._check_parameters(model.parameters_, model.n_features_in_, len(getattr(model, "classes_", ())))
+    for name, array in model.parameters_.items():
+        check_finite(name, array)
     arrays = {f"parameters/{name}": array for name, array in model.parameters_.items()}
     if hasattr(model, "classes_"):
         # Labels that are words may come as Python objects; as strings of fixed width they need no pickle.

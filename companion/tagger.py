@@ -289,8 +289,8 @@ class Tagger(Estimator):
 
     def negative_log_likelihood(self, X, y):
         """Mean of ``-log p(tag | sentence)`` over the words, in nats; infinite where a tag was never learned."""
-        number = {tag: k for k, tag in enumerate(self.classes_.tolist())}
         sentences = self._map(*self._ready(X), lambda network, *batch: log_softmax(network.forward(*batch)))
+        number = {tag: k for k, tag in enumerate(self.classes_.tolist())}
         return -float(np.mean([
             p[number[tag]] if tag in number else -np.inf
             for log_p, row in zip(sentences, _check_tags(y, X)) for p, tag in zip(log_p, row)
@@ -329,6 +329,7 @@ class Tagger(Estimator):
 
     def known(self, words):
         """Return for every one of the words whether it was learned, a list of bool."""
+        check_is_fitted(self, "parameters_")
         return [word in self._number() for word in words]
 
     def _number(self):
@@ -344,6 +345,7 @@ class Tagger(Estimator):
     def _ready(self, X):
         """Return the network and the sentences X, lists of numbers, or say what is wrong."""
         check_is_fitted(self, "parameters_")
+        self._check_parameters(self.parameters_, self.n_features_in_, len(self.classes_))
         words = self._numbers(_check_sequences(X, "sentences"))
         return _Network(self.parameters_, self.cell, self.window), words
 

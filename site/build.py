@@ -7,7 +7,6 @@ put together in ``build/book-source``; the pages are in ``build/book``.
 import argparse
 import importlib.metadata
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -24,7 +23,6 @@ HERE = Path(__file__).parent
 MATHJAX = "sphinx-mathjax-offline"
 NAME = re.compile(r"\bfa-[a-z0-9-]+")
 ICON = re.compile(r"(\.fa-[a-z0-9-]+(?:,\.fa-[a-z0-9-]+)*)\{--fa:[^}]*\}")  # a rule of the theme's style
-OPTIONAL = ("notation", "glossary", "bibliography", "korean", "teaching", "cluster")
 
 
 def main():
@@ -48,8 +46,7 @@ def main():
 def gather(source):
     """Put into the folder `source` all that Sphinx reads; what has not changed keeps its time: it is not read again."""
     for path in HERE.glob("*.md"):
-        words = path.read_text(encoding="utf8").replace("](../chapters/", "](chapters/")
-        _write(source / path.name, _without_missing(words))
+        _write(source / path.name, path.read_text(encoding="utf8").replace("](../chapters/", "](chapters/"))
     for path in HERE.glob("live/*.md"):
         _copy(path, source / "live" / path.name)
     for path in (BOOK / "chapters").glob("[0-9]*.ipynb"):
@@ -86,14 +83,6 @@ def _slim(output):
     )
 
 
-def _without_missing(text):
-    """Return the text of a page less the entries of its contents for pages of reference that are not there."""
-    for name in OPTIONAL:
-        if not (HERE / f"{name}.md").exists():
-            text = text.replace(f"\n{name}\n", "\n")
-    return text
-
-
 def _write_interface(folder):
     """Write a page for every module of the companion, and a list of them."""
     package = Path(companion.__file__).parent
@@ -111,9 +100,7 @@ def _write_interface(folder):
 
 
 def _copy(source, target):
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists() or target.read_bytes() != Path(source).read_bytes():
-        shutil.copyfile(source, target)
+    _write(target, Path(source).read_bytes())
 
 
 def _write(target, content):

@@ -266,6 +266,9 @@ def test_parameters_of_no_network_are_refused(change, classes, says):
     parts = {name: np.ones(shape) for name, shape in shapes.items()}
     network = DBN.from_parameters({name: array.tolist() for name, array in parts.items()}, [3, 7])
     assert network.sample(2, 2, label=7, random_state=0).shape == (2, 4)
+    one = DBN.from_parameters({name: np.full(shape, 0.1) for name, shape in list(shapes.items())[:3]})
+    means = to_numpy(one.sample(5, 3, random_state=0))
+    assert ((means > 0) & (means < 1)).all(), "means of the pixels, also of a single layer"
     with pytest.raises(ValueError, match=says):
         DBN.from_parameters({name: array for name, array in (parts | change).items() if array is not None}, classes)
 

@@ -21,6 +21,7 @@ from companion.backend import add_scaled, to_device, to_numpy, xp
 from companion.dbn import DBN
 from companion.layers import SoftmaxCrossEntropy
 from companion.lenet import LeNet
+from companion.likelihood import log_likelihood
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 from companion.rbm import RBM
@@ -264,6 +265,7 @@ REFUSED = {
     "labels": lambda X, y, file: {"y": y[:5]},
     "columns": lambda X, y, file: {"X": X[:, :9], "y": y[:5]},
     "validation": lambda X, y, file: {"y": y + 100, "validation": (X, y)},
+    "half a pair": lambda X, y, file: {"y": y + 100, "validation": (X,)},
     "numbers": lambda X, y, file: {"X": np.full((60, 9), 1e38)},
     "checkpoint": lambda X, y, file: {"X": X[::-1].copy(), "checkpoint": file},
     "folder": lambda X, y, file: {"checkpoint": file / "inside a file"},
@@ -281,7 +283,7 @@ def may_be_refused(name, method, why):
 
 def assert_it_stays_where_refused(model, learn):
     before, parameters = vars(model).copy(), host(model.parameters_)
-    with pytest.raises((ValueError, OSError)):
+    with pytest.raises((ValueError, OSError, IndexError)):
         learn()
     assert vars(model).keys() == before.keys() and all(vars(model)[key] is value for key, value in before.items())
     assert_same(host(model.parameters_), parameters)
@@ -307,6 +309,23 @@ def test_so_do_those_that_learn_from_something_else(data, tmp_path, kind):
     }[kind]()
     model.fit(*learned)
     assert_it_stays_where_refused(model, lambda: model.fit(*other, checkpoint=tmp_path))
+
+
+@pytest.mark.parametrize("name", ["MLP", "RBM"])
+@pytest.mark.parametrize("why", [KeyboardInterrupt, MemoryError, KeyError, UserWarning])
+def test_whatever_comes_before_the_training_it_stays(data, name, why, monkeypatch):
+    X, y = data
+    model = clone(MODELS[name]).fit(X, y)
+    before, parameters = vars(model).copy(), host(model.parameters_)
+
+    def fail(*_):
+        raise why
+
+    monkeypatch.setattr(type(model), "_prepare", fail)
+    with pytest.raises(why):
+        model.fit(X[:, :9], y + 100)
+    assert vars(model).keys() == before.keys() and all(vars(model)[key] is value for key, value in before.items())
+    assert_same(host(model.parameters_), parameters)
 
 
 def test_a_checkpoint_of_the_second_layer_is_refused_as_well(data, tmp_path):
@@ -349,6 +368,27 @@ def test_columns_in_another_order_than_those_of_the_pretraining_are_refused(data
     dbn = clone(MODELS["DBN"]).pretrain(X)
     with pytest.raises(ValueError, match="feature names should match"):
         (dbn if kind == "DBN" else UpDown(dbn, **QUICK)).fit(X.iloc[:, ::-1], y if kind == "DBN" else None)
+
+
+@pytest.mark.parametrize("ask", [
+    lambda rbm, dbn, dae, X: log_likelihood(rbm, X, 0.0), lambda rbm, dbn, dae, X: rbm.pseudo_log_likelihood(X),
+    lambda rbm, dbn, dae, X: dbn.bound(X, 0.0), lambda rbm, dbn, dae, X: dae.reconstruction_error(1 - X[::-1], X),
+])  # fmt: skip
+def test_no_likelihood_of_columns_in_another_order(data, ask):
+    X = pd.DataFrame(data[0], columns=[f"pixel {i}" for i in range(25)])
+    models = [clone(MODELS[name]).fit(X) for name in LAYERS]
+    models.insert(1, clone(MODELS["DBN"]).pretrain(X))
+    ask(*models, X)
+    with pytest.raises(ValueError, match="feature names should match"):
+        ask(*models, X.iloc[:, ::-1])
+
+
+@pytest.mark.parametrize("name", ["DBN", "StackedDenoisingAutoencoder"])
+@pytest.mark.parametrize("sizes", [(6,), (6, 5, 4)])
+def test_another_number_of_layers_than_were_pretrained_is_told(data, name, sizes):
+    model = clone(MODELS[name]).pretrain(data[0]).set_params(hidden_sizes=sizes)
+    with pytest.raises(ValueError, match=f"expected the 2 layers that were pretrained, found {len(sizes)}"):
+        model.fit(*data)
 
 
 def test_digest_tells_arrays_apart():
@@ -718,6 +758,18 @@ def test_a_file_that_holds_something_else_is_refused(data, tmp_path, name):
             load_model(file, type(model))
 
 
+@pytest.mark.parametrize("change", [
+    lambda model: model.set_params(hidden_sizes=(7,)), lambda model: model.set_params(learning_rate=-1.0),
+    lambda model: model.parameters_["b1"].fill(np.nan),
+])  # fmt: skip
+def test_nothing_is_saved_that_could_not_be_read_again(data, tmp_path, change):
+    model = clone(MODELS["MLP"]).fit(*data)
+    change(model)
+    with pytest.raises(ValueError):
+        save_model(tmp_path / "model.npz", model)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_promises_nothing_that_is_allocated(data, tmp_path):
     """A petabyte of hidden units, said the header; what counts is what is there."""
     model, file = clone(MODELS["MLP"]).fit(*data), tmp_path / "model.npz"
@@ -788,6 +840,37 @@ def test_passes_take_what_comes(data, name):
             model.partial_fit(X, y, classes=[0, 1])
         with pytest.raises(ValueError, match="7 is none of the classes"):
             model.partial_fit(X, np.full(60, 7))
+
+
+@every_classifier
+def test_a_weight_holds_from_pass_to_pass(data, name):
+    """A row with a weight of 3 in a pass of its own counts three times what it counts without."""
+    X, y = data
+    model = clone(MODELS[name]).set_params(learning_rate=0.01)
+    if "optimizer" in model.get_params():
+        model.set_params(optimizer="sgd")  # Adam's steps are of one size
+    model.fit(X, y)
+    before, moved = host(model.parameters_), {}
+    for weight in (1, 3):
+        went_on = copy.deepcopy(model).set_params(class_weight={y[0]: weight}).partial_fit(X[:1], y[:1])
+        moved[weight] = {key: array - before[key] for key, array in host(went_on.parameters_).items()}
+    for key in [key for key in before if key.startswith("b") and moved[1][key].any()]:
+        np.testing.assert_allclose(moved[3][key], 3 * moved[1][key], rtol=0.01, atol=1e-6)
+    with pytest.raises(ValueError, match="class_weight is 'balanced'"):
+        model.set_params(class_weight="balanced").partial_fit(X, y)
+
+
+def test_a_pass_that_diverges_leaves_what_was_there(data):
+    X, y = data
+    model = MLP(hidden_sizes=(5,), activation="relu", batch_size=10, random_state=0).partial_fit(X, y, [0, 1, 2])
+    before = host(model.parameters_)
+    model.set_params(learning_rate=1e8)
+    with pytest.raises(training.Divergence):
+        for _ in range(5):
+            before = host(model.parameters_)
+            model.partial_fit(X, y)
+    assert_same(host(model.parameters_), before)
+    assert np.isfinite(model.set_params(learning_rate=0.1).partial_fit(X, y).predict_proba(X)).all()
 
 
 @every_model

@@ -236,10 +236,11 @@ def test_f1_is_seqevals(rng):
 ])  # fmt: skip
 def test_both_forms_of_plain_text(tmp_path, text):
     path = tmp_path / "atis.iob"
-    path.write_text(text, encoding="utf8")
-    found = read_iob(path)
-    assert found.sentences == [["flights", "to", "new", "york"], ["please"]]
-    assert found.tags == [["O", "O", "B-to.city", "I-to.city"], ["O"]]
+    for encoding in ("utf8", "utf-8-sig"):  # some editors begin with a mark
+        path.write_text(text, encoding=encoding)
+        found = read_iob(path)
+        assert found.sentences == [["flights", "to", "new", "york"], ["please"]]
+        assert found.tags == [["O", "O", "B-to.city", "I-to.city"], ["O"]]
 
 
 @pytest.mark.parametrize(("content", "message"), [

@@ -53,15 +53,14 @@ def test_a_shift_of_a_row_changes_nothing(rng, function):
     np.testing.assert_allclose(shifted, to_numpy(function(to_device(scores))), rtol=1e-10, atol=1e-11)
 
 
-@pytest.mark.parametrize("function", [log_softmax, softmax])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_in_place_gives_the_same_as_not_in_place(rng, function, shape):
+def test_in_place_gives_the_same_as_not_in_place(rng, shape):
     scores = to_device(rng.normal(size=shape).astype(np.float32))
-    expected = to_numpy(function(scores.copy()))
+    expected = to_numpy(log_softmax(scores.copy()))
     elsewhere = to_device(np.full(shape, np.nan, np.float32))
-    assert function(scores, out=elsewhere) is elsewhere
+    assert log_softmax(scores, out=elsewhere) is elsewhere
     np.testing.assert_array_equal(to_numpy(elsewhere), expected)
-    assert function(scores, out=scores) is scores
+    assert log_softmax(scores, out=scores) is scores
     np.testing.assert_array_equal(to_numpy(scores), expected)
 
 

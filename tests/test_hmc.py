@@ -339,7 +339,12 @@ def square(x):
         (lambda: HMC(square, xp.copy, np.zeros((2, 3)), jitter=1.0), "jitter: expected a number from 0"),
         (lambda: Metropolis(square, np.zeros((2, 3))).adapt(5, 1.0), "acceptance: expected .* between 0 and 1"),
         (lambda: Metropolis(square, np.zeros((2, 3))).draw(0), "n: expected a whole number"),
+        (lambda: HMC(square, xp.copy, np.zeros((2, 3)), mass=np.inf), "mass: expected a positive number"),
+        (lambda: Metropolis(square, np.full((2, 3), "1")), "x: expected real numbers, found <U1"),
+        (lambda: Metropolis(square, np.ma.masked_array(np.zeros((2, 3)), True)), "x: expected an array without a mask"),
         (lambda: Normal([0.0, 1.0], [1.0, 0.0]), "expected d means and d positive scales"),
+        (lambda: Normal([0.0, np.nan], [1.0, 1.0]), "mean: expected finite numbers"),
+        (lambda: Normal([0.0, 1.0], [1.0, np.inf]), "scale: expected finite numbers"),
         (lambda: hamiltonian_ais(square, xp.copy, Normal([0.0], [1.0]), [0, 0.5]), "betas: expected a ladder"),
         (lambda: hamiltonian_ais(square, xp.copy, Normal([0.0], [1.0]), [0, 1], n_chains=0), "n_chains: expected"),
     ],
@@ -371,6 +376,8 @@ def test_the_base_is_what_it_says():
     assert kstest((drawn[:, 0] - 1) / 0.5, "norm").pvalue > LEVEL
     assert kstest((drawn[:, 1] + 2) / 3, "norm").pvalue > LEVEL
     assert base.log_z == pytest.approx(np.log(2 * np.pi * 1.5))
+    whole = Normal([1, -2], [0.5, 3.0])  # whole numbers do not make the scales whole
+    assert whole.log_z == base.log_z and to_numpy(whole.energy(drawn)) == pytest.approx(to_numpy(base.energy(drawn)))
 
 
 def test_annealing_meets_the_exact_log_z_of_a_gaussian_machine(rng):

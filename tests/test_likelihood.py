@@ -41,6 +41,7 @@ from companion.likelihood import (
     precision_and_recall,
     reverse_ais,
     temperature_ladder,
+    total_variation,
 )
 from companion.rbm import RBM, log_odds
 
@@ -601,6 +602,12 @@ def test_autocorrelation_by_its_definition(rng):
     np.testing.assert_allclose(autocorrelation(-5 * x + 2, 99), expected / expected[0], rtol=1e-9)
 
 
+def test_distributions_are_over_the_same_states():
+    assert total_variation([0.9, 0.1], [0.5, 0.5]) == pytest.approx(0.4)
+    with pytest.raises(ValueError, match=r"arrays of shapes \(2,\), \(2, 1\)"):
+        total_variation([0.9, 0.1], [[0.9], [0.1]])
+
+
 def test_chains_stuck_in_different_places_count_as_correlated(rng):
     noise = 0.1 * rng.normal(size=(1000, 10))
     together, apart = noise, noise + np.arange(10)
@@ -608,6 +615,8 @@ def test_chains_stuck_in_different_places_count_as_correlated(rng):
     assert effective_sample_size(apart) < 30 and autocorrelation(apart, 100).min() > 0.9
     frozen = np.tile(rng.normal(size=40), (300, 1))
     assert effective_sample_size(frozen) == pytest.approx(40)  # one draw for each chain
+    for steps in (1, 3):
+        assert effective_sample_size(frozen[:steps]) == pytest.approx(40)
 
 
 def test_slow_chains_are_worth_at_least_one_draw_each(rng):
@@ -882,6 +891,9 @@ def test_what_is_alike_has_little_recall_and_what_is_elsewhere_has_none(rng):
     assert precision_and_recall(many, many.copy()) == {"precision": 1, "recall": 1}
     dyadic = rng.integers(0, 2**20, (2, 60, 9)) / 2**20  # which 1e7 more leaves as they are
     assert precision_and_recall(*dyadic) == precision_and_recall(*(dyadic + 1e7))
-    for wrong in (real[:, :1], real[:3], real[0]):
+    for wrong in (real[:, :1], real[:3]):
         with pytest.raises(ValueError, match="as many columns, and of more than 3 rows"):
+            precision_and_recall(real, wrong)
+    for wrong in (real[0], np.ma.masked_array(real, real > 0), real.astype(str), real + 1j):
+        with pytest.raises(ValueError, match="made: expected"):
             precision_and_recall(real, wrong)

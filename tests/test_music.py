@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest.mock import MagicMock
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from companion import music
@@ -199,7 +200,14 @@ def test_what_breaks_a_rule_has_no_probability(composer):
     assert composer.log_likelihood(roll([[60, 61, 62, 63]])) == -np.inf
     voices = composer.settings[[0, 0]]
     assert np.isfinite(composer.log_likelihood(roll(voices)))
-    assert composer.log_likelihood(roll(composer.compose(8, 0))[:, ::-1]) == -np.inf
+    keys = roll(composer.compose(8, 0))
+    assert composer.log_likelihood(keys[:, ::-1]) == -np.inf
+    assert composer.log_likelihood(pd.DataFrame(keys)) == composer.log_likelihood(keys) > -np.inf
+    for wrong in (keys[:0], keys[0], keys[:, :9]):
+        with pytest.raises(ValueError, match="keys: expected a roll"):
+            composer.log_likelihood(wrong)
+    with pytest.raises(ValueError, match="n_steps: expected a whole number"):
+        composer.compose(0)
 
 
 # ------------------------------------------------------------------------------------------------------ MIDI and sound

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -64,3 +65,9 @@ def test_the_sign_of_a_number_is_a_minus_and_a_hyphen_stays_one():
     plots.png(fig)
     assert legend.get_texts()[0].get_text() == "CD-1: −3.13"
     assert (axis.get_title(), axis.get_xlabel()) == ("784-500, −.5", "$-x$")
+
+
+def test_titles_are_found_by_their_places():
+    titles = pd.Series([5, 6, 7], index=[2, 1, 0])
+    fig = plots.image_grid(np.zeros((3, 784)), titles)
+    assert [axis.get_title() for axis in fig.axes[:3]] == ["5", "6", "7"]

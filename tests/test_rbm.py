@@ -310,6 +310,9 @@ def test_sample_counts_its_steps(rng, visible):
         for expected, asked in ((v, False), (means, True)):
             found = rbm.sample(start=start, steps=steps, means=asked, random_state=8)
             np.testing.assert_array_equal(to_numpy(found), to_numpy(expected))
+    for wrong in (np.ma.masked_array(start, start > 0.5), start.astype(str)):
+        with pytest.raises(ValueError, match="start: expected"):
+            rbm.sample(start=wrong)
     coins = to_numpy(rbm.sample(2000, 0, random_state=0))
     mean, sd = (0.5, 0.5) if visible == "binary" else (0, 1)
     assert coins.shape == (2000, 5)

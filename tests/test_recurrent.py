@@ -160,27 +160,3 @@ def test_clipping(rng):
     assert clip_norm(gradients, norm / 4) == pytest.approx(norm)
     for gradient, array in zip(gradients, kept):
         np.testing.assert_allclose(to_numpy(gradient), array / 4)
-
-
-TORCH = {"elman": ("RNN", [0]), "lstm": ("LSTM", [0, 1, 3, 2]), "gru": ("GRU", [1, 0, 2])}  # its order of our gates
-
-
-@every_cell
-def test_states_and_gradients_are_those_of_pytorch(rng, name):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[benchmark]'")
-    layer, kind, order = make(name, rng), *TORCH[name]
-    theirs = getattr(torch.nn, kind)(3, 4, dtype=torch.float64)
-    columns = np.concatenate([np.arange(4 * k, 4 * k + 4) for k in order])
-    W, b, U = (to_numpy(array)[..., columns] for array in layer.parameters)
-    with torch.no_grad():
-        for array, ours in ((theirs.weight_ih_l0, W.T), (theirs.weight_hh_l0, U.T), (theirs.bias_ih_l0, b)):
-            array.copy_(torch.tensor(np.ascontiguousarray(ours)))
-        theirs.bias_hh_l0.zero_()
-    x, c = rng.normal(size=(6, 3)), rng.normal(size=(6, 4))
-    states = theirs(torch.tensor(x)[:, None])[0][:, 0]
-    (torch.tensor(c) * states).sum().backward()
-    np.testing.assert_allclose(to_numpy(layer.forward(to_device(x), Packing([6]))), states.detach().numpy(), rtol=1e-9)
-    layer.backward(to_device(c.copy()))
-    dW, db, dU = (to_numpy(gradient)[..., columns] for gradient in layer.gradients)
-    for ours, array in ((dW.T, theirs.weight_ih_l0), (dU.T, theirs.weight_hh_l0), (db, theirs.bias_ih_l0)):
-        np.testing.assert_allclose(ours, array.grad.numpy(), rtol=1e-7, atol=1e-10)

@@ -4,6 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.music import LOWEST, ToyComposer, roll
@@ -185,7 +187,8 @@ def test_samples_are_drawn_by_their_weights():
 def test_counting_all_chords_is_exact_and_fewer_are_a_bound():
     machines = random_model().machines(random_rolls((5,))[0])
     exact = exact_log_partitions(machines)
-    np.testing.assert_allclose(counted_log_partitions(machines, most_notes=6), exact)
+    for all_keys in (6, 7):
+        np.testing.assert_allclose(counted_log_partitions(machines, most_notes=all_keys), exact)
     bounds = [counted_log_partitions(machines, most_notes=n) for n in range(6)]
     assert all((low < high).all() for low, high in zip(bounds, [*bounds[1:], exact]))
     np.testing.assert_allclose(bounds[0], np.log1p(np.exp(to_numpy(machines.hidden_bias))).sum(axis=1))
@@ -199,6 +202,31 @@ def test_the_likelihood_of_pieces_and_its_errors():
     log_w = np.log([[1.0, 3.0]] * 4)
     found = sequence_likelihood(np.zeros(4), log_w, [4])
     assert found.mean == pytest.approx(-np.log(2)) and found.log_z_error == pytest.approx(0.5 / np.sqrt(4))
+    assert np.isnan(found.piece_error), "of one piece nobody knows"
+    found = sequence_likelihood(np.zeros(4), log_w[:, :1], [2, 2])
+    assert np.isnan(found.log_z_error) and found.piece_error == 0, "nor of one chain"
+    for steps in ([2, 1], [4, 0], []):
+        with pytest.raises(ValueError, match="lengths: expected the steps of each piece, 4 together"):
+            sequence_likelihood(np.zeros(4), log_w, steps)
+    with pytest.raises(ValueError, match="lengths: expected"):
+        sequence_likelihood(np.zeros(4), log_w.T, [2, 2])
+
+
+def test_rolls_may_come_one_after_the_other(writer):
+    rolls, options = [np.eye(46)[:3], np.eye(46)[3:8]], {"n_temperatures": 5, "random_state": 0}
+    assert writer.log_likelihood(iter(rolls), **options) == writer.log_likelihood(rolls, **options)
+
+
+def test_what_has_not_learned_or_has_other_settings_says_so(writer):
+    with pytest.raises(NotFittedError):
+        RNNRBM().generate(2)
+    with pytest.raises(NotFittedError):
+        RNNRBM().machines(np.eye(46))
+    other = clone(writer).set_params(n_recurrent=writer.n_recurrent + 1)
+    other.parameters_, other.n_features_in_ = writer.parameters_, 46
+    for ask in (lambda: other.generate(2), lambda: other.machines(np.eye(46))):
+        with pytest.raises(ValueError, match="the settings are no longer those"):
+            ask()
 
 
 @pytest.mark.slow
@@ -320,6 +348,9 @@ def test_annealing_needs_chains_of_the_machines_shape(writer):
         annealed_log_partitions(machines, n_chains=0)
     with pytest.raises(ValueError, match=r"start: expected shape \(n_chains, 3, 46\), found \(2, 1, 46\)"):
         annealed_log_partitions(machines, start=np.zeros((2, 1, 46)))
+    for wrong in (7.0, 0.5, np.nan):
+        with pytest.raises(ValueError, match="start: expected zeros and ones"):
+            annealed_log_partitions(machines, start=np.full((2, 3, 46), wrong))
 
 
 def test_cold_chains_keep_to_what_is_likely(writer):
@@ -379,7 +410,10 @@ def test_what_is_no_list_of_rolls_is_named(rolls, message):
         RNNRBM(**SMALL).fit(rolls)
 
 
-@pytest.mark.parametrize("setting", [{"transpose": -1}, {"n_recurrent": 0}, {"dropout": 1.0}, {"pretraining": 3}])
+@pytest.mark.parametrize("setting", [
+    {"transpose": -1}, {"n_recurrent": 0}, {"dropout": 1.0}, {"pretraining": 3},
+    *({"pretraining": options} for options in ({"visible": "gaussian"}, {"n_hidden": 4}, {"no_such": 1}))
+])  # fmt: skip
 def test_settings_are_checked(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         RNNRBM(**SMALL | setting).fit(random_rolls())

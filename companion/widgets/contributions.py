@@ -40,7 +40,9 @@ class Contributions(Panel):
     )
 
     def __init__(self, model, images, labels, seed=0):
-        self.model, self.images, self.labels = model, self.check_digits(images, model=model), labels
+        self.model, self.images, self.labels = model, self.check_digits(images, model=model), to_numpy(labels)
+        if self.labels.shape != (len(images),):
+            raise ValueError(f"labels: expected shape ({len(images)},), one for each image, found {self.labels.shape}")
         self.rng = generator(seed)
         self.x = np.zeros(784, np.float32)
         self.pad = Canvas(scale=8, paintable=True, label="Pad of 28 by 28 pixels: paint a digit here")

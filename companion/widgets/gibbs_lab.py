@@ -5,6 +5,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..backend import Noise, generator, one_thread, to_device, to_numpy, xp
+from ..likelihood import check_binary
 from ..rbm import RBM
 from .canvas import Canvas
 from .drawing import INK, Axes, grey_levels, text
@@ -45,6 +46,7 @@ class GibbsLab(Panel):
 
     def __init__(self, rbm, images, classifier=None, seed=0):
         check_kind(RBM, rbm=rbm)
+        check_binary(rbm)
         self.images = self.check_digits(images, rbm=rbm, classifier=classifier)
         self.rbm, self.classifier = rbm, classifier
         self.held, self.painted = np.zeros(784, bool), np.zeros(784, np.float32)

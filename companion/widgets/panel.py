@@ -153,14 +153,14 @@ def speed_control(options=(1, 5, 20, 100), value=None, what="steps a frame"):
     return control(widgets.Dropdown, what, options=list(options), value=options[0] if value is None else value)
 
 
-def touched(strokes, side=28):
+def touched(strokes):
     """Yield, for every stroke (row, column, erase), the pixels (k,) that it touches, and whether it erases them.
 
-    The brush has 2 × 2 pixels, about as broad as the strokes of MNIST. Pixels are numbered line by line.
+    The brush has 2 × 2 pixels, about as broad as the strokes of MNIST. The 28 × 28 pixels are numbered line by line.
     """
     for row, column, erase in strokes:
-        rows, columns = np.arange(row, min(row + 2, side)), np.arange(column, min(column + 2, side))
-        yield np.add.outer(side * rows, columns).ravel(), erase
+        rows, columns = np.arange(row, min(row + 2, 28)), np.arange(column, min(column + 2, 28))
+        yield np.add.outer(28 * rows, columns).ravel(), erase
 
 
 def _box(items, name):

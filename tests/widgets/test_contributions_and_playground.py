@@ -211,3 +211,14 @@ def test_images_may_be_a_table_or_a_list_of_lists():
     for samples in (images.tolist(), pd.DataFrame(images)):
         assert Sandwich(rbm, samples).picture() == expected
     assert FilterSlider(pd.DataFrame(images)).picture() == FilterSlider(images).picture()
+
+
+def test_labels_are_found_by_their_places(model, digits):
+    images, labels = digits.valid.images[:12], digits.valid.labels[:12]
+    panel = Contributions(model, images, pd.Series(labels, index=np.arange(12)[::-1]))
+    for number, label in enumerate(labels):
+        panel.show(number)
+        assert f"label: {label}" in panel.pad.caption
+    for wrong in (labels[:3], labels[:, None]):
+        with pytest.raises(ValueError, match="labels: expected shape"):
+            Contributions(model, images, wrong)
