@@ -222,7 +222,15 @@ def learning_curves(history):
     Parameters
     ----------
     history : companion.training.History
+        Of a training with a validation set.
+
+    Raises
+    ------
+    ValueError
+        If it has no validation errors.
     """
+    if not history.valid_error:
+        raise ValueError("history: expected that of a training with a validation set, found no validation errors")
     fig, (left, right) = figure(columns=2)
     epochs, of = history.epochs, np.diff([0, *history.updates])
     whole = of == of.max()  # where patience ended, the mean may be over a single minibatch

@@ -71,3 +71,8 @@ def test_titles_are_found_by_their_places():
     titles = pd.Series([5, 6, 7], index=[2, 1, 0])
     fig = plots.image_grid(np.zeros((3, 784)), titles)
     assert [axis.get_title() for axis in fig.axes[:3]] == ["5", "6", "7"]
+
+
+def test_learning_curves_need_something_to_draw():
+    with pytest.raises(ValueError, match="expected that of a training with a validation set"):
+        plots.learning_curves(History(4, [4], [0.8]))
