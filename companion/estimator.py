@@ -444,6 +444,7 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         return self._rows(h, "h", 1)
 
     def _rows(self, states, name, axis):
+        check_unmasked(name, states)
         states, width = to_device(states, self.W_.dtype), self.W_.shape[axis]
         if states.ndim != 2 or states.shape[1] != width:
             raise ValueError(f"expected {name} of shape (n, {width}), one row for each state, found {states.shape}")
@@ -468,6 +469,8 @@ def real_arrays(given, first):
 
     float64 stays float64; anything else becomes float32. Arrays that fit are not copied.
     """
+    for name, array in given.items():
+        check_unmasked(name, array)
     arrays = {name: array if hasattr(array, "dtype") else np.asarray(array) for name, array in given.items()}
     if wrong := [f"{name} of {a.dtype}" for name, a in arrays.items() if a.dtype.kind not in "fiub"]:
         raise ValueError(f"expected arrays of real numbers, found {', '.join(wrong)}")

@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
 from .checks import are_pixels, check_count, check_finite, finite_rows, pixel_rows
-from .estimator import TiedLayer, check_columns, expect_pixels, one_of, own_copy, warn_caller
+from .estimator import TiedLayer, check_columns, expect_pixels, one_of, own_copy, real_arrays, warn_caller
 from .functions import bernoulli, sigmoid, softplus
 from .optimize import Descent
 
@@ -125,8 +125,10 @@ class RBM(TiedLayer):
         rbm = super().from_parameters(W, visible_bias, hidden_bias, **hyperparameters)
         W, b, c = rbm.parameters_.values()
         for name, offset, bias in (("visible_offset", visible_offset, b), ("hidden_offset", hidden_offset, c)):
-            if offset is not None and np.shape(offset) != bias.shape:
-                raise ValueError(f"{name}: expected shape {bias.shape}, one for each unit, found {np.shape(offset)}")
+            if offset is not None:
+                check_finite(name, real_arrays({name: offset}, name)[name])
+                if np.shape(offset) != bias.shape:
+                    raise ValueError(f"{name}: expected shape {bias.shape}, one a unit, found {np.shape(offset)}")
         if hidden_offset is not None:
             b = b - W @ to_device(hidden_offset, W.dtype)
         if visible_offset is not None:

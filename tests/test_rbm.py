@@ -190,6 +190,28 @@ def test_parameters_that_do_not_fit_are_refused():
         given[i][-1] = np.nan if i else np.inf
         with pytest.raises(ValueError, match=f"^{name}: expected finite numbers"):
             RBM.from_parameters(*given)
+        given[i] = np.ma.masked_array(np.zeros(given[i].shape), True)
+        with pytest.raises(ValueError, match=f"^{name}: expected an array without a mask"):
+            RBM.from_parameters(*given)
+    for offset, says in (
+        ([np.nan, 0], "hidden_offset: expected finite"),
+        (["1", "2"], "real numbers, found hidden_off"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            RBM.from_parameters(np.zeros((3, 2)), np.zeros(3), np.zeros(2), hidden_offset=offset)
+
+
+def test_states_with_a_mask_are_refused(rng):
+    rbm, v = machine(rng), np.ma.masked_array(np.ones((2, 5)), True)
+    for ask in (
+        rbm.free_energy,
+        rbm.propup,
+        rbm.reconstruct,
+        lambda v: rbm.sample(start=v),
+        lambda v: rbm.chains(v, 0),
+    ):
+        with pytest.raises(ValueError, match="expected an array without a mask"):
+            ask(v)
 
 
 def test_without_parameters_there_is_nothing_to_look_at():
