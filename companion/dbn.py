@@ -113,19 +113,15 @@ class DBN(PretrainedMLP):
         if y is None or number < len(self.hidden_sizes):
             return super()._fit_layer(number, layer, codes, y, **options)
         n, self.classes_ = codes.shape[1], np.unique(y)
-        layer.fit(to_numpy(xp.concatenate([codes, self._one_hot(y)], axis=1)), **options)
+        layer.fit(to_numpy(xp.concatenate([codes, self._one_hot(y, len(codes))], axis=1)), **options)
         joint = layer.parameters_
         # Views: the network's weights and those of the labels are parts of the machine's.
         self._keep_layer(number, joint | {"W": joint["W"][:n], "visible_bias": joint["visible_bias"][:n]})
         self.parameters_ |= {"label_weights": joint["W"][n:], "label_bias": joint["visible_bias"][n:]}
 
-    def _one_hot(self, y):
-        """Return the states (n, n_classes) of the label units for labels y (n,)."""
-        if (unknown := ~np.isin(y, self.classes_)).any():
-            raise ValueError(
-                f"label {np.unique(np.asarray(y)[unknown]).tolist()} is none of the classes {self.classes_.tolist()}"
-            )
-        return to_device(np.asarray(y)[:, None] == self.classes_, xp.float32)
+    def _one_hot(self, y, n):
+        """Return the states (n, n_classes) of the label units for n labels y."""
+        return xp.eye(len(self.classes_), dtype=xp.float32)[self._encode(y, n)]
 
     # The generative side.
 
@@ -193,7 +189,7 @@ class DBN(PretrainedMLP):
         if label is not None:
             if np.shape(label) not in ((), (len(codes),)):
                 raise ValueError(f"label: expected one, or {len(codes)}, one for each row, found {np.shape(label)}")
-            v[:, codes.shape[1] :] = self._one_hot(np.broadcast_to(label, len(codes)))
+            v[:, codes.shape[1] :] = self._one_hot(np.broadcast_to(label, len(codes)), len(codes))
         return v, xp.arange(v.shape[1]) >= codes.shape[1]
 
     def propdown(self, codes, rng):

@@ -104,7 +104,7 @@ class UpDown(Estimator):
         validate_data(self.dbn, X, reset=False, skip_check_array=True)  # the names and the number of its columns
         X = self._check_data(X, reset=True)
         layers[0].check_pixels(X)
-        Y = None if y is None else self.dbn._one_hot(self.dbn._check_labels(y, len(X)))
+        Y = None if y is None else self.dbn._one_hot(y, len(X))
         at = self._prepare(X)
         self.network_ = _network(self.dbn, at.descent.kept)
 

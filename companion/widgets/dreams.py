@@ -13,7 +13,7 @@ from .panel import Panel, check_kind, control, seed_control, speed_control
 __all__ = ["Dreams"]
 
 ANY = "any"  # not None, which a row of buttons takes for no choice
-BARS, CODES = (290, 150), 25  # pixels of the label bars; codes in a row
+BARS = (290, 150)  # pixels of the label bars
 HELD, FREE = COLORS[1], COLORS[0]
 
 
@@ -97,9 +97,7 @@ class Dreams(Panel):
         """Draw everything anew."""
         self.large.draw(grey_levels(self.images[0].reshape(28, 28)))
         self.tiles.draw_tiles(self.images, 4)
-        grid = np.zeros(-(-self.n_codes // CODES) * CODES, np.float32)
-        grid[: self.n_codes] = to_numpy(self.v[0, : self.n_codes])
-        self.codes.draw(grey_levels(grid.reshape(-1, CODES)))
+        self.codes.draw_units(to_numpy(self.v[0, : self.n_codes]))
         self.bars.draw(self._draw_bars())
         asked = "any digit" if self.label.value == ANY else f"a {self.label.value}"
         self.large.caption = f"first chain · step {self.steps:,} · asked for {asked}"

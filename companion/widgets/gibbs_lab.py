@@ -146,11 +146,7 @@ class GibbsLab(Panel):
         if len(images) > 1:
             self.tiles.draw_tiles(images, 4)
         self.tiles.layout.display = "none" if len(images) == 1 else None  # the pad shows it
-        n_hidden = self.rbm.W_.shape[1]
-        grid = np.zeros(-(-n_hidden // 25) * 25, np.float32)
-        if self.h is not None:
-            grid[:n_hidden] = to_numpy(self.h[0])
-        self.hidden.draw(grey_levels(grid.reshape(-1, 25)))
+        self.hidden.draw_units(np.zeros(self.rbm.W_.shape[1]) if self.h is None else to_numpy(self.h[0]))
         self.trace.draw(self._draw_trace())
         self._write()
 

@@ -12,7 +12,6 @@ from .panel import Panel, check_kind, control, seed_control, touched
 
 __all__ = ["Stack"]
 
-COLUMNS = 25  # units in a row
 WAYS = {"means": False, "draws": True}
 
 
@@ -103,10 +102,9 @@ class Stack(Panel):
         self.pad.caption = "the digit"
         for k, (layer, grid, back) in enumerate(zip(self.layers, self.grids, self.returns), start=1):
             n = len(layer.hidden_bias_)
-            units, reached = np.zeros(-(-n // COLUMNS) * COLUMNS), k < len(self.codes)
-            if reached:
-                units[:n] = to_numpy(self.codes[k])[0]
-            grid.draw(grey_levels(units.reshape(-1, COLUMNS)))
+            reached = k < len(self.codes)
+            units = to_numpy(self.codes[k])[0] if reached else np.zeros(n)
+            grid.draw_units(units)
             grid.caption = f"layer {k}: " + (f"{units.sum() / n:.0%} of {n} on" if reached else f"{n} units")
             pixels = self.down[k - 1] if reached else np.zeros(784)
             back.draw(grey_levels(pixels.reshape(28, 28)))
