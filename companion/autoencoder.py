@@ -10,15 +10,12 @@ from types import SimpleNamespace
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
-from .checks import are_pixels
-from .estimator import TiedLayer, check_columns, expect_pixels, one_of, own_copy, warn_caller
+from .estimator import TiedLayer, check_columns, one_of, own_copy
 from .functions import sigmoid, softplus
 from .layers import initial_weights
 from .optimize import Descent
 
 __all__ = ["DenoisingAutoencoder", "ReconstructionGradient"]
-
-REMEDY = "use loss='squared' with activation='identity'"
 
 
 class DenoisingAutoencoder(TiedLayer):
@@ -58,7 +55,7 @@ class DenoisingAutoencoder(TiedLayer):
     parameters_, W_, visible_bias_, hidden_bias_
         See `companion.estimator.TiedLayer`.
     pixels_ : bool
-        Whether it learned from values from 0 to 1.
+        Whether it learned by the cross-entropy, from values from 0 to 1.
     history_ : companion.training.History
         Its ``train_loss`` is that of restoring corrupted images, per image.
     """
@@ -68,6 +65,7 @@ class DenoisingAutoencoder(TiedLayer):
         "loss": one_of("cross_entropy", "squared"),
         "activation": one_of("logistic", "identity"),
     }
+    PIXELS = "cross-entropies", "use loss='squared' with activation='identity'"
 
     def __init__(
         self, *, n_hidden=500, corruption="masking", corruption_level=0.3, loss="cross_entropy", activation="logistic",
@@ -91,6 +89,10 @@ class DenoisingAutoencoder(TiedLayer):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+
+    @property
+    def _takes_pixels(self):
+        return self.loss == "cross_entropy"
 
     # The two halves, on the device.
 
@@ -158,8 +160,7 @@ class DenoisingAutoencoder(TiedLayer):
             What the images are restored from; otherwise from themselves.
         """
         x = self._checked(X)
-        if self.loss == "cross_entropy" and getattr(self, "pixels_", True) and not are_pixels(x):
-            raise ValueError(expect_pixels(x, "cross-entropies", REMEDY))
+        self.check_pixels(x)
         check_columns(self, corrupted)
         with one_thread():
             a = self._before_decoding(self.encode(x if corrupted is None else corrupted))
@@ -194,18 +195,6 @@ class DenoisingAutoencoder(TiedLayer):
         super()._check_settings()
         if self.activation == "identity" and self.loss == "cross_entropy":
             raise ValueError("the cross-entropy needs reconstructions between 0 and 1; expected activation='logistic'")
-
-    def _check_data(self, X, reset=False):
-        X = super()._check_data(X, reset)
-        if reset:
-            self.pixels_ = are_pixels(X)
-        return X
-
-    def _check_range(self, X, size):
-        if self.loss == "squared":
-            super()._check_range(X, size)
-        elif not are_pixels(X):
-            warn_caller(expect_pixels(X, "cross-entropies", REMEDY))
 
 
 class ReconstructionGradient:

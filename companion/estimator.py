@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backend import one_thread, to_device, to_numpy, xp
-from .checks import check_finite, check_unmasked
+from .checks import are_pixels, check_finite, check_unmasked
 from .data import minibatches
 from .optimize import SGD, Adam, Patience, Schedule
 from .training import Divergence, Training, check_loss, digest
@@ -318,6 +318,8 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         ``W`` (n_visible, n_hidden), ``visible_bias`` (n_visible,), ``hidden_bias`` (n_hidden,).
     W_, visible_bias_, hidden_bias_ : array
         The same, by name.
+
+    A subclass says what takes numbers for probabilities, and a remedy (PIXELS), and whether it does (`_takes_pixels`).
     """
 
     @classmethod
@@ -435,6 +437,31 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         """Make one update on the minibatch x (n, n_features); return its loss."""
         raise NotImplementedError
 
+    def _check_data(self, X, reset=False):
+        X = super()._check_data(X, reset)
+        if reset:
+            self.pixels_ = self._takes_pixels and are_pixels(X)
+        return X
+
+    def _check_range(self, X, size):
+        if not self._takes_pixels:
+            super()._check_range(X, size)
+        elif not are_pixels(X):
+            warn_caller(self._no_pixels(X))
+
+    def check_pixels(self, v):
+        """Raise ValueError if v (n, n_visible) has values that are no probabilities, where the model needs them.
+
+        A model that itself learned from such values, and gave a warning then, is left alone.
+        """
+        if self._takes_pixels and getattr(self, "pixels_", True) and not are_pixels(v):
+            raise ValueError(self._no_pixels(v))
+
+    def _no_pixels(self, v):
+        where, remedy = self.PIXELS
+        low, high = float(v.min()), float(v.max())
+        return f"{where} expect values from 0 to 1, found {low:.3g} to {high:.3g}; scale the columns, or {remedy}"
+
     def _visible(self, v):
         """Return v (n, n_visible) on the device, in the type of the weights."""
         return self._rows(v, "v", 0)
@@ -481,9 +508,3 @@ def real_arrays(given, first):
 def own_copy(array):
     """Return a contiguous copy, on the device, that training may write into."""
     return xp.array(array, order="C", copy=True) if xp is not np else np.array(to_numpy(array), order="C")
-
-
-def expect_pixels(v, where, remedy):
-    """Say that v, for the model's `where`, is not from 0 to 1, and what to do."""
-    low, high = float(v.min()), float(v.max())
-    return f"{where} expect values from 0 to 1, found {low:.3g} to {high:.3g}; scale the columns, or {remedy}"

@@ -12,14 +12,13 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
-from .checks import are_pixels, check_count, check_finite, finite_rows, pixel_rows
-from .estimator import TiedLayer, check_columns, expect_pixels, one_of, own_copy, real_arrays, warn_caller
+from .checks import check_count, check_finite, finite_rows, pixel_rows
+from .estimator import TiedLayer, check_columns, one_of, own_copy, real_arrays
 from .functions import bernoulli, sigmoid, softplus
 from .optimize import Descent
 
 __all__ = ["RBM", "ContrastiveDivergence", "log_odds"]
 
-REMEDY = "use visible='gaussian'"
 OFFSET_MEMORY = 0.99  # centring: how much of the running mean of the hidden units an update keeps
 ACTIVITY_MEMORY = 0.9  # sparsity: the same for the mean activity (Hinton, 2012, section 11: 0.9 to 0.99)
 
@@ -79,6 +78,7 @@ class RBM(TiedLayer):
     """
 
     SETTINGS = {"visible": one_of("binary", "gaussian")}
+    PIXELS = "binary visible units", "use visible='gaussian'"
 
     def __init__(
         self, *, n_hidden=500, visible="binary", learning_rate=0.1, n_epochs=15, batch_size=100, k=1, persistent=False,
@@ -107,6 +107,10 @@ class RBM(TiedLayer):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+
+    @property
+    def _takes_pixels(self):
+        return self.visible == "binary"
 
     @classmethod
     def from_parameters(
@@ -399,30 +403,10 @@ class RBM(TiedLayer):
         if self.binarize and self.visible == "gaussian":
             raise ValueError("binarize draws binary pixels; Gaussian visible units have none")
 
-    def _check_data(self, X, reset=False):
-        X = super()._check_data(X, reset)
-        if reset:
-            self.pixels_ = self.visible == "binary" and are_pixels(X)
-        return X
-
-    def _check_range(self, X, size):
-        if self.visible == "gaussian":
-            super()._check_range(X, size)
-        elif not are_pixels(X):
-            warn_caller(expect_pixels(X, "binary visible units", REMEDY))
-
     def check_finite(self):
         """Raise ValueError if a parameter is not finite."""
         for name in ("W_", "visible_bias_", "hidden_bias_"):
             check_finite(f"rbm.{name}", getattr(self, name))
-
-    def check_pixels(self, v):
-        """Raise ValueError if v (n, n_visible) has values that are no probabilities, where binary units need them.
-
-        A machine that itself learned from such values, and gave a warning then, is left alone.
-        """
-        if self.visible == "binary" and getattr(self, "pixels_", True) and not are_pixels(v):
-            raise ValueError(expect_pixels(v, "binary visible units", REMEDY))
 
     def _initial_parameters(self, X, rng):
         """Small random weights; visible biases that make the pixel means right as long as the weights are small.
