@@ -6,7 +6,9 @@ import numpy as np
 
 from .backend import to_device, xp
 
-__all__ = ["are_pixels", "check_count", "check_finite", "check_unmasked", "finite_rows", "pixel_rows"]
+__all__ = [
+    "are_pixels", "check_count", "check_finite", "check_unmasked", "finite_rows", "pixel_rows", "real_array",
+]  # fmt: skip
 
 
 def check_count(name, value, least=1):
@@ -28,13 +30,18 @@ def check_unmasked(name, array):
         raise ValueError(f"{name}: expected an array without a mask, found a masked one; fill it, or leave rows out")
 
 
-def finite_rows(name, array, width=None, dtype=None):
-    """Return `array` (n, width) on the device, if it has at least one row, and finite numbers, none of them masked."""
+def real_array(name, array):
+    """Return `array`, on the side where it is, if it has real numbers, none of them masked."""
     check_unmasked(name, array)
-    array = array if hasattr(array, "dtype") else np.asarray(array)
+    array = array if isinstance(array, xp.ndarray) else np.asarray(array)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name}: expected real numbers, found {array.dtype}")
-    array = to_device(array, dtype)
+    return array
+
+
+def finite_rows(name, array, width=None, dtype=None):
+    """Return `array` (n, width) on the device, if it has at least one row, and finite numbers, none of them masked."""
+    array = to_device(real_array(name, array), dtype)
     if array.ndim != 2 or not array.size or width not in (None, array.shape[1]):
         raise ValueError(f"{name}: expected an array of shape (n, {width or 'n_features'}), one row a state, found "
                          f"{array.shape}")  # fmt: skip

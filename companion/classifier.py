@@ -118,6 +118,13 @@ class Classifier(ClassifierMixin, Estimator):
             All the labels there will be; needed at the first call, unless the model was fitted before.
         sample_weight : array_like (n,), optional
             How much each image counts; as it is, here, and not in proportion to the mean, which other calls may change.
+
+        Raises
+        ------
+        ValueError
+            As `fit`; or if ``class_weight`` is "balanced", for which all examples would have to be known.
+        companion.training.Divergence
+            If the loss is no longer finite. The model is then as it was before.
         """
         self._check_settings()
         first = self.parameters_ if self._has_learned() else None

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backend import one_thread, to_device, to_numpy, xp
-from .checks import are_pixels, check_finite, check_unmasked
+from .checks import are_pixels, check_finite, check_unmasked, real_array
 from .data import minibatches
 from .optimize import SGD, Adam, Patience, Schedule
 from .training import Divergence, Training, check_loss, digest
@@ -126,8 +126,8 @@ def check_options(options, cls, own):
     known = cls().get_params().keys() - own
     if unknown := (options or {}).keys() - known:
         raise ValueError(
-            f"pretraining: expected options of {cls.__name__}, which has no {', '.join(sorted(map(str, unknown)))}; "
-            f"there are {', '.join(sorted(known))}"
+            f"pretraining: expected options of {cls.__name__}, which takes no {', '.join(sorted(map(str, unknown)))} "
+            f"here; there are {', '.join(sorted(known))}"
         )
 
 
@@ -141,8 +141,8 @@ def stays_if_refused(learn):
             return learn(self, *arguments, **options)
         except BaseException as reason:
             # Has anything been learned? A pretraining that is interrupted leaves no history, but parameters.
-            sign = "history_" if isinstance(reason, (ValueError, TypeError, OSError)) else "parameters_"
-            if (left := vars(self).get(sign)) is None or left is before.get(sign):
+            sign = "parameters_" if isinstance(reason, KeyboardInterrupt) else "history_"
+            if not (left := vars(self).get(sign)) or left is before.get(sign):
                 vars(self).clear()
                 vars(self).update(before)
             raise
@@ -292,7 +292,10 @@ class Estimator(BaseEstimator):
             self._learner.settings = settings
         at = self._learner
         self.parameters_ = at.descent.kept
-        before = {name: own_copy(array) for name, array in self.parameters_.items()}
+        if not hasattr(at, "before"):
+            at.before = {name: xp.empty_like(array) for name, array in self.parameters_.items()}
+        for name, array in self.parameters_.items():
+            at.before[name][...] = array
         at.noise.renew()
         loss, n_batches = 0.0, 0
         with one_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -302,7 +305,7 @@ class Estimator(BaseEstimator):
         try:
             check_loss(float(loss) / n_batches, int(at.descent.optimizer.updates))
         except Divergence:  # as if it had not been called; momenta and averages begin anew
-            for name, array in before.items():
+            for name, array in at.before.items():
                 self.parameters_[name][...] = array
             at.settings = None
             raise
@@ -312,14 +315,14 @@ class Estimator(BaseEstimator):
 class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     """A layer of hidden units whose weights lead up and, transposed, down again.
 
+    A subclass says what takes numbers for probabilities, and a remedy (PIXELS), and whether it does (`_takes_pixels`).
+
     Attributes
     ----------
     parameters_ : dict of str to array, on the device
         ``W`` (n_visible, n_hidden), ``visible_bias`` (n_visible,), ``hidden_bias`` (n_hidden,).
     W_, visible_bias_, hidden_bias_ : array
         The same, by name.
-
-    A subclass says what takes numbers for probabilities, and a remedy (PIXELS), and whether it does (`_takes_pixels`).
     """
 
     @classmethod
@@ -419,6 +422,13 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         What training works with (momenta, chains, averages, random numbers) goes on too, as long as the
         hyper-parameters stay, also in a pickled copy; the schedule runs over ``n_epochs`` times what the first call
         was given.
+
+        Raises
+        ------
+        ValueError
+            As `fit`.
+        companion.training.Divergence
+            If the loss is no longer finite. The model is then as it was before.
         """
         self._check_settings()
         first = getattr(self, "parameters_", None)
@@ -496,11 +506,7 @@ def real_arrays(given, first):
 
     float64 stays float64; anything else becomes float32. Arrays that fit are not copied.
     """
-    for name, array in given.items():
-        check_unmasked(name, array)
-    arrays = {name: array if hasattr(array, "dtype") else np.asarray(array) for name, array in given.items()}
-    if wrong := [f"{name} of {a.dtype}" for name, a in arrays.items() if a.dtype.kind not in "fiub"]:
-        raise ValueError(f"expected arrays of real numbers, found {', '.join(wrong)}")
+    arrays = {name: real_array(name, array) for name, array in given.items()}
     dtype = xp.float64 if arrays[first].dtype == np.float64 else xp.float32
     return {name: xp.ascontiguousarray(to_device(array, dtype)) for name, array in arrays.items()}
 

@@ -13,7 +13,7 @@ from math import exp, log, pi, sqrt
 import numpy as np
 
 from .backend import Noise, to_device, to_numpy, xp
-from .checks import check_count, check_finite, check_unmasked
+from .checks import check_count, check_finite, real_array
 from .estimator import own_copy
 from .likelihood import LogPartition, warn_unless_trusted
 
@@ -191,7 +191,7 @@ class HMC(Metropolis):
     ):
         self.gradient, self.n_steps, self.record, self.path = gradient, check_count("n_steps", n_steps), record, None
         super().__init__(energy, x, step_size=step_size, random_state=random_state)
-        self.mass = to_device(mass, self.x.dtype)
+        self.mass = to_device(real_array("mass", mass), self.x.dtype)
         if self.mass.shape not in ((), self.x.shape[1:]) or not bool(((self.mass > 0) & xp.isfinite(self.mass)).all()):
             raise ValueError(f"mass: expected a positive number, or {self.x.shape[1]} of them, found {mass!r}")
         if not 0 <= jitter < 1:
@@ -280,11 +280,16 @@ class Normal:
     ----------
     log_z : float
         Log of the integral of exp(-energy), in nats.
+
+    Raises
+    ------
+    ValueError
+        If means and scales are not as many finite numbers, or a scale is not positive.
     """
 
     def __init__(self, mean, scale):
         self.mean = _floats("mean", mean)
-        self.scale = to_device(scale, self.mean.dtype)
+        self.scale = to_device(real_array("scale", scale), self.mean.dtype)
         if self.mean.ndim != 1 or self.scale.shape != self.mean.shape or not bool((self.scale > 0).all()):
             raise ValueError(f"expected d means and d positive scales, found arrays of the shapes {self.mean.shape} "
                              f"and {self.scale.shape}")  # fmt: skip
@@ -370,8 +375,5 @@ def hamiltonian_ais(energy, gradient, base, betas, *, n_chains=100, step_size=0.
 
 def _floats(name, array):
     """Return `array` on the device: float32 as it is, other real numbers as float64."""
-    check_unmasked(name, array)
-    array = array if hasattr(array, "dtype") else np.asarray(array)
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name}: expected real numbers, found {array.dtype}")
+    array = real_array(name, array)
     return to_device(array, xp.float32 if array.dtype == np.float32 else xp.float64)

@@ -193,8 +193,8 @@ def log_likelihood(rbm, v, partition):
     Raises
     ------
     ValueError
-        If v has other values than from 0 to 1, so that what comes out would be no log-likelihood, or another width; or
-        if log Z or a parameter of the machine is not finite.
+        If v has other values than from 0 to 1, so that what comes out would be no log-likelihood, another width, or
+        names of columns that are not those learned; or if log Z or a parameter of the machine is not finite.
     """
     check_machine(rbm, binary=False)
     v, partition = images_of(rbm, v), LogPartition.of(partition)
@@ -635,7 +635,10 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, n_jobs=
 
 
 def total_variation(p, q):
-    r"""Total variation distance :math:`\frac12 \sum_i |p_i - q_i|`, from 0 to 1, of two distributions (n,)."""
+    r"""Total variation distance :math:`\frac12 \sum_i |p_i - q_i|`, from 0 to 1, of two distributions (n,).
+
+    Raises ValueError if their shapes differ.
+    """
     p, q = np.asarray(p), np.asarray(q)
     if p.shape != q.shape:
         raise ValueError(f"expected two distributions over as many states, found arrays of shapes {p.shape}, {q.shape}")

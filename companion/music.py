@@ -286,7 +286,7 @@ class ToyComposer:
         return found
 
     def compose(self, n_steps, random_state=None):
-        """Return voices, uint8 (n_steps, 4)."""
+        """Return voices, uint8 (n_steps, 4); ValueError for less than a step."""
         check_count("n_steps", n_steps)
         rng = generator(random_state)
         states = [rng.choice(len(self.first), p=self.first)]
@@ -295,7 +295,10 @@ class ToyComposer:
         return self.settings[states].astype(np.uint8)
 
     def log_likelihood(self, keys):
-        """Log-probability of a roll (n_steps, 46), in nats; minus infinity for one that breaks a rule."""
+        """Log-probability of a roll (n_steps, 46), in nats; minus infinity for one that breaks a rule.
+
+        Raises ValueError for what is no such roll, or has no step.
+        """
         keys = np.asarray(keys)
         if keys.ndim != 2 or keys.shape[1] != N_KEYS or not len(keys):
             raise ValueError(f"keys: expected a roll (n_steps, {N_KEYS}) of at least a step, found shape {keys.shape}")

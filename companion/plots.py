@@ -63,7 +63,7 @@ def figure(width=7.0, height=2.6, rows=1, columns=1, **options):
 
 
 def png(fig, dpi=160):
-    """Return the figure as the bytes of a PNG image; the sign of its numbers is a minus, not the hyphen of Python."""
+    """Return the figure as the bytes of a PNG image; numbers in its texts get a minus sign for the hyphen of Python."""
     for text in fig.findobj(Text):
         text.set_text(re.sub(r"(?<![\w.])-(?=\.?\d)", "−", text.get_text()))
     buffer = io.BytesIO()

@@ -320,11 +320,9 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
         return shapes | {f"visible_bias{number}": (size,) for number, size in zip(range(1, depth + 1), sizes)}
 
     def initial_parameters(self, n_features, n_classes, rng):
-        wanted, histories = len(self.hidden_sizes), getattr(self, "pretraining_histories_", [])
-        interrupted = histories and histories[-1].stopped == "interrupt"
-        if self._depth > wanted or (self._depth < wanted and not interrupted):
-            raise ValueError(f"hidden_sizes: expected the {self._depth} layers that were pretrained, found {wanted}; "
-                             "call pretrain again")  # fmt: skip
+        if self._depth > len(self.hidden_sizes):  # fewer are those of a pretraining that was interrupted
+            raise ValueError(f"hidden_sizes: expected the {self._depth} layers that were pretrained, at least, found "
+                             f"{len(self.hidden_sizes)}; call pretrain again")  # fmt: skip
         fresh = super().initial_parameters(n_features, n_classes, rng)
         for name, array in self.parameters_.items():
             if name in fresh and fresh[name].shape != array.shape:

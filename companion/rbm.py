@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
-from .checks import check_count, check_finite, finite_rows, pixel_rows
-from .estimator import TiedLayer, check_columns, one_of, own_copy, real_arrays
+from .checks import check_count, check_finite, finite_rows, pixel_rows, real_array
+from .estimator import TiedLayer, check_columns, one_of, own_copy
 from .functions import bernoulli, sigmoid, softplus
 from .optimize import Descent
 
@@ -130,7 +130,7 @@ class RBM(TiedLayer):
         W, b, c = rbm.parameters_.values()
         for name, offset, bias in (("visible_offset", visible_offset, b), ("hidden_offset", hidden_offset, c)):
             if offset is not None:
-                check_finite(name, real_arrays({name: offset}, name)[name])
+                check_finite(name, to_device(real_array(name, offset)))
                 if np.shape(offset) != bias.shape:
                     raise ValueError(f"{name}: expected shape {bias.shape}, one a unit, found {np.shape(offset)}")
         if hidden_offset is not None:
@@ -309,8 +309,7 @@ class RBM(TiedLayer):
             state = xp.full((n, self.n_features_in_), 0.0 if self.visible == "gaussian" else 0.5, self.W_.dtype)
             state = self._draw_visible(state, noise)
         else:
-            start = start if hasattr(start, "dtype") else np.asarray(start)
-            state = finite_rows("start", start[None] if start.ndim == 1 else start, len(self.W_), self.W_.dtype)
+            state = xp.atleast_2d(to_device(real_array("start", start), self.W_.dtype))
         states = self.chains(state, noise, clamp, inverse_temperature)
         v, v_means, _ = next(islice(states, steps - 1, None)) if steps else (state, state, None)
         return v_means if means else v

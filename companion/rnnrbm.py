@@ -71,7 +71,10 @@ class StepMachines(NamedTuple):
 
 
 class SequenceLikelihood(NamedTuple):
-    """Mean log-likelihood in nats a step, its error from log Z, and that of the pieces (a draw of others)."""
+    """Mean log-likelihood in nats a step, its error from log Z, and that of the pieces (a draw of others).
+
+    An error that one chain, or one piece, cannot tell is nan.
+    """
 
     mean: float
     log_z_error: float
@@ -361,7 +364,7 @@ class RNNRBM(Estimator):
         -------
         SequenceLikelihood
         """
-        X = list(X)
+        X = self._check_rolls(X)
         v, machines = self.all_machines(X)
         found = annealed_log_partitions(
             machines, n_temperatures=n_temperatures, n_chains=n_chains, random_state=random_state
@@ -621,7 +624,7 @@ def annealed_log_partitions(machines, *, n_temperatures=1000, n_chains=5, start=
     Raises
     ------
     ValueError
-        If there would be no temperature or no chain, or `start` has another shape.
+        If there would be no temperature or no chain, or `start` has another shape, or other values than zeros and ones.
     """
     noise, betas = Noise.of(random_state), temperature_ladder(n_temperatures).tolist()
     W, B, C = machines

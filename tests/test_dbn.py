@@ -221,7 +221,7 @@ def test_bad_input_is_explained(problem):
     X, y = problem
     with pytest.raises(ValueError, match="pretraining: k is .1, 2, 3.; expected one value, or 2, one for each"):
         DBN(**QUICK | {"pretraining": {"k": (1, 2, 3)}}).pretrain(X)
-    with pytest.raises(ValueError, match="RBM, which has no n_epoch;"):
+    with pytest.raises(ValueError, match="RBM, which takes no n_epoch here;"):
         DBN(**QUICK | {"pretraining": {"n_epoch": 3}}).pretrain(X)
     with pytest.raises(ValueError, match="labels: expected shape"):
         DBN(**QUICK).pretrain(X, y[:-1])
@@ -245,8 +245,8 @@ def test_bad_input_is_explained(problem):
     ("change", "classes", "says"),
     [
         ({"W1": np.full((4, 3), np.nan)}, None, "W1 of finite"),
-        ({"W1": np.ones((4, 3), complex)}, None, "arrays of real numbers, found W1 of complex128"),
-        ({"b1": np.array(["1", "2", "3"])}, None, "arrays of real numbers, found b1 of <U1"),
+        ({"W1": np.ones((4, 3), complex)}, None, "W1: expected real numbers, found complex128"),
+        ({"b1": np.array(["1", "2", "3"])}, None, "b1: expected real numbers, found <U1"),
         ({"b2": None}, None, "found no b2"),
         ({"W2": None}, None, "found no W2"),
         ({"visible_bias2": None}, None, "as many classes as there are biases, found 2, and 2 and 5"),

@@ -340,6 +340,8 @@ def square(x):
         (lambda: Metropolis(square, np.zeros((2, 3))).adapt(5, 1.0), "acceptance: expected .* between 0 and 1"),
         (lambda: Metropolis(square, np.zeros((2, 3))).draw(0), "n: expected a whole number"),
         (lambda: HMC(square, xp.copy, np.zeros((2, 3)), mass=np.inf), "mass: expected a positive number"),
+        (lambda: HMC(square, xp.copy, np.zeros((2, 3)), mass="3"), "mass: expected real numbers"),
+        (lambda: Normal([0.0, 1.0], np.ma.masked_array([1.0, 1.0], True)), "scale: expected an array without a mask"),
         (lambda: Metropolis(square, np.full((2, 3), "1")), "x: expected real numbers, found <U1"),
         (lambda: Metropolis(square, np.ma.masked_array(np.zeros((2, 3)), True)), "x: expected an array without a mask"),
         (lambda: Normal([0.0, 1.0], [1.0, 0.0]), "expected d means and d positive scales"),

@@ -4,6 +4,7 @@ import itertools
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit, logsumexp
 from scipy.stats import binom
@@ -195,7 +196,7 @@ def test_parameters_that_do_not_fit_are_refused():
             RBM.from_parameters(*given)
     for offset, says in (
         ([np.nan, 0], "hidden_offset: expected finite"),
-        (["1", "2"], "real numbers, found hidden_off"),
+        (["1", "2"], "hidden_offset: expected real numbers"),
     ):
         with pytest.raises(ValueError, match=says):
             RBM.from_parameters(np.zeros((3, 2)), np.zeros(3), np.zeros(2), hidden_offset=offset)
@@ -335,6 +336,7 @@ def test_sample_counts_its_steps(rng, visible):
     for wrong in (np.ma.masked_array(start, start > 0.5), start.astype(str)):
         with pytest.raises(ValueError, match="start: expected"):
             rbm.sample(start=wrong)
+    assert rbm.sample(start=pd.Series(start[0], index=list("edcba")), steps=0).shape == (1, 5)
     coins = to_numpy(rbm.sample(2000, 0, random_state=0))
     mean, sd = (0.5, 0.5) if visible == "binary" else (0, 1)
     assert coins.shape == (2000, 5)

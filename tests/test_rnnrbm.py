@@ -215,6 +215,8 @@ def test_the_likelihood_of_pieces_and_its_errors():
 def test_rolls_may_come_one_after_the_other(writer):
     rolls, options = [np.eye(46)[:3], np.eye(46)[3:8]], {"n_temperatures": 5, "random_state": 0}
     assert writer.log_likelihood(iter(rolls), **options) == writer.log_likelihood(rolls, **options)
+    with pytest.raises(ValueError, match="found one array: put it into a list"):
+        writer.log_likelihood(rolls[0], **options)
 
 
 def test_what_has_not_learned_or_has_other_settings_says_so(writer):
@@ -373,7 +375,7 @@ def test_parameters_make_a_model(writer):
         RNNRBM.from_parameters({})
     with pytest.raises(ValueError, match=r"expected W .* found W \(10,\), state_bias \(8,\)"):
         RNNRBM.from_parameters({"W": np.zeros(10), "state_bias": np.zeros(8)})
-    with pytest.raises(ValueError, match="expected arrays of real numbers, found W of complex"):
+    with pytest.raises(ValueError, match="W: expected real numbers, found complex"):
         RNNRBM.from_parameters(writer.parameters_ | {"W": np.zeros((46, 10), complex)})
     with pytest.raises(ValueError, match="expected arrays of the shapes"):
         RNNRBM.from_parameters(writer.parameters_ | {"W_uu": np.zeros((2, 2))})

@@ -112,15 +112,19 @@ class GibbsLab(Panel):
 
     def step(self, steps=None):
         """Take so many Gibbs steps, by default those of a frame, then draw."""
+        seen = []
         with one_thread():
             for _ in range(steps or self.speed.value):
                 self.v, self.means, self.h = next(self.chains)
                 self.steps += 1
                 self.energies.append(to_numpy(self.rbm.free_energy(self.v)))
-                if self.classifier is not None:
-                    before, self.digits = self.digits, self.classifier.predict(to_numpy(self.means))
-                    self.switches += 0 if before is None else self.digits != before
+                seen.append(self.means)
         del self.energies[:-REMEMBERED]
+        if self.classifier is not None:
+            read = self.classifier.predict(to_numpy(xp.concatenate(seen))).reshape(len(seen), -1)  # (steps, chains)
+            path = read if self.digits is None else np.concatenate([self.digits[None], read])
+            self.switches += (path[1:] != path[:-1]).sum(axis=0)
+            self.digits = read[-1]
         self.refresh()
 
     def paint(self, strokes):
