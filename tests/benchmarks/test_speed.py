@@ -75,6 +75,7 @@ def test_the_cost_grows_as_that_of_the_products(rows, option, values):
     assert ratios[-1] < 1.5 * ratios[0]
 
 
+# Limits leave room below what an Intel Xeon and an AMD EPYC gave, the lower of the two.
 @pytest.mark.parametrize(
     ("library", "name", "batch", "least"),
     [
@@ -90,12 +91,12 @@ def test_the_cost_grows_as_that_of_the_products(rows, option, values):
         ("torch", "autoencoder", 100, 1.0),
         ("torch", "rbm", 20, 1.0),
         ("torch", "rbm", 100, 1.0),
-        ("jax", "rbm", 100, 0.7),
+        ("jax", "rbm", 100, 0.5),
         ("torch", "pcd", 20, 1.0),
         ("torch", "pcd", 100, 1.0),
         ("torch", "ais", 100, 1.0),
         ("torch", "tempering", 20, 0.9),
-        ("torch", "adam", 1, 1.0),
+        ("torch", "adam", 1, 0.9),
         ("torch", "batchnorm", 100, 0.8),
         ("torch", "lenet", 100, 1.0),
         ("channels_last", "lenet", 100, 0.8),
@@ -103,8 +104,8 @@ def test_the_cost_grows_as_that_of_the_products(rows, option, values):
         ("sklearn", "rbm", 100, 1.25),  # it needs the same products: 1.6 would be as fast as these alone
         ("sklearn64", "rbm", 20, 1.6),
         ("sklearn64", "rbm", 100, 1.6),
-        ("float64", "rbm", 20, 3.5),
-        ("float64", "rbm", 100, 3.5),
+        ("float64", "rbm", 20, 3.0),
+        ("float64", "rbm", 100, 3.0),
         ("torch", "rnnrbm", 8, 1.0),
         ("torch", "rnnrbm", 16, 1.0),
         ("torch", "lstm", 20, 0.5),  # one compiled kernel against twenty steps of NumPy
