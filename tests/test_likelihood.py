@@ -324,7 +324,7 @@ def test_if_a_block_fails_or_the_reader_interrupts_all_stop(wide, monkeypatch, i
 
     def fail(anneal):
         steps.append(anneal)
-        if next(number) == 20:  # of two threads only one is the twentieth
+        if next(number) == 200:  # of two threads only one takes it, when the reader's own has come to wait for them
             first.append(anneal)
             if not interrupt:
                 raise FloatingPointError
