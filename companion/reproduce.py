@@ -12,7 +12,7 @@ from sklearn.base import clone
 from tqdm.auto import tqdm
 
 from .backend import Noise, generator, to_device, to_numpy
-from .data import binarize, fetch_mnist, find_mnist, load_mnist
+from .data import Pair, binarize, fetch_mnist, find_mnist, load_mnist
 from .dbn import DBN
 from .flights import HiddenMarkovModel, f1, flight_grammar, load_flights
 from .likelihood import MOST_UNITS, ais, exact_log_partition, log_likelihood, precision_and_recall, reverse_ais
@@ -30,7 +30,8 @@ __all__ = ["check", "reproduce"]
 def reproduce(name, jobs=1):
     """Run the recipe `name` and write ``data/results/NAME.json``; and, where the recipe says so, its weights.
 
-    A run that is interrupted goes on where it was when it is started again.
+    A run that is interrupted goes on where it was when it is started again. A recipe that says ``refit`` takes the
+    settings of the record named there, chooses nothing, and learns training and validation digits together.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def reproduce(name, jobs=1):
     KeyError
         If there is no such recipe.
     OSError
-        If MNIST is neither there nor can be downloaded, or nothing can be written.
+        If MNIST is neither there nor can be downloaded, nothing can be written, or there is no record to refit.
     ValueError
         If the environment asks for the sample, or music21 is not there: headline results are on all of the data; if
         `jobs` is below 1.
@@ -63,7 +64,9 @@ def reproduce(name, jobs=1):
     judge = _judge(recipe, jobs)
     for folder, suffix in [("results", "json"), *[("weights", "npz")] * recipe.get("keep_weights", False)]:
         expect_writable(DATA / folder / f"{name}.{suffix}")  # said before the training, not after it
-    candidates = [recipe.get("common", {}) | candidate for candidate in recipe["candidates"]]
+    refit = "refit" in recipe
+    common = read_result(recipe["refit"])["parameters"] if refit else recipe.get("common", {})
+    candidates = [common | candidate for candidate in recipe["candidates"]]
     runs = [(number, seed) for number in range(len(candidates)) for seed in recipe["seeds"]]
     if jobs > 1:
         work = [delayed(_train_apart)(recipe, candidates[i], seed, _checkpoint(name, i, seed)) for i, seed in runs]
@@ -81,22 +84,19 @@ def reproduce(name, jobs=1):
                 flush=True,
             )
             models.append(_train(recipe, judge, candidate, seed, _checkpoint(name, number, seed)))
-        values = [judge.validate(model) for model in models]
-        trials.append((float(np.mean(values)), candidate, models, values))
-    validated, parameters, chosen, values = min(trials, key=lambda trial: trial[0] * judge.sign)
+        trials.append((candidate, models, [] if refit else [judge.validate(model) for model in models]))
+    parameters, chosen, values = trials[0] if refit else min(trials, key=lambda trial: np.mean(trial[2]) * judge.sign)
     result = {
         "name": name,
         "chapter": recipe["chapter"],
         "model": recipe["model"],
         "parameters": parameters,
         **judge.test(chosen, values),
-        judge.criterion: validated,
         "seeds": recipe["seeds"],
-        "selection": f"best mean {judge.criterion} over the seeds; this run used the test set once, for the chosen one",
-        "candidates": [{"parameters": candidate, judge.criterion: value} for value, candidate, *_ in trials],
+        **(_settings_of(recipe["refit"]) if refit else _selection(judge.criterion, values, trials)),
         "cpu_minutes": float(np.mean([_seconds(model, "cpu") for model in chosen])) / 60,
         "wall_minutes": float(np.mean([_seconds(model, "wall") for model in chosen])) / 60,
-        "cpu_minutes_all_candidates": sum(_seconds(model, "cpu") for *_, models, _ in trials for model in models) / 60,
+        "cpu_minutes_all_candidates": sum(_seconds(model, "cpu") for _, models, _ in trials for model in models) / 60,
         "tutorial": recipe["tutorial"],
         "recorded": datetime.date.today().isoformat(),
         "revision": _revision(),
@@ -139,10 +139,28 @@ def check(name, jobs=1):
     judge, checkpoint = _judge(recipe, jobs), _checkpoint(name, "check", 0)
     seed = record.get("seed", record["seeds"][0])
     model = _train(recipe, judge, record["parameters"], seed, checkpoint)
-    found = judge.test([model], [judge.validate(model)])[judge.reported]
+    found = judge.test([model], [] if "refit" in recipe else [judge.validate(model)])[judge.reported]
     _forget(checkpoint)
     spread = record.get(f"{judge.reported}_std", 0)
     return found, record[judge.reported], max(judge.UNCERTAIN, 3 * spread)
+
+
+def _selection(criterion, values, trials):
+    """What is recorded of how the best of the `trials`, which had these `values`, was found."""
+    return {
+        criterion: float(np.mean(values)),
+        f"{criterion}s": values,
+        "selection": f"best mean {criterion} over the seeds; this run used the test set once, for the chosen one",
+        "candidates": [{"parameters": tried, criterion: float(np.mean(found))} for tried, _, found in trials],
+    }
+
+
+def _settings_of(name):
+    """What is recorded where nothing was left to choose by."""
+    return {
+        "selection": f"nothing was chosen: the settings are those of {name}, for as many updates, and the digits of the "
+        "training and the validation set were learned together; this run used the test set once",
+    }
 
 
 def _revision():
@@ -170,13 +188,17 @@ def _judge(recipe, jobs=1):
     """Return what trains and judges, with its data; annealed chains are shared by `jobs` threads."""
     if jobs < 1:
         raise ValueError(f"jobs: expected at least 1, found {jobs}")
+
+    def digits():
+        return _all_digits("refit" in recipe)
+
     judged, gathered = {
-        "classification": (Classification, _all_digits),
-        "few labels": (lambda digits: FewLabels(digits, recipe["n_labels"]), _all_digits),
-        "density": (Density, _all_digits),
-        "measures": (Measures, _all_digits),
-        "bound": (lambda digits: Bound(digits, recipe["machine"]), _all_digits),
-        "dreams": (Dreams, _all_digits),
+        "classification": (Classification, digits),
+        "few labels": (lambda digits: FewLabels(digits, recipe["n_labels"]), digits),
+        "density": (Density, digits),
+        "measures": (Measures, digits),
+        "bound": (lambda digits: Bound(digits, recipe["machine"]), digits),
+        "dreams": (Dreams, digits),
         "tagging": (Tagging, _all_requests),
         "music": (Music, _all_chorales),
     }[recipe["judge"]]
@@ -206,13 +228,20 @@ def _forget(checkpoint):
         file.unlink()
 
 
-def _all_digits():
-    """Return all of MNIST, or raise ValueError if the environment asks for the sample."""
+def _all_digits(together=False):
+    """Return all of MNIST, or raise ValueError if the environment asks for the sample.
+
+    If `together`, those of the validation set are among those to train on, and there is no such set.
+    """
     if (source := find_mnist()) and source.kind == "sample":
         raise ValueError(f"a headline result needs all of MNIST, not the sample ({source.reason})")
     if source is None:
         fetch_mnist()
-    return load_mnist()
+    digits = load_mnist()
+    if not together:
+        return digits
+    train = Pair(*(np.concatenate(both) for both in zip(digits.train, digits.valid)))
+    return digits._replace(train=train, valid=None)
 
 
 def _all_requests():
@@ -253,7 +282,7 @@ class Classification:
         self.digits = digits
 
     def fit(self, model, checkpoint):
-        """Train `model`, stopping early by the validation set."""
+        """Train `model`, stopping early by the validation set, if there is one."""
         model.fit(*self.digits.train, validation=self.digits.valid, checkpoint=checkpoint)
 
     def validate(self, model):
@@ -307,7 +336,7 @@ class Density:
     LONG_RUN = 10_000  # Gibbs steps before the backward chains start
 
     def __init__(self, digits):
-        self.train, self.valid, self.test_images = (pair.images for pair in digits)
+        self.train, self.valid, self.test_images = (pair and pair.images for pair in digits)
         self.base_bias = log_odds(self.train)
 
     def fit(self, model, checkpoint):
@@ -341,7 +370,6 @@ class Density:
             "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
             "test_pseudo_log_likelihood": float(to_numpy(first.pseudo_log_likelihood(images)).mean()),
             "test_pseudo_log_likelihood_thresholded": float(to_numpy(first.pseudo_log_likelihood(rounded)).mean()),
-            "valid_log_likelihoods": values,
             "half_precision_cost": self._half_precision_cost(first, samples, images),
         }
 
@@ -469,7 +497,6 @@ class Bound(Density):
             "forward": _facts(forward),
             "reverse": _facts(reverse),
             "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
-            "valid_bounds": values,
         }
 
 
@@ -537,7 +564,6 @@ class Dreams:
             "training_digits_among_them": precision_and_recall(unseen, others),
             "dreams": f"{self.EACH} of each label, {self.STEPS} Gibbs steps from coin tosses, in half precision",
             "reader_test_error": reader.errors(*self.digits.test),
-            "valid_bounds": values,
         }
 
     def _rounded_bound(self, model, rounded, partition):
@@ -671,7 +697,6 @@ class Music:
             "steps": {"train": _steps(self.train), "valid": _steps(self.valid), "test": _steps(self.test_pieces)},
             "measured": f"every step whose number is a multiple of {self.EVERY}, given all steps before it",
             "seed": best.random_state,
-            "valid_log_likelihoods": values,
             "half_precision_cost": hasty[150] - half,
         }
 

@@ -18,6 +18,7 @@ from companion.data import MNIST, Pair
 from companion.dbn import DBN
 from companion.flights import load_flights
 from companion.likelihood import exact_log_partition, log_likelihood
+from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 from companion.music import Chorales, _toy_pieces
 from companion.rbm import RBM
@@ -125,6 +126,24 @@ def test_a_record_is_checked_with_one_seed_and_left_as_it_is(small, monkeypatch,
     assert "small: recorded 0.9000, found" in said and "not borne out" in said
     with pytest.raises(SystemExit, match="jobs: expected at least 1, found 0"):
         command_line.main(["reproduce", "small", "--check", "--jobs", "0"])
+
+
+def test_what_is_refitted_learns_the_validation_digits_too_by_the_settings_that_were_chosen(small, monkeypatch, capsys):
+    monkeypatch.setattr(results, "DATA", small)
+    recipe = reproduce.recipes()["small"]
+    again = recipe | {"refit": "small", "candidates": [{"n_epochs": 2}]}
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"small": recipe, "again": again})
+    with pytest.raises(FileNotFoundError, match="no recorded result 'small'"):
+        reproduce.reproduce("again")
+    chosen, result = reproduce.reproduce("small"), reproduce.reproduce("again")
+    assert result["parameters"] == chosen["parameters"] | {"n_epochs": 2}
+    assert not {"valid_error", "valid_errors", "candidates"} & result.keys() and "those of small" in result["selection"]
+    train, valid, test = reproduce.load_mnist()
+    X, y = np.concatenate([train.images, valid.images]), np.concatenate([train.labels, valid.labels])
+    models = [LogisticRegression(**result["parameters"], random_state=seed).fit(X, y) for seed in result["seeds"]]
+    assert result["test_errors"] == [model.errors(*test) for model in models]
+    command_line.main(["reproduce", "again", "--check"])
+    assert "borne out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("found", [0.9, np.nan])
