@@ -162,7 +162,7 @@ def shared_weights():
         axis,
         0.1,
         2.08,
-        "above four units of a layer, below six pixels; equal colours on the right: equal weights",
+        "above units, below pixels; equal colours in the middle: one unit; on the right: equal weights",
         GREY,
         9,
         ha="left",
@@ -354,7 +354,7 @@ def deep_belief_network(labels=False):
 def leapfrog():
     """Three leapfrog steps: positions at whole times, momenta at half ones, each moved by the other."""
     fig, axis = paper(7, 2.2)
-    momenta = [(0.5, "$p_0$"), (1.4, "$p_{1/2}$"), (3.2, "$p_{3/2}$"), (5.0, "$p_{5/2}$"), (6.5, "$p_3$")]
+    momenta = [(0.5, "$p_0$"), (1.4, "$p_{1/2}$"), (3.2, "$p_{3/2}$"), (5.0, "$p_{5/2}$"), (5.9, "$p_3$")]
     positions = [(0.5, "$x_0$"), (2.3, "$x_1$"), (4.1, "$x_2$"), (5.9, "$x_3$")]
     for y, row_of, color in ((1.55, positions, BLUE), (0.75, momenta, VERMILION)):
         for x, name in row_of:

@@ -222,7 +222,7 @@ def _upbeat(part):
 
 
 class ToyComposer:
-    r"""A composer by rule, whose likelihood is known: a Markov chain over the ways to set seven chords for four voices.
+    r"""A composer by rule, whose likelihood is known: a Markov chain over the ways to set six chords for four voices.
 
     In C major. From one quarter to the next the chord changes by `PROGRESSIONS`; among the settings of the new chord
     those are forbidden that move two voices in parallel fifths or octaves, and small steps are preferred:

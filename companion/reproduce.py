@@ -158,8 +158,8 @@ def _selection(criterion, values, trials):
 def _settings_of(name):
     """What is recorded where nothing was left to choose by."""
     return {
-        "selection": f"nothing was chosen: the settings are those of {name}, for as many updates, and the digits of the "
-        "training and the validation set were learned together; this run used the test set once",
+        "selection": f"nothing was chosen: the settings are those of {name}, for as many updates, and the digits of "
+        "the training and the validation set were learned together; this run used the test set once",
     }
 
 

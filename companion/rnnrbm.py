@@ -375,7 +375,8 @@ class RNNRBM(Estimator):
         r"""Expected accuracy of the notes drawn at each step: true positives over all that sounds or should.
 
         :math:`\sum TP / \sum (TP + FP + FN)`, as Bay, Ehmann and Downie (2009) define it for transcription; at each
-        step notes are drawn given the true past, `n_chains` times. Where nothing sounds, and nothing should, it is 1.
+        step notes are drawn given the true past, `n_chains` times, by `steps` Gibbs steps that begin at the notes of
+        the step before. Where nothing sounds, and nothing should, it is 1.
 
         Raises
         ------
