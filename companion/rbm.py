@@ -178,9 +178,9 @@ class RBM(TiedLayer):
             return 0.5 * ((v - self.visible_bias_) ** 2).sum(axis=1)
         return -(v @ self.visible_bias_)
 
-    def propup(self, v, inverse_temperature=1.0, out=None):
+    def propup(self, v, inverse_temperature=1.0):
         r"""Probabilities (n, n_hidden) :math:`p(h_j = 1 \mid v) = \sigma(\beta (v^\top W + c)_j)`."""
-        x = xp.matmul(self._visible(v), self.W_, out=out)
+        x = self._visible(v) @ self.W_
         x += self.hidden_bias_
         if inverse_temperature != 1:
             x *= inverse_temperature
@@ -321,7 +321,7 @@ class RBM(TiedLayer):
     # How good is it?
 
     @available_if(lambda self: self.visible == "binary")
-    def pseudo_log_likelihood(self, v, pixels=None):
+    def pseudo_log_likelihood(self, v):
         r"""Pseudo-log-likelihoods (n,), in nats: :math:`\sum_i \log p(v_i \mid v_{-i})` (Besag, 1975).
 
         Nothing is drawn at random. A grey level counts as the probability of a one:
@@ -330,27 +330,21 @@ class RBM(TiedLayer):
         Parameters
         ----------
         v : array_like (n, n_visible), from 0 to 1
-        pixels : int, optional
-            Use only so many visible units, evenly spaced, and scale up.
         """
         W, b = self.W_, self.visible_bias_
         check_columns(self, v)
         v = finite_rows("v", v, len(b), W.dtype)
         self.check_pixels(v)
-        chosen = np.arange(len(W))
-        if pixels is not None:
-            check_count("pixels", pixels)
-            chosen = np.unique(np.linspace(0, len(W) - 1, pixels).astype(int))
         rows = max(1, 2**17 // W.shape[1])  # a block of this size stays in the cache
         result = xp.zeros(len(v), v.dtype)
         for start in range(0, len(v), rows):
             block = v[start : start + rows]
             x = block @ W + self.hidden_bias_
-            for i in chosen:
+            for i in range(len(W)):
                 off = x - xp.outer(block[:, i], W[i])  # what the hidden units get when v_i = 0
                 log_odds = b[i] + (softplus(off + W[i]) - softplus(off)).sum(axis=1)
                 result[start : start + rows] += block[:, i] * log_odds - softplus(log_odds)
-        return result * (len(W) / len(chosen))
+        return result
 
     @available_if(lambda self: self.visible == "binary")
     def score_samples(self, X):
