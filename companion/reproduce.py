@@ -366,6 +366,7 @@ class Density:
             "test_log_likelihood_thresholded": log_likelihood(first, rounded, forward).mean,
             "train_log_likelihood": log_likelihood(first, binarize(self.train, self.DRAW), forward).mean,
             "forward": _facts(forward),
+            "effective_sample_sizes": [partition.ess for partition in annealed],
             "reverse": _facts(reverse),
             "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
             "test_pseudo_log_likelihood": float(to_numpy(first.pseudo_log_likelihood(images)).mean()),
@@ -495,6 +496,7 @@ class Bound(Density):
             "test_bound_reverse": self._bound(network, self.test_images, reverse).mean,
             "train_bound": self._bound(network, self.train, forward).mean,
             "forward": _facts(forward),
+            "effective_sample_sizes": [partition.ess for partition in annealed],
             "reverse": _facts(reverse),
             "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
         }
@@ -557,6 +559,7 @@ class Dreams:
             "seed": models[0].random_state,  # the rest is of this one's network
             "image_error": bounds[0].image_error,
             "forward": _facts(annealed[0]),
+            "effective_sample_sizes": [partition.ess for partition in annealed],
             "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
             "half_precision_cost": bounds[0].mean - self._rounded_bound(models[0], rounded[0], annealed[0]),
             "recognised_of_each": [float(right[0][labels == label].mean()) for label in models[0].classes_],

@@ -178,8 +178,8 @@ def _difference(record, key):
 
 
 def _doubtful(record, figure):
-    """The figure; with a word of doubt where annealing had too few effective samples."""
-    if record["forward"]["effective_sample_size"] < TRUSTED:
+    """The figure; with a word of doubt where annealing had too few effective samples, for one of the seeds."""
+    if min(record["effective_sample_sizes"]) < TRUSTED:
         return f"about {figure} (its AIS cannot be trusted)"
     return figure
 

@@ -307,6 +307,8 @@ def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
     machine = RBM.from_parameters(**results.load_weights("density"))
     exact = log_likelihood(machine, data.binarize(digits.test.images), exact_log_partition(machine)).mean
     assert result["seed"] == 0  # the first one's machine is kept, whichever is better
+    sizes = result["effective_sample_sizes"]
+    assert sizes[0] == result["forward"]["effective_sample_size"] and len(set(sizes)) == len(result["seeds"])
     for found in (seeds[0], result["test_log_likelihood_reverse"]):
         assert found == pytest.approx(exact, abs=0.05)
     assert abs(result["half_precision_cost"]) < 0.01
