@@ -15,7 +15,7 @@ from .data import minibatches
 from .optimize import SGD, Adam, Patience, Schedule
 from .training import Divergence, Training, check_loss, digest
 
-__all__ = ["Estimator", "TiedLayer"]
+__all__ = ["Encoder", "Estimator", "TiedLayer"]
 
 LARGEST = 10.0  # root of the mean square of inputs: pixels of 0 … 1 have .3, standardised columns 1, bytes 80
 
@@ -312,7 +312,16 @@ class Estimator(BaseEstimator):
         return self
 
 
-class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
+class Encoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """What makes codes of images, in single precision, by `transform`: scikit-learn's conventions for that."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+class TiedLayer(Encoder, Estimator):
     """A layer of hidden units whose weights lead up and, transposed, down again.
 
     A subclass says what takes numbers for probabilities, and a remedy (PIXELS), and whether it does (`_takes_pixels`).
@@ -494,11 +503,6 @@ class TiedLayer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     @property
     def _n_features_out(self):
         return self.W_.shape[1]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
 
 
 def real_arrays(given, first):

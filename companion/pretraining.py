@@ -3,19 +3,18 @@
 from pathlib import Path
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import generator, one_thread, to_numpy, xp
-from .estimator import check_options, real_arrays, stays_if_refused
+from .estimator import Encoder, check_options, real_arrays, stays_if_refused
 from .layers import ACTIVATIONS, BATCH_NORM, BatchNorm, Dense, Network
 from .mlp import MLP
 
 __all__ = ["PretrainedMLP"]
 
 
-class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
+class PretrainedMLP(Encoder, MLP):
     """A multilayer perceptron of logistic units whose hidden layers first learn from images alone, one after another.
 
     Each layer is the upward half of a small model that learns to describe its input: the images for the first, the
@@ -343,11 +342,6 @@ class PretrainedMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MLP):
                 mean[...], variance[...] = a.mean(axis=0), a.var(axis=0)
                 gamma[...], beta[...] = xp.sqrt(variance + BatchNorm.EPSILON), mean
                 X = ACTIVATIONS[self._activation(number)]().forward(a)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
 
 
 def _depth(names):
