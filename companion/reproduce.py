@@ -158,8 +158,8 @@ def _selection(criterion, values, trials):
 def _settings_of(name):
     """What is recorded where nothing was left to choose by."""
     return {
-        "selection": f"nothing was chosen: the settings are those of {name}, for as many updates, and the digits of "
-        "the training and the validation set were learned together; this run used the test set once",
+        "selection": f"nothing was chosen: the settings are those of {name} but for the epochs, and the digits of the "
+        "training and the validation set were learned together; this run used the test set once",
     }
 
 
@@ -188,6 +188,8 @@ def _judge(recipe, jobs=1):
     """Return what trains and judges, with its data; annealed chains are shared by `jobs` threads."""
     if jobs < 1:
         raise ValueError(f"jobs: expected at least 1, found {jobs}")
+    if "refit" in recipe and recipe["judge"] not in ("classification", "bound"):
+        raise ValueError(f"expected to refit what is judged by classification or bound, found {recipe['judge']!r}")
 
     def digits():
         return _all_digits("refit" in recipe)

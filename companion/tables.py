@@ -99,7 +99,7 @@ def _cells(judge, recipe, record):
             _time(record),
         ],
         "bound": lambda: [
-            f"**{_over_seeds(record, 'test_bound')}** nats",
+            _doubtful(record, f"**{_over_seeds(record, 'test_bound')}** nats"),
             f"{_number(read_result(recipe['machine'])['test_log_likelihoods'][0])} nats",  # of the one that is kept
             _time(record),
             recipe["elsewhere"],

@@ -652,6 +652,20 @@ def test_a_record_that_lacks_a_key_is_named(monkeypatch, tmp_path):
         tables.table("classification")
 
 
+@pytest.mark.parametrize("name", ["rbm_wide", "dbn_bound", "dbn_dreams"])
+@pytest.mark.parametrize(("sizes", "doubtful"), [([100, 5, 100], True), ([100, 50, 100], False)])
+def test_annealing_that_one_seed_cannot_be_trusted_with_is_said_beside_the_figure(
+    monkeypatch, tmp_path, name, sizes, doubtful
+):
+    record = results.read_result(name) | {"effective_sample_sizes": sizes}
+    monkeypatch.setattr(results, "DATA", tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / f"{name}.json").write_text(json.dumps(record), encoding="utf8")
+    recipe = results.recipes()[name]
+    (row,) = (line for line in tables.table(recipe["judge"]).splitlines() if recipe["described"] in line)
+    assert ("its AIS cannot be trusted" in row) == doubtful
+
+
 def test_a_table_that_is_none_is_answered_with_those_there_are():
     with pytest.raises(ValueError, match="expected a table of classification, .*, found 'nix'"):
         tables.table("nix")

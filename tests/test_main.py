@@ -144,6 +144,11 @@ def test_what_is_refitted_learns_the_validation_digits_too_by_the_settings_that_
     assert result["test_errors"] == [model.errors(*test) for model in models]
     command_line.main(["reproduce", "again", "--check"])
     assert "borne out" in capsys.readouterr().out
+    monkeypatch.setitem(again, "judge", "tagging")
+    with pytest.raises(
+        ValueError, match="expected to refit what is judged by classification or bound, found 'tagging'"
+    ):
+        reproduce.reproduce("again")
 
 
 @pytest.mark.parametrize("found", [0.9, np.nan])
