@@ -122,11 +122,12 @@ def run(arguments, folder=None):
 
 def restore(name, folder=None):
     """Give a chapter back as it was published; the reader's own is kept."""
+    from . import published
     from .places import shown
-    from .published import restore
 
-    path, kept = restore(name, _folder(folder))
-    print(f"{shown(path)} is as it was published." + (f" Yours is now {shown(kept)}." if kept else ""))
+    path, kept = published.restore(name, _folder(folder))
+    which = "last committed" if published.CHECKOUT else "published"
+    print(f"{shown(path)} is as it was {which}." + (f" Yours is now {shown(kept)}." if kept else ""))
 
 
 def student(folder, format="student"):
@@ -243,6 +244,9 @@ Every further option is passed on to Voilà. The most useful:
 def main(arguments=None):
     """Parse the command line and do what it says; errors that a reader can mend are one line, not a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):  # one with few letters, as a file on Windows has them, is no reason to stop
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     parser = argparse.ArgumentParser(prog=_called(), description="The companion of Deep Beliefs.")
     commands = parser.add_subparsers(dest="command", required=True)
 

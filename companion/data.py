@@ -260,12 +260,14 @@ def find_mnist():
 
 
 def fetch_mnist():
-    """Download what is missing of MNIST into ``data/mnist/``, verified, and return that folder.
+    """Download what is missing of MNIST into ``data/mnist/``, verify all of it, and return that folder.
 
     Raises
     ------
     OSError
         If there is no network, or no mirror gives a file with the right checksum; says what each one answered.
+    ValueError
+        If a file that is there already is damaged, or another. It is not touched.
     """
     import pooch
 
@@ -273,6 +275,11 @@ def fetch_mnist():
     folder.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel("WARNING")  # it would print addresses and checksums that we check ourselves
     missing = _missing(folder)
+    for name in FILES.keys() - set(missing):
+        try:
+            read_idx(_locate(folder, name), FILES[name])
+        except ValueError as reason:
+            raise ValueError(f"{reason}; delete that file, and fetch again") from reason
     if missing and not network_answers():
         raise OSError(f"{NO_NETWORK}. {REMEDY}")
     for name in missing:

@@ -483,6 +483,7 @@ class TiedLayer(Encoder, Estimator):
 
     def _visible(self, v):
         """Return v (n, n_visible) on the device, in the type of the weights."""
+        check_columns(self, v)
         return self._rows(v, "v", 0)
 
     def _hidden(self, h):

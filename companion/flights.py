@@ -74,6 +74,12 @@ def f1(tags, predicted):
     return 2 * both / either if either else 1.0
 
 
+def _check_sentence(sentence):
+    """Raise ValueError for a string, whose words, or tags, would be its letters."""
+    if isinstance(sentence, str):
+        raise ValueError(f"expected a list of words, or of tags, found the string {sentence!r}; take its split()")
+
+
 def _check_lengths(what, expected, rows):
     """Raise ValueError if some rows of tags are not as long as others, or not as many."""
     if (sizes := [len(row) for row in expected]) != (found := [len(row) for row in rows]):
@@ -147,6 +153,8 @@ class HiddenMarkovModel:
         ValueError
             If there is no sentence, or one without words or with another number of tags.
         """
+        for row in (*sentences, *tags):
+            _check_sentence(row)
         _check_lengths("tags as there are words", sentences, tags)
         if not len(sentences) or not all(map(len, sentences)):
             found = "an empty one" if len(sentences) else "none"
@@ -237,6 +245,7 @@ class HiddenMarkovModel:
 
     def _forward(self, sentence):
         """Return the numbers of the words, p(state | words so far) of each, and log p(words), its end left out."""
+        _check_sentence(sentence)
         if not len(sentence):
             raise ValueError("expected a sentence of at least one word, found an empty one")
         words = [self._number.get(word, len(self.words)) for word in sentence]
@@ -495,8 +504,9 @@ def read_iob(path):
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as reason:
         raise ValueError(f"{path.name}: expected plain text in UTF-8, found something else ({reason})") from reason
+    on_lines = any("\t" in line and " " in line.partition("\t")[0].strip() for line in lines)  # whole sentences
     for number, line in enumerate([*lines, ""], start=1):
-        whole = "\t" in line and " " in line.partition("\t")[0].strip()
+        whole = on_lines and "\t" in line
         words, row = [part.split() for part in line.split("\t", 1)] if whole else ([], [])
         if whole:
             rows = [(w, t) for w, t in zip(words, row) if w not in ("BOS", "EOS")]

@@ -210,6 +210,7 @@ class HMC(Metropolis):
         if self.gradients.shape != self.x.shape:
             raise ValueError(f"gradient: expected an array of shape {self.x.shape}, as the positions, found "
                              f"{self.gradients.shape}")  # fmt: skip
+        check_finite("gradient, where the chains begin", self.gradients)
 
     def _propose(self):
         p = self.noise.normal(xp.empty_like(self.x))

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .backend import Noise, one_thread, to_device, to_numpy, xp
-from .checks import check_count, check_finite, finite_rows
+from .checks import check_count, check_finite, finite_rows, real_array
 from .estimator import check_columns, warn_caller
 from .functions import bernoulli, sigmoid, softplus
 from .rbm import RBM
@@ -709,11 +709,21 @@ def autocorrelation(series, n_lags=None):
     Returns
     -------
     numpy.ndarray (n_lags + 1,)
+
+    Raises
+    ------
+    ValueError
+        If the series is of another shape, masked, not finite or always the same, or `n_lags` not whole or below 0.
     """
-    series = np.asarray(to_numpy(series), dtype=np.float64)
+    series = np.asarray(to_numpy(real_array("series", series)), dtype=np.float64)
+    if series.ndim not in (1, 2) or not series.size:
+        raise ValueError(f"series: expected the shape (n_steps,) or (n_steps, n_chains), one number for each state, "
+                         f"found {series.shape}")  # fmt: skip
+    if not np.isfinite(series).all():
+        raise ValueError("series: expected finite numbers, found NaN or infinity among them")
     series = series.reshape(len(series), -1)
     n = len(series)
-    n_lags = n - 1 if n_lags is None else min(n_lags, n - 1)
+    n_lags = n - 1 if n_lags is None else min(check_count("n_lags", n_lags, least=0), n - 1)
     deviations = series - series.mean()
     if not deviations.any():
         raise ValueError("the series never changes: its autocorrelation is not defined")

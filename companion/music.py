@@ -66,15 +66,26 @@ def roll(voices):
     Raises
     ------
     ValueError
-        If a note lies outside the compass, or between two keys.
+        If a note lies outside the compass, or between two keys, or the voices are no such table.
     """
     voices = np.asarray(voices)
+    if voices.ndim != 2:
+        raise ValueError(f"voices: expected the shape (n_steps, n_voices), found {voices.shape}")
     outside = voices[~np.isin(voices, (0, *range(LOWEST, HIGHEST + 1)))]
     if len(outside):
         raise ValueError(f"expected notes from {LOWEST} to {HIGHEST}, 0 for silence, found {outside[0]}")
     keys = np.zeros((len(voices), N_KEYS), np.float32)
     steps, parts = np.nonzero(voices)
     keys[steps, voices[steps, parts].astype(int) - LOWEST] = 1
+    return keys
+
+
+def _check_roll(keys):
+    """Return a roll as an array, or raise ValueError if its columns are not the keys of the compass."""
+    keys = np.asarray(keys)
+    if keys.ndim != 2 or keys.shape[1] != N_KEYS:
+        raise ValueError(f"keys: expected a roll of shape (n_steps, {N_KEYS}), the keys from {note_name(LOWEST)} to "
+                         f"{note_name(HIGHEST)}, found {keys.shape}")  # fmt: skip
     return keys
 
 
@@ -86,7 +97,7 @@ def note_name(number):
 def in_key(keys, fifths):
     """Fraction of the notes of a roll that belong to the major scale of a key signature (its minor has the same)."""
     scale = (np.array([0, 2, 4, 5, 7, 9, 11]) + 7 * fifths) % 12
-    belongs = np.isin((np.arange(N_KEYS) + LOWEST) % 12, scale)
+    keys, belongs = _check_roll(keys), np.isin((np.arange(N_KEYS) + LOWEST) % 12, scale)
     return float(keys[:, belongs].sum() / max(keys.sum(), 1))
 
 
@@ -338,13 +349,15 @@ def write_midi(path, keys, tempo=80):
         If mido is not installed.
     OSError
         If it cannot be written; a file that was there is as it was.
+    ValueError
+        If the roll has other keys.
     """
-    mido = _mido()
+    keys, mido = _check_roll(keys), _mido()
     track, now, last = mido.MidiTrack(), 0, 0
     track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo)))
     track.append(mido.Message("program_change", program=19))  # a church organ
     file = mido.MidiFile(ticks_per_beat=480, tracks=[track])
-    padded = np.pad(np.asarray(keys) > 0.5, ((1, 1), (0, 0))).astype(int)
+    padded = np.pad(keys > 0.5, ((1, 1), (0, 0))).astype(int)
     for change in np.diff(padded, axis=0):
         for kind, sign in (("note_off", -1), ("note_on", 1)):
             for key in np.flatnonzero(change == sign):
@@ -373,6 +386,9 @@ def read_midi(path):
         if isinstance(reason, FileNotFoundError):
             raise
         raise ValueError(f"{path}: expected a MIDI file, found another ({reason or type(reason).__name__})") from reason
+    quarter = file.ticks_per_beat
+    if quarter < 1:  # in the file below 0 or 0: seconds, or nothing
+        raise ValueError(f"{path}: expected a MIDI file with times in quarters, found {quarter} ticks for one")
     now, begun, notes = 0, {}, []
     for message in messages:
         now += message.time
@@ -382,9 +398,9 @@ def read_midi(path):
                 notes.append((begun.pop(key), now, message.note))
             if message.type == "note_on" and message.velocity:
                 begun[key] = now
+    notes += [(start, now, note) for (_, note), start in begun.items()]  # those that nobody ends, end with the piece
     if not notes:
         raise ValueError(f"{path}: expected notes, found none")
-    quarter = file.ticks_per_beat
     first, end = min(start for start, *_ in notes) // quarter, max(end for _, end, _ in notes)
     voices = np.zeros((-(-end // quarter) - first, len(notes)), int)
     for column, (start, end, number) in enumerate(notes):
@@ -421,8 +437,13 @@ def organ(keys, tempo=80, rate=11_025):
     -------
     numpy.ndarray (n_samples,), float32
         Pressure, between −1 and 1.
+
+    Raises
+    ------
+    ValueError
+        If the roll has other keys.
     """
-    keys = np.asarray(keys, np.float32)
+    keys = _check_roll(keys).astype(np.float32)
     step = int(rate * 60 / tempo)
     time = np.arange(step * len(keys)) / rate
     fade = np.hanning(max(3, int(FADE * rate)) | 1).astype(np.float32)

@@ -162,7 +162,7 @@ class PretrainedMLP(Encoder, MLP):
         for number, rng in enumerate(rngs, start=1):
             layer = self._new_layer(number, rng)
             if self.verbose:
-                print(f"Layer {number}: {codes.shape[1]} → {layer.n_hidden}")
+                print(f"Layer {number}: {codes.shape[1]} to {layer.n_hidden}")
             self._fit_layer(
                 number,
                 layer,

@@ -1,6 +1,6 @@
 """The chapters as files: their names, fresh copies of them, and the reader's own, never overwritten."""
 
-import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -79,11 +79,12 @@ def restore(name, folder=FOLDER):
     content, kept = _published(path.name), None
     if path.exists() and path.read_bytes().replace(b"\r\n", b"\n") == content.replace(b"\r\n", b"\n"):
         return path, None
+    if path.exists():
+        kept = _unused(path.with_name(f"my_{path.name}"))
+        with replacing(kept) as temporary:
+            shutil.copyfile(path, temporary)  # not renamed: it may be a link
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-        if path.exists():
-            kept = _unused(path.with_name(f"my_{path.name}"))
-            os.rename(path, kept)
     return path, kept
 
 

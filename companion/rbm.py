@@ -309,6 +309,7 @@ class RBM(TiedLayer):
             state = xp.full((n, self.n_features_in_), 0.0 if self.visible == "gaussian" else 0.5, self.W_.dtype)
             state = self._draw_visible(state, noise)
         else:
+            check_columns(self, start)
             state = xp.atleast_2d(to_device(real_array("start", start), self.W_.dtype))
         states = self.chains(state, noise, clamp, inverse_temperature)
         v, v_means, _ = next(islice(states, steps - 1, None)) if steps else (state, state, None)

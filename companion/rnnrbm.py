@@ -376,7 +376,7 @@ class RNNRBM(Estimator):
 
         :math:`\sum TP / \sum (TP + FP + FN)`, as Bay, Ehmann and Downie (2009) define it for transcription; at each
         step notes are drawn given the true past, `n_chains` times, by `steps` Gibbs steps that begin at the notes of
-        the step before. Where nothing sounds, and nothing should, it is 1.
+        the step before, the first at silence. Where nothing sounds, and nothing should, it is 1.
 
         Raises
         ------
@@ -386,10 +386,11 @@ class RNNRBM(Estimator):
         check_count("steps", steps)
         check_count("n_chains", n_chains)
         v, machines = self.all_machines(X)
-        noise, hits, all_ = Noise.of(random_state), 0.0, 0.0
+        before = np.concatenate([np.pad(roll, ((1, 0), (0, 0)))[:-1] for roll in self._check_rolls(X)])
+        before, noise, hits, all_ = to_device(before, v.dtype), Noise.of(random_state), 0.0, 0.0
         with one_thread():
             for _ in range(n_chains):
-                drawn = machines.gibbs(xp.roll(v, 1, axis=0), noise, steps)
+                drawn = machines.gibbs(before, noise, steps)
                 hits += float((drawn * v).sum())
                 all_ += float(xp.maximum(drawn, v).sum())
         return hits / all_ if all_ else 1.0

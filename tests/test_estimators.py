@@ -373,6 +373,8 @@ def test_columns_in_another_order_than_those_of_the_pretraining_are_refused(data
 @pytest.mark.parametrize("ask", [
     lambda rbm, dbn, dae, X: log_likelihood(rbm, X, 0.0), lambda rbm, dbn, dae, X: rbm.pseudo_log_likelihood(X),
     lambda rbm, dbn, dae, X: dbn.bound(X, 0.0), lambda rbm, dbn, dae, X: dae.reconstruction_error(1 - X[::-1], X),
+    lambda rbm, dbn, dae, X: rbm.free_energy(X), lambda rbm, dbn, dae, X: rbm.reconstruct(X),
+    lambda rbm, dbn, dae, X: dae.reconstruct(X), lambda rbm, dbn, dae, X: rbm.sample(start=X, steps=1),
 ])  # fmt: skip
 def test_no_likelihood_of_columns_in_another_order(data, ask):
     X = pd.DataFrame(data[0], columns=[f"pixel {i}" for i in range(25)])
@@ -858,6 +860,10 @@ def test_a_weight_holds_from_pass_to_pass(data, name):
         moved[weight] = {key: array - before[key] for key, array in host(went_on.parameters_).items()}
     for key in [key for key in before if key.startswith("b") and moved[1][key].any()]:
         np.testing.assert_allclose(moved[3][key], 3 * moved[1][key], rtol=0.01, atol=1e-6)
+    kinds = np.unique(y)
+    some = {kinds[0]: 2.0, kinds[1]: 5.0}  # the others weigh 1, whatever a pass has of them
+    rows = y != kinds[1]
+    model.set_params(class_weight=some).partial_fit(X[rows], y[rows])
     with pytest.raises(ValueError, match="class_weight is 'balanced'"):
         model.set_params(class_weight="balanced").partial_fit(X, y)
 

@@ -233,6 +233,7 @@ def test_f1_is_seqevals(rng):
     "Flights O\nto O\nNew B-to.city\nYork I-to.city\n\nplease O\n",
     "\n\nFlights NN x O\nto TO x O\nNew NNP x B-to.city\nYork NNP x I-to.city\n\n\nplease UH x O",
     "BOS Flights to New York EOS\tO O O B-to.city I-to.city atis_flight\nBOS please EOS\tO O atis_flight\n",
+    "Flights to New York\tO O B-to.city I-to.city\nplease\tO\n",
 ])  # fmt: skip
 def test_both_forms_of_plain_text(tmp_path, text):
     path = tmp_path / "atis.iob"
@@ -243,7 +244,17 @@ def test_both_forms_of_plain_text(tmp_path, text):
         assert found.tags == [["O", "O", "B-to.city", "I-to.city"], ["O"]]
 
 
+def test_a_string_is_no_sentence():
+    """Its words would be its letters."""
+    model = HiddenMarkovModel.count([["to", "boston"]], [["O", "B-city"]])
+    for ask in (model.log_likelihood, model.posterior, lambda text: model.predict([text]),
+                lambda text: HiddenMarkovModel.count([text], [list(text)])):  # fmt: skip
+        with pytest.raises(ValueError, match="expected a list of words, or of tags, found the string 'to boston'"):
+            ask("to boston")
+
+
 @pytest.mark.parametrize(("content", "message"), [
+    (b"please\tO\nflights to boston\tO O B-to.city\nto boston\n", "line 3: expected a tag"),
     (b"flights O\nto\n", "line 2: expected a tag"),
     (b"flights to boston\tO O\n", "line 1: expected a tag"),
     (b"\n\n", "found none"),

@@ -52,6 +52,12 @@ def momenta(rng, x):
     return to_device(rng.standard_normal(x.shape))
 
 
+def test_a_gradient_that_is_not_finite_where_the_chains_begin_is_refused():
+    """They would stay there for ever."""
+    with pytest.raises(ValueError, match="gradient, where the chains begin: expected finite numbers"):
+        HMC(lambda x: (x**2).sum(axis=1), lambda x: x * np.nan, np.zeros((4, 2)), random_state=0)
+
+
 # ------------------------------------------------------------------------------------------------------- the leapfrog
 
 

@@ -660,6 +660,20 @@ def test_a_series_that_never_changes_is_refused():
                 function(series)
 
 
+@pytest.mark.parametrize(("series", "says"), [
+    (np.zeros((5, 3, 2)), r"one number for each state, found \(5, 3, 2\)"), (np.zeros((0, 3)), r"found \(0, 3\)"),
+    (np.array([1, np.nan, 2]), "series: expected finite numbers"), (np.array(["a", "b"]), "expected real numbers"),
+    (np.ma.masked_greater(np.arange(5.0), 3), "without a mask"),
+])  # fmt: skip
+def test_what_is_no_series_is_refused(series, says):
+    """States of several coordinates, above all, as `HMC.draw` gives them: they are no further chains."""
+    for function in (autocorrelation, effective_sample_size):
+        with pytest.raises(ValueError, match=says):
+            function(series)
+    with pytest.raises(ValueError, match="n_lags: expected a whole number, at least 0, found -3"):
+        autocorrelation(np.arange(9.0), -3)
+
+
 # -------------------------------------------------------------------------------------- what an estimate cannot know
 
 

@@ -1,6 +1,7 @@
 """The command line, and what `reproduce` records."""
 
 import contextlib
+import hashlib
 import json
 import os
 import subprocess
@@ -588,12 +589,26 @@ def test_a_file_is_no_folder_for_chapters(tmp_path, command):
 
 
 def test_fetch_says_where_mnist_is(monkeypatch, capsys, tmp_path):
-    for name in data.FILES:
-        (tmp_path / "mnist" / name).parent.mkdir(exist_ok=True)
-        (tmp_path / "mnist" / name).touch()
+    small = bytes([0, 0, 8, 1, 0, 0, 0, 3, 1, 2, 3])  # an IDX file
+    monkeypatch.setattr(data, "FILES", dict.fromkeys(data.FILES, hashlib.sha256(small).hexdigest()))
     monkeypatch.setattr(data, "DATA", tmp_path)
+    (tmp_path / "mnist").mkdir()
+    for name in data.FILES:
+        (tmp_path / "mnist" / name).write_bytes(small)
     command_line.main(["fetch"])
     assert capsys.readouterr().out.strip().endswith("mnist")
+    (tmp_path / "mnist" / name).write_bytes(damaged := small[:-1] + b"4")
+    with pytest.raises(SystemExit, match=f"{name}: .*delete that file, and fetch again"):
+        command_line.main(["fetch"])
+    assert (tmp_path / "mnist" / name).read_bytes() == damaged
+
+
+def test_letters_that_a_terminal_lacks_do_not_end_a_command():
+    """A file that the output goes to has few of them on Windows, and hours of training may have come before."""
+    code = "from companion.__main__ import main; main(['info']); print('1 − F1')"
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert done.returncode == 0 and done.stdout.strip().endswith(b"1 ? F1")
 
 
 def test_asking_for_a_gpu_that_is_not_there_is_one_line():

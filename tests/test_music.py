@@ -252,6 +252,31 @@ def test_midi_without_mido_says_what_to_install(monkeypatch, tmp_path):
         write_midi(tmp_path / "piece.mid", np.zeros((1, N_KEYS)))
 
 
+@pytest.mark.parametrize("keys", [np.zeros((3, 88)), np.zeros((3, 128)), np.zeros(N_KEYS)])
+def test_rolls_of_other_keys_are_refused(tmp_path, keys):
+    """A piano's 88, or all 128 of MIDI, would sound at other heights."""
+    for ask in (organ, lambda keys: in_key(keys, 0), lambda keys: write_midi(tmp_path / "piece.mid", keys)):
+        with pytest.raises(ValueError, match=r"shape \(n_steps, 46\), the keys from .* to .*, found"):
+            ask(keys)
+    with pytest.raises(ValueError, match=r"voices: expected the shape \(n_steps, n_voices\), found \(2,\)"):
+        roll([60, 62])
+
+
+@needs_mido
+def test_midi_notes_that_nobody_ends_end_with_the_piece(tmp_path):
+    import mido
+
+    notes = [mido.Message("note_on", note=60, time=0), mido.Message("note_on", note=64, time=480)]
+    track = mido.MidiTrack([*notes, mido.Message("note_off", note=64, time=480)])
+    file = mido.MidiFile(ticks_per_beat=480, tracks=[track])
+    file.save(tmp_path / "held.mid")
+    np.testing.assert_array_equal(read_midi(tmp_path / "held.mid"), roll([[60, 0], [60, 64]]))
+    file.ticks_per_beat = 0
+    file.save(tmp_path / "timeless.mid")
+    with pytest.raises(ValueError, match="timeless.mid: expected a MIDI file with times in quarters, found 0 ticks"):
+        read_midi(tmp_path / "timeless.mid")
+
+
 def test_the_organ_plays_the_right_notes():
     """The strongest frequencies of a held fifth are its two fundamentals; silence is silent; nothing clips."""
     sound = organ(roll([[69, 62]] * 4), tempo=60, rate=8000)

@@ -51,6 +51,17 @@ def test_the_readers_own_is_kept_beside_the_fresh_copy_however_often(readers):
     assert (readers / "my_06_machine.ipynb").read_bytes() == b"0" and len(files(readers)) == 6
 
 
+def test_what_a_link_leads_to_is_kept_as_well(readers, tmp_path):
+    """A reader's own chapters may lie in a folder that is synchronised, or on another disk."""
+    path, elsewhere = readers / "06_machine.ipynb", tmp_path / "elsewhere.ipynb"
+    path.unlink()
+    elsewhere.write_bytes(b"mine")
+    path.symlink_to(elsewhere)
+    assert restore("06", readers) == (path, readers / "my_06_machine.ipynb")
+    assert path.read_bytes() == elsewhere.read_bytes() == PUBLISHED and path.is_symlink()
+    assert (readers / "my_06_machine.ipynb").read_bytes() == b"mine"
+
+
 def test_a_deleted_chapter_comes_back(readers):
     (readers / "07_likelihood.ipynb").unlink()
     assert restore("07", readers) == (readers / "07_likelihood.ipynb", None)
@@ -85,7 +96,8 @@ def test_the_command_says_where_both_are(readers, capsys):
     path = readers / "06_machine.ipynb"
     path.write_bytes(b"mine")
     command_line.main(["restore", "06", "--folder", str(readers)])
-    said = f"{path.as_posix()} is as it was published. Yours is now {path.with_name('my_06_machine.ipynb').as_posix()}."
+    which = "last committed" if published.CHECKOUT else "published"
+    said = f"{path.as_posix()} is as it was {which}. Yours is now {path.with_name('my_06_machine.ipynb').as_posix()}."
     assert capsys.readouterr().out.strip() == said
     with pytest.raises(SystemExit, match="restore: expected the beginning of one chapter's name, found '9'"):
         command_line.main(["restore", "9"])

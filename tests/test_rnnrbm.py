@@ -338,6 +338,18 @@ def test_accuracy_needs_a_draw(writer, options):
         writer.frame_accuracy([np.eye(46)], **options)
 
 
+def test_accuracy_does_not_depend_on_the_order_of_the_pieces():
+    """A machine without a memory that holds on to what it begins with: all keys, or none."""
+    n, z = 8, np.zeros
+    model = RNNRBM.from_parameters({
+        "W": np.full((n, 1), 12.0), "visible_bias": np.full(n, -6.0), "hidden_bias": np.array([-48.0]),
+        "W_uv": z((2, n)), "W_uh": z((2, 1)), "W_vu": z((n, 2)), "W_uu": z((2, 2)), "state_bias": z(2),
+    })  # fmt: skip
+    full, empty = np.ones((1, n)), z((1, n))
+    for pieces in ([full], [full, full, empty, empty], [full, empty, full, empty]):
+        assert model.frame_accuracy(pieces, random_state=0) < 0.1  # each begins in silence, and stays there
+
+
 def test_silence_that_is_found_silent_is_right():
     model = RNNRBM(n_hidden=2, n_recurrent=2, n_epochs=0).fit([np.zeros((3, 4))])
     model.parameters_["visible_bias"] -= 50
