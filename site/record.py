@@ -13,8 +13,8 @@ __all__ = ["page", "records"]
 HEAD = """# Results
 
 What was measured, drawn from the records that `python -m companion reproduce NAME` wrote. Settings were chosen on the
-validation set, and the test set was used for the chosen ones (once, unless a chapter says otherwise: 2, 3, 5, 7, 8,
-10 and 11 do); ± is the standard deviation over the seeds, and times are those of one run.
+validation set, and the test set was used for the chosen ones (once, unless a chapter says otherwise: 1, 2, 3, 5, 7,
+8, 10 and 11 do); ± is the standard deviation over the seeds, and times are those of one run.
 
 """
 SPEED = """
