@@ -91,6 +91,7 @@ class Classifier(ClassifierMixin, Estimator):
         The columns and the classes are those that the model has from now on, unless it begins with what it learned.
         """
         X = self._check_data(X, reset=self._given() is None)
+        self._check_batches(len(X))
         y = self._check_labels(y, len(X))
         if not self._goes_on():
             self.classes_ = self._classes(y)
@@ -138,6 +139,7 @@ class Classifier(ClassifierMixin, Estimator):
     def _more_examples(self, X, y, classes, sample_weight):
         """Return, on the device, what `partial_fit` was given: X, targets, and weights or None."""
         X = self._check_data(X, reset="parameters_" not in vars(self))
+        self._check_batches(len(X))
         if not self._has_learned():
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit")
@@ -149,6 +151,12 @@ class Classifier(ClassifierMixin, Estimator):
             raise ValueError("class_weight is 'balanced', which takes all examples to be known; expected a dict")
         weights = self._weights(X, y, sample_weight)
         return X, self._encode(y, len(X)), weights if weights is None else to_device(weights, xp.float32)
+
+    def _check_batches(self, n):
+        """Raise ValueError if batch normalisation would see single rows: each is its own mean, and nothing is left."""
+        if getattr(self, "batch_norm", False) and min(self.batch_size, n) == 1:
+            raise ValueError(f"batch_norm: expected minibatches of two rows or more, found "
+                             f"batch_size={self.batch_size}, n_samples={n}")  # fmt: skip
 
     def _has_learned(self):
         """Return whether there is a network that classifies."""

@@ -266,8 +266,7 @@ class BatchNorm(Layer):
     ----------
     n_rows : int, optional
         How many rows, from the first, have m and s computed from them, by which all others are normalised as well: as
-        if they were predicted. With 0 those of the last call are kept; None, for all rows, to begin with. A single row
-        does not say what is usual: the running averages are taken for it, and stay as they are.
+        if they were predicted. With 0 those of the last call are kept; None, for all rows, to begin with.
     """
 
     EPSILON = 1e-5
@@ -287,10 +286,7 @@ class BatchNorm(Layer):
         n = len(x)
         self._normal, self._output = (self._room(array, x) for array in (self._normal, self._output))
         self._n = n if self.n_rows is None else self.n_rows
-        if self._n == 1:  # it is its own mean, and says nothing of the variance: as if all were predicted
-            self._n, self._mean = 0, self.running_mean.copy()
-            self._slope = 1 / xp.sqrt(self.running_var + self.epsilon)
-        elif self._n:
+        if self._n:
             self._mean = x[: self._n].mean(axis=0)
         z = xp.subtract(x, self._mean, out=self._normal[:n])
         if self._n:
@@ -314,9 +310,10 @@ class BatchNorm(Layer):
     def _measure(self, z):
         """Take the variance from z (n, n_in), whose columns have the mean 0, and both into the running averages."""
         n, variance = len(z), xp.einsum("ij,ij->j", z, z) / len(z)
-        for running, value in ((self.running_mean, self._mean), (self.running_var, variance * (n / (n - 1)))):
-            running *= self.momentum
-            running += (1 - self.momentum) * value
+        if n > 1:  # one row says nothing about the variance
+            for running, value in ((self.running_mean, self._mean), (self.running_var, variance * (n / (n - 1)))):
+                running *= self.momentum
+                running += (1 - self.momentum) * value
         self._slope = 1 / xp.sqrt(variance + self.epsilon)
 
     def predict(self, x):

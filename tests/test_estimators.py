@@ -848,15 +848,15 @@ def test_passes_take_what_comes(data, name):
 
 @every_classifier
 def test_a_weight_holds_from_pass_to_pass(data, name):
-    """A row with a weight of 3 in a pass of its own counts three times what it counts without."""
+    """Rows with a weight of 3 in a pass of their own count three times what they count without."""
     X, y = data
     model = clone(MODELS[name]).set_params(learning_rate=0.01)
     if "optimizer" in model.get_params():
         model.set_params(optimizer="sgd")  # Adam's steps are of one size
     model.fit(X, y)
-    before, moved = host(model.parameters_), {}
+    before, moved, of_one = host(model.parameters_), {}, np.flatnonzero(y == y[0])[:2]
     for weight in (1, 3):
-        went_on = copy.deepcopy(model).set_params(class_weight={y[0]: weight}).partial_fit(X[:1], y[:1])
+        went_on = copy.deepcopy(model).set_params(class_weight={y[0]: weight}).partial_fit(X[of_one], y[of_one])
         moved[weight] = {key: array - before[key] for key, array in host(went_on.parameters_).items()}
     for key in [key for key in before if key.startswith("b") and moved[1][key].any()]:
         np.testing.assert_allclose(moved[3][key], 3 * moved[1][key], rtol=0.01, atol=1e-6)

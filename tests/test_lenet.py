@@ -56,6 +56,9 @@ def build(n_pixels, n_classes=3, dtype=np.float64, **settings):
     initial = model.initial_parameters(n_pixels, n_classes, generator(rng))
     # biases and the top layer start at zero
     there = {name: to_device(rng.normal(scale=0.3, size=array.shape).astype(dtype)) for name, array in initial.items()}
+    for name in there:
+        if name.startswith("running_var"):
+            there[name] **= 2
     return model.network(there), there
 
 

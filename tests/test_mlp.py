@@ -448,3 +448,14 @@ def test_on_the_sample_of_mnist():
 def test_wrong_numbers_are_named(settings, says):
     with pytest.raises(ValueError, match=says):
         MLP(**settings).fit(np.eye(4), [0, 1, 0, 1])
+
+
+def test_batch_normalisation_refuses_single_rows(problem):
+    """Each is its own mean: the network would see nothing but zeros, and answer the same to everything."""
+    X, y = problem
+    model = MLP(hidden_sizes=(5,), batch_norm=True, batch_size=1, n_epochs=1, random_state=0)
+    with pytest.raises(ValueError, match="batch_norm: expected minibatches of two rows or more, found batch_size=1, "):
+        model.fit(X, y)
+    model.set_params(batch_size=20).fit(X, y)
+    with pytest.raises(ValueError, match="found batch_size=20, n_samples=1"):
+        model.partial_fit(X[:1], y[:1])
