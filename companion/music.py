@@ -310,9 +310,8 @@ class ToyComposer:
 
         Raises ValueError for what is no such roll, or has no step.
         """
-        keys = np.asarray(keys)
-        if keys.ndim != 2 or keys.shape[1] != N_KEYS or not len(keys):
-            raise ValueError(f"keys: expected a roll (n_steps, {N_KEYS}) of at least a step, found shape {keys.shape}")
+        if not len(keys := _check_roll(keys)):
+            raise ValueError("keys: expected a roll of at least a step, found an empty one")
         chords = [frozenset((np.flatnonzero(row) + LOWEST).tolist()) for row in keys]
         states = [self._number.get(chord) for chord in chords]
         if None in states:
@@ -387,7 +386,7 @@ def read_midi(path):
             raise
         raise ValueError(f"{path}: expected a MIDI file, found another ({reason or type(reason).__name__})") from reason
     quarter = file.ticks_per_beat
-    if quarter < 1:  # in the file below 0 or 0: seconds, or nothing
+    if quarter < 1:  # below 0 they count fractions of a second
         raise ValueError(f"{path}: expected a MIDI file with times in quarters, found {quarter} ticks for one")
     now, begun, notes = 0, {}, []
     for message in messages:

@@ -330,6 +330,8 @@ class Tagger(Estimator):
     def known(self, words):
         """Return for every one of the words whether it was learned, a list of bool."""
         check_is_fitted(self, "parameters_")
+        if isinstance(words, str):  # whose words would be its letters
+            raise ValueError(f"words: expected a list of words, found the string {words!r:.60}")
         return [word in self._number() for word in words]
 
     def _number(self):

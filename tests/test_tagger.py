@@ -180,6 +180,8 @@ def test_without_memory_nothing_comes_from_outside_the_window(requests):
 def test_unknown_words_have_a_vector_of_their_own(fitted):
     assert fitted.predict([["zeppelin", "to", "atlantis"]]) == fitted.predict([["xyzzy", "to", "plugh"]])
     assert fitted.known(["to", "zeppelin", "<unknown>", "<padding>"]) == [True, False, False, False]
+    with pytest.raises(ValueError, match="words: expected a list of words, found the string 'to boston'"):
+        fitted.known("to boston")
     assert fitted.feature_names_in_[:2].tolist() == ["<padding>", "<unknown>"]
     assert fitted.states([["to"]])[0].shape == (1, 12)
 
