@@ -99,6 +99,7 @@ class DenoisingAutoencoder(TiedLayer):
     def corrupt(self, x, random_state=None):
         """Spoil images x (n, n_visible); `random_state` is a seed, a NumPy generator or a `companion.backend.Noise`."""
         noise = Noise.of(random_state)
+        check_columns(self, x)
         x, level = to_device(x), self.corruption_level
         x = x if x.dtype == xp.float64 else x.astype(xp.float32, copy=False)
         if not level:
@@ -158,12 +159,18 @@ class DenoisingAutoencoder(TiedLayer):
         X : array_like (n, n_features)
         corrupted : array_like (n, n_features), optional
             What the images are restored from; otherwise from themselves.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many of both, or they are no images of this model.
         """
         x = self._checked(X)
         self.check_pixels(x)
-        check_columns(self, corrupted)
         with one_thread():
             a = self._before_decoding(self.encode(x if corrupted is None else corrupted))
+            if len(a) != len(x):
+                raise ValueError(f"corrupted: expected as many rows as X has, {len(x)}, found {len(a)}")
             return to_numpy(self._losses(x, a))
 
     def score(self, X, y=None):

@@ -167,17 +167,17 @@ class Noise:
 
     Parameters
     ----------
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator, or what `generator` makes one of
     """
 
     def __init__(self, rng):
-        self._rng = rng
+        self._rng = generator(rng)
         self.renew()
 
     @classmethod
     def of(cls, random_state):
         """Return `random_state` itself if it is a `Noise`; otherwise one that follows from it (see `generator`)."""
-        return random_state if isinstance(random_state, cls) else cls(generator(random_state))
+        return random_state if isinstance(random_state, cls) else cls(random_state)
 
     def renew(self):
         """Start a new stream on the device; with NumPy nothing changes."""

@@ -7,7 +7,8 @@ import numpy as np
 from .backend import to_device, xp
 
 __all__ = [
-    "are_pixels", "check_count", "check_finite", "check_unmasked", "finite_rows", "pixel_rows", "real_array",
+    "are_pixels", "check_count", "check_finite", "check_pair", "check_unmasked", "finite_rows", "pixel_rows",
+    "real_array",
 ]  # fmt: skip
 
 
@@ -16,6 +17,14 @@ def check_count(name, value, least=1):
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name}: expected a whole number, at least {least}, found {value!r}")
     return value
+
+
+def check_pair(validation):
+    """Return `validation`, or raise ValueError unless it is a pair: examples, and what is known of them."""
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        what = f"{len(validation)} parts" if isinstance(validation, tuple | list) else type(validation).__name__
+        raise ValueError(f"validation: expected a pair (X, y), found {what}")
+    return validation
 
 
 def check_finite(name, array):

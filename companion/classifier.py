@@ -9,7 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .checks import check_unmasked
+from .checks import check_pair, check_unmasked
 from .estimator import Estimator, own_copy, stays_if_refused
 from .functions import log_softmax, negative_log_likelihood, softmax, zero_one_loss
 from .layers import SoftmaxCrossEntropy
@@ -102,8 +102,9 @@ class Classifier(ClassifierMixin, Estimator):
             weights = to_device(weights / weights.mean(), xp.float32)  # the rate means the same, whatever their scale
         examples = [X, self._encode(y, len(X)), weights]
         if validation is not None:
-            valid_X = self._check_data(validation[0])
-            examples += [valid_X, self._encode(validation[1], len(valid_X))]
+            valid_X, valid_y = check_pair(validation)
+            valid_X = self._check_data(valid_X)
+            examples += [valid_X, self._encode(valid_y, len(valid_X))]
         return examples
 
     @stays_if_refused

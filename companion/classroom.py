@@ -141,6 +141,8 @@ def class_copy(text, format="student"):
         if "solution" in cell["metadata"].get("tags", []):
             if number := re.match(r"# (\d+)\. ", source):
                 latest = solutions.setdefault(int(number[1]), [])
+            elif not solutions:
+                raise ValueError(f"expected a first solution that begins with '# 1. ', found {source[:40]!r}")
             latest.append(source)  # one without a number goes on with the one above
             continue
         cells.append(cell)

@@ -10,7 +10,7 @@ and with a softmax on top, the same weights are a network that classifies.
 import numpy as np
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .checks import check_count
+from .checks import check_count, finite_rows
 from .estimator import check_columns
 from .functions import bernoulli, sigmoid, softplus
 from .likelihood import LogLikelihood, LogPartition, check_binary, check_machine, images_of
@@ -180,10 +180,12 @@ class DBN(PretrainedMLP):
         Raises
         ------
         ValueError
-            If the network learned no labels, or not this one, or if there are neither one label nor n of them.
+            If the network learned no labels, or not this one, or if there are neither one label nor n of them; if the
+            codes are of another shape, or not finite.
         """
         if "label_weights" not in self.parameters_:
             raise ValueError("this network has learned no labels; give them to pretrain")
+        codes = finite_rows("codes", codes, *self._codes())
         v = xp.zeros((len(codes), codes.shape[1] + len(self.classes_)), codes.dtype)
         v[:, : codes.shape[1]] = codes
         if label is not None:
@@ -191,6 +193,11 @@ class DBN(PretrainedMLP):
                 raise ValueError(f"label: expected one, or {len(codes)}, one for each row, found {np.shape(label)}")
             v[:, codes.shape[1] :] = self._one_hot(np.broadcast_to(label, len(codes)), len(codes))
         return v, xp.arange(v.shape[1]) >= codes.shape[1]
+
+    def _codes(self):
+        """How many codes the layer below the top has, and in what precision."""
+        W = self.layers_[-1].W_
+        return len(W), W.dtype
 
     def propdown(self, codes, rng):
         """Pass codes (n, n_codes) of the layer below the top down to the image.
@@ -202,9 +209,15 @@ class DBN(PretrainedMLP):
         codes : array (n, n_codes)
             Label units behind them are left out.
         rng : int, numpy.random.Generator or companion.backend.Noise
+
+        Raises
+        ------
+        ValueError
+            If the codes are of another shape, or not finite.
         """
-        noise = Noise.of(rng)
-        means = codes = codes[:, : len(self.layers_[-1].visible_bias_)]
+        noise, (n_codes, dtype) = Noise.of(rng), self._codes()
+        codes = finite_rows("codes", codes, dtype=dtype)
+        means = codes = finite_rows("codes", codes[:, :n_codes], n_codes)
         with one_thread():
             for layer in reversed(self.downward_):
                 means = layer.propdown(codes)

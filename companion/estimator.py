@@ -1,6 +1,7 @@
 """What every model of the book has at its edge: settings, data and labels that are checked, and one way to train."""
 
 import functools
+import pickle
 import sys
 import warnings
 from numbers import Integral, Real
@@ -214,9 +215,26 @@ class Estimator(BaseEstimator):
         for name, array in parameters.items():
             if array.dtype not in (np.float32, np.float64) or not np.isfinite(array).all():
                 raise ValueError(f"expected {name} of finite float32 or float64 numbers, found {array.dtype}")
-        self.parameters_ = {name: own_copy(to_device(array)) for name, array in parameters.items()}
+        self.parameters_ = {
+            name: own_copy(to_device(parameters[name])) for name in expected
+        }  # in the order of training
         if classes is not None:
             self.classes_ = classes  # labels may be words, which live on the host only
+
+    def __getstate__(self):
+        """What a copy is made of: what training works with, packed together with the parameters that it moves.
+
+        They share their arrays; joblib, which writes every array by itself, would part them.
+        """
+        state = dict(super().__getstate__())
+        if "_learner" in state:
+            together = {name: state.pop(name) for name in ("parameters_", "_learner")}
+            state["_together"] = pickle.dumps(together, pickle.HIGHEST_PROTOCOL)
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state | pickle.loads(state["_together"]) if "_together" in state else state)
+        vars(self).pop("_together", None)
 
     # Training.
 
@@ -491,8 +509,7 @@ class TiedLayer(Encoder, Estimator):
         return self._rows(h, "h", 1)
 
     def _rows(self, states, name, axis):
-        check_unmasked(name, states)
-        states, width = to_device(states, self.W_.dtype), self.W_.shape[axis]
+        states, width = to_device(real_array(name, states), self.W_.dtype), self.W_.shape[axis]
         if states.ndim != 2 or states.shape[1] != width:
             raise ValueError(f"expected {name} of shape (n, {width}), one row for each state, found {states.shape}")
         return states

@@ -14,9 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .checks import check_count
+
 __all__ = ["Corpus", "HiddenMarkovModel", "Requests", "f1", "flight_grammar", "load_atis",
            "load_flights", "phrases", "read_iob"]  # fmt: skip
 
+IOB = re.compile(r"O|[BI]-\S+")
 SIZES = {"full": (90_000, 1000, 2000), "sample": (1500, 300, 500)}  # sentences to train, to validate and to test
 
 
@@ -42,7 +45,12 @@ def phrases(tags):
     """Return the phrases of one sentence, a set of (slot, first word, word after the last).
 
     As in the program conlleval (Tjong Kim Sang and Buchholz, 2000), an ``I-`` that continues nothing begins a phrase.
+    Raises ValueError if a tag is not of this kind: ``O``, or ``B-`` or ``I-`` and the name of a slot.
     """
+    _check_sentence(tags)
+    for tag in tags:
+        if not (isinstance(tag, str) and IOB.fullmatch(tag)):
+            raise ValueError(f"expected tags O, B-… and I-…, found {tag!r}")
     found, begun, slot = set(), 0, None
     for i, tag in enumerate([*tags, "O"]):
         kind, _, name = tag.partition("-")
@@ -65,7 +73,7 @@ def f1(tags, predicted):
     Raises
     ------
     ValueError
-        If the lengths differ.
+        If the lengths differ, or a tag is not ``O``, ``B-…`` or ``I-…``.
     """
     _check_lengths("predicted tags as there are true ones", tags, predicted)
     pairs = [(phrases(true), phrases(guess)) for true, guess in zip(tags, predicted)]
@@ -217,8 +225,10 @@ class HiddenMarkovModel:
         Raises
         ------
         ValueError
-            If the sentence is impossible, or empty.
+            If the sentence is impossible, or empty, or `ahead` not whole or below 0.
         """
+        if ahead is not None:
+            check_count("ahead", ahead, least=0)
         words, alphas, _ = self._forward(sentence)
         table = np.zeros((len(words), len(self.tags_)))
         beta, last = None, len(words) - 1
@@ -470,15 +480,21 @@ def load_flights(size=None):
     Returns
     -------
     Corpus
+
+    Raises
+    ------
+    ValueError
+        If `size` is another word, or not three whole numbers above 0.
     """
-    size = size or os.environ.get("COMPANION_DATASET") or "full"
-    return _draw_corpus(SIZES.get(size) if isinstance(size, str) else tuple(size))
+    size = (os.environ.get("COMPANION_DATASET") or "full") if size is None else size
+    sizes = SIZES.get(size) if isinstance(size, str) else size
+    if np.shape(sizes) != (3,):
+        raise ValueError(f"expected the size 'full', 'sample' or three numbers of sentences, found {size!r}")
+    return _draw_corpus(tuple(check_count("size", n) for n in sizes))
 
 
 @cache
 def _draw_corpus(sizes):
-    if sizes is None:
-        raise ValueError("expected the size 'full', 'sample' or three numbers of sentences, found another word")
     rngs = np.random.default_rng(0).spawn(3)  # more sentences to learn from leave the others as they are
     return Corpus(*(flight_grammar().sample(n, rng) for n, rng in zip(sizes, rngs)))
 
@@ -512,7 +528,7 @@ def read_iob(path):
             rows = [(w, t) for w, t in zip(words, row) if w not in ("BOS", "EOS")]
         elif line.strip():
             rows.append((line.split()[0], line.split()[-1]))
-        if (whole and len(words) > len(row)) or any(not re.fullmatch(r"O|[BI]-\S+", t) for _, t in rows):
+        if (whole and len(words) > len(row)) or any(not IOB.fullmatch(t) for _, t in rows):
             raise ValueError(
                 f"{path.name}, line {number}: expected a tag, O, B-slot or I-slot, for every word, found {line!r}"
             )

@@ -3,7 +3,7 @@
 Rows are examples. ``out`` may be the input itself.
 """
 
-from .backend import xp
+from .backend import Noise, xp
 
 __all__ = ["bernoulli", "log_softmax", "negative_log_likelihood", "sigmoid", "softmax", "softplus", "zero_one_loss"]
 
@@ -67,7 +67,7 @@ def bernoulli(probabilities, noise, out=None):
     Parameters
     ----------
     probabilities : array, any shape
-    noise : companion.backend.Noise
+    noise : companion.backend.Noise, int or numpy.random.Generator
     out : array of the same shape and type, optional
         Another array than `probabilities`.
 
@@ -75,7 +75,7 @@ def bernoulli(probabilities, noise, out=None):
     -------
     array of the type of `probabilities`
     """
-    uniform = noise.uniform(xp.empty_like(probabilities) if out is None else out)
+    uniform = Noise.of(noise).uniform(xp.empty_like(probabilities) if out is None else out)
     return xp.less(uniform, probabilities, out=uniform)
 
 
@@ -93,10 +93,24 @@ def negative_log_likelihood(log_probabilities, targets):
     log_probabilities : array (n, n_classes)
     targets : integer array (n,)
         The column of the right class in each row.
+
+    Raises
+    ------
+    ValueError
+        If the targets are of another shape or kind.
     """
+    n = len(log_probabilities)
+    if targets.shape != (n,) or targets.dtype.kind not in "iu":
+        raise ValueError(f"targets: expected whole numbers of shape ({n},), one for each row, found {targets.dtype} of "
+                         f"shape {targets.shape}")  # fmt: skip
     return -log_probabilities[xp.arange(len(targets)), targets].mean()
 
 
 def zero_one_loss(predicted, targets):
-    """Fraction of rows, between 0 and 1, whose predicted class (n,) is not the target (n,)."""
+    """Fraction of rows, between 0 and 1, whose predicted class (n,) is not the target (n,).
+
+    Raises ValueError if their shapes differ.
+    """
+    if predicted.shape != targets.shape:
+        raise ValueError(f"expected as many targets as predictions, found shapes {targets.shape}, {predicted.shape}")
     return (predicted != targets).mean()

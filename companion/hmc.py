@@ -3,8 +3,8 @@ r"""Hamiltonian Monte Carlo: samples of any density whose energy has a gradient,
 .. math:: p(x) = \frac{e^{-E(x)}}{Z}, \qquad H(x, p) = E(x) + \tfrac12 \sum_i p_i^2 / m_i
 
 Rows are chains: positions x and momenta p are (n_chains, d). ``energy(x)`` returns (n_chains,) in nats,
-``gradient(x)`` its derivatives (n_chains, d), in an array that may be overwritten. Sources: Duane, Kennedy, Pendleton
-and Roweth (1987), *Hybrid Monte Carlo*; Neal (2011), *MCMC using Hamiltonian dynamics*.
+``gradient(x)`` its derivatives (n_chains, d). Sources: Duane, Kennedy, Pendleton and Roweth (1987), *Hybrid Monte
+Carlo*; Neal (2011), *MCMC using Hamiltonian dynamics*.
 """
 
 from itertools import islice
@@ -15,7 +15,7 @@ import numpy as np
 from .backend import Noise, to_device, to_numpy, xp
 from .checks import check_count, check_finite, real_array
 from .estimator import own_copy
-from .likelihood import LogPartition, warn_unless_trusted
+from .likelihood import LogPartition, ladder, warn_unless_trusted
 
 __all__ = ["HMC", "DualAveraging", "Metropolis", "Normal", "hamiltonian_ais", "leapfrog"]
 
@@ -43,7 +43,13 @@ def leapfrog(x, p, gradient, step_size, n_steps, *, mass=1.0, start=None, path=N
     -------
     x, p, gradient : array (n_chains, d)
         At the end.
+
+    Raises
+    ------
+    ValueError
+        If `n_steps` is not whole or below 1.
     """
+    check_count("n_steps", n_steps)
     x, p, g = x.copy(), p.copy(), gradient(x) if start is None else start
     kick, drift = step_size, step_size / mass  # of a full step: what force does to p, and p to x
     if path is not None:
@@ -299,8 +305,8 @@ class Normal:
         self.log_z = float(xp.log(self.scale.astype(xp.float64)).sum()) + 0.5 * len(self.mean) * log(2 * pi)
 
     def sample(self, n, noise):
-        """Draw n states (n, d)."""
-        return self.mean + self.scale * noise.normal(xp.empty((n, len(self.mean)), self.mean.dtype))
+        """Draw n states (n, d); `noise` is a seed, a NumPy generator or a `companion.backend.Noise`."""
+        return self.mean + self.scale * Noise.of(noise).normal(xp.empty((n, len(self.mean)), self.mean.dtype))
 
     def energy(self, x):
         """Energies (n,) of the rows of x (n, d)."""
@@ -351,18 +357,20 @@ def hamiltonian_ais(energy, gradient, base, betas, *, n_chains=100, step_size=0.
     Raises
     ------
     ValueError
-        If the ladder does not rise from 0 to 1, or a number is not whole or below 1.
+        If the ladder does not rise from 0 to 1, a number is not whole or below 1, or energies or gradients are not
+        those of all chains.
 
     Warns
     -----
     UserWarning
         If the effective sample size is too low to trust the standard error.
     """
-    betas, noise = [float(beta) for beta in betas], Noise.of(random_state)
-    if betas[:1] != [0] or betas[-1:] != [1] or (np.diff(betas) < 0).any():
+    betas, noise = ladder(betas), Noise.of(random_state)
+    if betas[:1] != [0] or betas[-1:] != [1] or not (np.diff(betas) >= 0).all():
         raise ValueError(f"betas: expected a ladder that rises from 0 to 1, found {betas[:1]} … {betas[-1:]}")
     path = _Between(base, energy, gradient)
     start = base.sample(check_count("n_chains", n_chains), noise)
+    HMC(energy, gradient, start, step_size=step_size, n_steps=n_steps)  # mixed with those of the base, wrong shapes fit
     chains = HMC(path.energy, path.gradient, start, step_size=step_size, n_steps=n_steps, random_state=noise)
     log_weights = np.zeros(n_chains)
     for beta in betas[1:]:

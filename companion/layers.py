@@ -7,7 +7,7 @@ live in buffers that the next call overwrites; copy what you want to keep.
 
 import numpy as np
 
-from .backend import to_device, xp
+from .backend import Noise, to_device, xp
 from .functions import log_softmax, negative_log_likelihood, sigmoid
 
 __all__ = [
@@ -190,7 +190,7 @@ class Dropout(Layer):
     """
 
     def __init__(self, rate, noise):
-        self.rate, self.noise = rate, noise
+        self.rate, self.noise = rate, noise and Noise.of(noise)
         self._scale = self._output = None
 
     def __repr__(self):
@@ -225,7 +225,7 @@ class GaussianNoise(Layer):
     """
 
     def __init__(self, scale, noise):
-        self.scale, self.noise, self._output = scale, noise, None
+        self.scale, self.noise, self._output = scale, noise and Noise.of(noise), None
 
     def __repr__(self):
         return f"GaussianNoise({self.scale})"

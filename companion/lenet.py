@@ -69,8 +69,9 @@ class LeNet(Classifier):
     ----------
     parameters_ : dict of str to array, on the device
         ``W1`` (n_filters[0], 1, filter_size, filter_size), ``b1``, ``W2`` (n_filters[1], n_filters[0], ...), ``b2``,
-        ..., and for the two dense layers ``W3`` (n_features, n_hidden), ``b3``, ``W4`` (n_hidden, n_classes), ``b4``;
-        with batch normalisation, for all but the last, ``gamma1``, ``beta1``, ``running_mean1``, ``running_var1``, ...
+        ..., and for the two dense layers, numbered on after the convolutions, ``W3`` (n_filters[-1] × what the last
+        pooling leaves of height and width, n_hidden), ``b3``, ``W4`` (n_hidden, n_classes), ``b4``; with batch
+        normalisation, for all but the last, ``gamma1``, ``beta1``, ``running_mean1``, ``running_var1``, ...
     classes_, history_
         See `companion.classifier.Classifier`.
     """

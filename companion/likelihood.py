@@ -139,6 +139,8 @@ def exact_log_partition(rbm):
     W, near, far = rbm.W_.T, rbm.hidden_bias_, rbm.visible_bias_  # `near` is the layer that is enumerated
     if len(near) > len(far) and not gaussian:
         W, near, far = W.T, far, near
+    if gaussian:  # squares of large biases would leave little of what float32 holds
+        W, near, far = (array.astype(xp.float64) for array in (W, near, far))
     n = len(near)
     if n > MOST_UNITS:
         raise ValueError(
@@ -160,7 +162,7 @@ def exact_log_partition(rbm):
             log_sums.append(_log_sum_exp(terms))
     log_z = float(_log_sum_exp(xp.stack(log_sums)))
     if gaussian:
-        log_z += 0.5 * (len(far) * np.log(2 * np.pi) - float((far.astype(xp.float64) ** 2).sum()))
+        log_z += 0.5 * (len(far) * np.log(2 * np.pi) - float((far**2).sum()))
     return LogPartition(log_z)
 
 
@@ -262,7 +264,7 @@ class Anneal:
     def __init__(self, rbm, v, betas, base_bias=None, rng=None):
         check_machine(rbm)
         self.path = _Path(rbm, np.zeros(len(rbm.visible_bias_)) if base_bias is None else base_bias)
-        self.betas = _ladder(betas)
+        self.betas = ladder(betas)
         ends, steps = (self.betas[:1], self.betas[-1:]), np.diff(self.betas)
         up, down = ends == ([0], [1]) and (steps >= 0).all(), ends == ([1], [0]) and (steps <= 0).all()
         if not (up or down):
@@ -547,7 +549,7 @@ class ParallelTempering:
 
     def __init__(self, rbm, v, betas, base_bias=None, rng=None):
         self.path = _Path(rbm, base_bias)
-        betas = _ladder(betas)
+        betas = ladder(betas)
         if not (betas and betas[0] == 1 and (np.diff(betas) < 0).all() and betas[-1] >= 0):
             raise ValueError(f"betas: expected a ladder that falls from 1, not below 0, found {_in_short(betas)}")
         v = _states_of(rbm, v, "v")
@@ -622,7 +624,7 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, n_jobs=
     check_count("n", n)
     check_count("steps", steps, least=0)
     noise = Noise.of(random_state)
-    start, betas = _Path(rbm, base_bias).start(n, noise), _ladder(betas)
+    start, betas = _Path(rbm, base_bias).start(n, noise), ladder(betas)
     blocks = [
         ParallelTempering(rbm, start[rows], betas, base_bias, part)
         for rows, part in noise.parts(n, _block(rbm, n, len(betas)), axis=1)
@@ -637,11 +639,13 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, n_jobs=
 def total_variation(p, q):
     r"""Total variation distance :math:`\frac12 \sum_i |p_i - q_i|`, from 0 to 1, of two distributions (n,).
 
-    Raises ValueError if their shapes differ.
+    Raises ValueError if their shapes differ, or what they sum to is not 1.
     """
-    p, q = np.asarray(p), np.asarray(q)
+    p, q = np.asarray(p, float), np.asarray(q, float)
     if p.shape != q.shape:
         raise ValueError(f"expected two distributions over as many states, found arrays of shapes {p.shape}, {q.shape}")
+    if not np.allclose(sums := [p.sum(), q.sum()], 1, atol=1e-3):
+        raise ValueError(f"expected two distributions, found numbers that sum to {sums[0]:.4g} and {sums[1]:.4g}")
     return float(abs(p - q).sum() / 2)
 
 
@@ -725,7 +729,7 @@ def autocorrelation(series, n_lags=None):
     n = len(series)
     n_lags = n - 1 if n_lags is None else min(check_count("n_lags", n_lags, least=0), n - 1)
     deviations = series - series.mean()
-    if not deviations.any():
+    if (series == series[0, 0]).all():
         raise ValueError("the series never changes: its autocorrelation is not defined")
     spectrum = np.fft.rfft(deviations, 2 * n, axis=0)  # zeros on the end, so that nothing wraps around
     covariance = np.fft.irfft(np.abs(spectrum) ** 2, axis=0)[: n_lags + 1].mean(axis=1)
@@ -772,6 +776,7 @@ def check_binary(rbm):
 
 def _states_of(rbm, v, name):
     """Return v (n, n_visible) on the device, in the machine's precision, if its rows are states of the machine."""
+    check_columns(rbm, v)
     v = finite_rows(name, v, len(rbm.visible_bias_), rbm.W_.dtype)
     if not bool(((v == 0) | (v == 1)).all()):
         raise ValueError(f"{name}: expected binary states, zeros and ones, found values from {float(v.min()):.3g} to "
@@ -779,7 +784,7 @@ def _states_of(rbm, v, name):
     return v
 
 
-def _ladder(betas):
+def ladder(betas):
     """Return inverse temperatures as Python numbers, which leave float32 as it is."""
     try:
         return [float(beta) for beta in betas]

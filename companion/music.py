@@ -18,8 +18,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from .backend import generator
-from .checks import check_count
+from .backend import generator, to_numpy
+from .checks import check_count, finite_rows
 from .places import DATA
 from .storage import load, replacing, save
 
@@ -30,6 +30,7 @@ __all__ = [
 
 LOWEST, HIGHEST = 36, 81  # MIDI numbers: C2, the lowest note of a bass here, and A5, the highest of a soprano
 N_KEYS = HIGHEST - LOWEST + 1
+MOST_STEPS = 100_000  # a day of music: a few bytes of a MIDI file can claim more than any memory holds
 CACHE = DATA / "music" / "chorales.npz"
 STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}  # semitones above C
 MOST_BYTES = 2**24  # of a score, unpacked: the longest of the chorales has 300 kB
@@ -375,7 +376,7 @@ def read_midi(path):
     ImportError
         If mido is not installed.
     ValueError
-        If the file is no MIDI file, has no notes, or some outside the compass.
+        If the file is no MIDI file, has no notes, some outside the compass, or is longer than `MOST_STEPS` quarters.
     """
     mido = _mido()
     try:
@@ -401,11 +402,15 @@ def read_midi(path):
     if not notes:
         raise ValueError(f"{path}: expected notes, found none")
     first, end = min(start for start, *_ in notes) // quarter, max(end for _, end, _ in notes)
-    voices = np.zeros((-(-end // quarter) - first, len(notes)), int)
-    for column, (start, end, number) in enumerate(notes):
-        rows = np.arange(len(voices)) + first
-        voices[(rows * quarter >= start) & (rows * quarter < end), column] = number
-    return roll(voices)
+    n_steps = -(-end // quarter) - first
+    if n_steps > MOST_STEPS:
+        raise ValueError(f"{path}: expected a piece of at most {MOST_STEPS:,} quarters, found {n_steps:,}")
+    keys = np.zeros((n_steps, N_KEYS), np.float32)
+    for start, end, number in notes:
+        if not LOWEST <= number <= HIGHEST:
+            raise ValueError(f"{path}: expected notes from {LOWEST} to {HIGHEST}, found {number}")
+        keys[-(-start // quarter) - first : -(-end // quarter) - first, number - LOWEST] = 1
+    return keys
 
 
 def _mido():
@@ -440,10 +445,12 @@ def organ(keys, tempo=80, rate=11_025):
     Raises
     ------
     ValueError
-        If the roll has other keys.
+        If the roll has other keys, no steps or numbers that are not finite, or a step no samples.
     """
-    keys = _check_roll(keys).astype(np.float32)
-    step = int(rate * 60 / tempo)
+    keys = to_numpy(finite_rows("keys", _check_roll(keys), N_KEYS, np.float32))
+    step = int(rate * 60 / tempo) if tempo > 0 else 0
+    if step < 1:
+        raise ValueError(f"expected a tempo above 0, and samples in every quarter, found tempo={tempo}, rate={rate}")
     time = np.arange(step * len(keys)) / rate
     fade = np.hanning(max(3, int(FADE * rate)) | 1).astype(np.float32)
     sound = np.zeros(len(time), np.float32)

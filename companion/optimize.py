@@ -21,6 +21,20 @@ def _pieces(*arrays):
         yield [array[start : start + block] for array in flat]
 
 
+def _check_parameters(parameters):
+    """Raise ValueError unless all arrays can be moved in place: BLAS would move a copy that nobody sees."""
+    for array in parameters:
+        if array.dtype.char not in "fd" or not array.flags.c_contiguous:
+            raise ValueError(f"parameters: expected contiguous arrays, float32 or float64, found {array.dtype}, "
+                             f"shape {array.shape}, strides {array.strides}")  # fmt: skip
+
+
+def _check_gradients(parameters, gradients):
+    """Raise ValueError unless there is a gradient of its shape for every parameter."""
+    if (expected := [array.shape for array in parameters]) != (found := [array.shape for array in gradients]):
+        raise ValueError(f"gradients: expected the shapes of the parameters, {expected}, found {found}")
+
+
 class Schedule:
     r"""A learning rate that changes with the number of updates t done so far.
 
@@ -77,11 +91,13 @@ class SGD:
 
     def start(self, parameters):
         """Make what the optimiser remembers of `parameters`, a list of arrays; return it by name."""
+        _check_parameters(parameters)
         self.velocities = [xp.zeros_like(parameter) for parameter in parameters] if self.momentum else []
         return {"updates": self.updates} | {f"velocity{i}": array for i, array in enumerate(self.velocities)}
 
     def update(self, parameters, gradients):
-        """Move `parameters`, a list of contiguous arrays, against `gradients`."""
+        """Move `parameters`, a list of arrays, against `gradients`."""
+        _check_gradients(parameters, gradients)
         rate = _rate(self)
         if self.momentum:
             for velocity, gradient in zip(self.velocities, gradients):
@@ -115,6 +131,7 @@ class Adam:
 
     def start(self, parameters):
         """Make what the optimiser remembers of `parameters`, a list of arrays; return it by name."""
+        _check_parameters(parameters)
         self.means = [xp.zeros_like(parameter) for parameter in parameters]
         self.squares = [xp.zeros_like(parameter) for parameter in parameters]
         named = {f"mean{i}": array for i, array in enumerate(self.means)}
@@ -122,6 +139,7 @@ class Adam:
 
     def update(self, parameters, gradients):
         """Move `parameters`, a list of arrays, against `gradients`, which are overwritten."""
+        _check_gradients(parameters, gradients)
         rate = _rate(self)
         t = int(self.updates)
         correction = float(np.sqrt(1 - self.beta2**t))  # a number of NumPy's would make float64 of float32
@@ -170,7 +188,8 @@ class MovingAverage:
     parameters : list of array
         What is averaged.
     decay : float
-        d, just below 1: the average reaches back over about ``1 / (1 - decay)`` updates.
+        d, just below 1: the average reaches back over about ``1 / (1 - decay)`` updates, or over the last ninth of
+        those made so far, if that is less: as it is until ``9 / (1 - decay)`` have been made.
 
     Attributes
     ----------
@@ -181,6 +200,7 @@ class MovingAverage:
     """
 
     def __init__(self, parameters, decay):
+        _check_parameters(parameters)
         self.parameters, self.decay = parameters, float(decay)
         self.averages = [parameter.copy() for parameter in parameters]
         self.updates = np.zeros((), np.int64)
@@ -241,12 +261,13 @@ class Descent:
 class Patience:
     """Early stopping as in the Deep Learning Tutorials (LISA lab, *Getting Started*, section "Early-Stopping").
 
-    Training goes on while the count of updates is below `patience`. When the validation error falls enough, to less
-    than `threshold` times the best so far, the patience grows to `increase` times the updates it took to get there.
+    Training ends with the update whose number, counted from 0, has reached `patience`. When the validation error falls
+    enough, to less than `threshold` times the best so far, the patience grows to `increase` times the updates it took
+    to get there.
 
     Parameters
     ----------
-    patience : int
+    patience : float
         Updates to do in any case.
     increase : float
         How much longer to wait after a significant improvement.

@@ -6,6 +6,7 @@ line colours of Okabe and Ito (2008).
 
 import io
 import re
+from math import prod
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -100,6 +101,14 @@ def show(fig, alt, number=None):
         display(caption(number), raw=True)
 
 
+def _as_images(images, shape):
+    """Return images (n, height * width), or one of them, as (n, height, width), or raise ValueError."""
+    images, n_pixels = to_numpy(images), prod(shape)
+    if not images.size or n_pixels not in (images.shape[-1], prod(images.shape[-2:])):
+        raise ValueError(f"images: expected the shape (n, {n_pixels}), n at least 1, found {images.shape}")
+    return images.reshape(-1, *shape)
+
+
 def tile_images(images, columns=None, shape=(28, 28), gap=1, background=1.0):
     """Lay images out on a grid (the tutorials' ``tile_raster_images``).
 
@@ -119,7 +128,7 @@ def tile_images(images, columns=None, shape=(28, 28), gap=1, background=1.0):
     -------
     numpy.ndarray (rows * (height + gap) - gap, columns * (width + gap) - gap)
     """
-    images = to_numpy(images).reshape(-1, *shape)
+    images = _as_images(images, shape)
     columns = columns or int(np.ceil(np.sqrt(len(images))))
     rows = -(-len(images) // columns)
     height, width = shape[0] + gap, shape[1] + gap
@@ -144,7 +153,7 @@ def image_grid(images, titles=None, columns=10, shape=(28, 28), size=0.7, limit=
     limit : float, optional
         Show values from −limit (blue) to +limit (red) instead of grey levels.
     """
-    images = to_numpy(images).reshape(-1, *shape)
+    images = _as_images(images, shape)
     titles = titles if titles is None else list(titles)  # by their places, whatever else they are numbered by
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)

@@ -146,9 +146,11 @@ class RBM(TiedLayer):
         r"""Energies (n,) of the states v (n, n_visible) with h (n, n_hidden).
 
         :math:`E(v, h) = -b^\top v - c^\top h - v^\top W h`; Gaussian units have :math:`\|v - b\|^2 / 2` for
-        :math:`-b^\top v`.
+        :math:`-b^\top v`. Raises ValueError unless v and h have as many rows.
         """
         v, h = self._visible(v), self._hidden(h)
+        if len(v) != len(h):
+            raise ValueError(f"expected as many rows of h as of v, found {len(h)} and {len(v)}")
         return self._visible_energy(v) - ((v @ self.W_ + self.hidden_bias_) * h).sum(axis=1)
 
     def free_energy(self, v, inverse_temperature=1.0):
@@ -225,12 +227,6 @@ class RBM(TiedLayer):
         _, h = self.sample_h_given_v(v, noise, inverse_temperature)
         return h, *self.sample_v_given_h(h, noise, inverse_temperature)
 
-    def gibbs_hvh(self, h, rng, inverse_temperature=1.0):
-        """One Gibbs step from hidden to hidden; return the draw of v, the means of h and the draw of h."""
-        noise = Noise.of(rng)
-        _, v = self.sample_v_given_h(h, noise, inverse_temperature)
-        return v, *self.sample_h_given_v(v, noise, inverse_temperature)
-
     def chains(self, start, rng, clamp=None, inverse_temperature=1.0):
         """Run Gibbs chains for ever: an iterator over their states.
 
@@ -257,6 +253,7 @@ class RBM(TiedLayer):
             parameter that is not finite.
         """
         self.check_finite()
+        check_columns(self, start)
         start = finite_rows("start", start, len(self.visible_bias_), self.W_.dtype)
         self.check_pixels(start)
         if not (0 <= inverse_temperature < float("inf") and (inverse_temperature or self.visible == "binary")):
@@ -306,7 +303,7 @@ class RBM(TiedLayer):
         check_count("steps", steps, least=0)
         noise = Noise.of(random_state)
         if start is None:
-            state = xp.full((n, self.n_features_in_), 0.0 if self.visible == "gaussian" else 0.5, self.W_.dtype)
+            state = xp.full((n, len(self.visible_bias_)), 0.0 if self.visible == "gaussian" else 0.5, self.W_.dtype)
             state = self._draw_visible(state, noise)
         else:
             check_columns(self, start)
@@ -448,13 +445,13 @@ class ContrastiveDivergence:
     """
 
     def __init__(self, rbm, noise, *, k=1, n_chains=0, visible_offset=None, sparsity_target=0.1, sparsity_cost=0.0):
-        self.rbm, self.noise, self.k = rbm, noise, k
+        self.rbm, self.noise, self.k = rbm, Noise.of(noise), k
         self.sparsity_target, self.sparsity_cost = sparsity_target, sparsity_cost
         self.gradients = [xp.empty_like(parameter) for parameter in rbm.parameters_.values()]
         dtype, n_hidden = rbm.W_.dtype, rbm.W_.shape[1]
         self.mu, self.state = visible_offset, {}
         if n_chains:
-            self.state["chains"] = bernoulli(xp.full((n_chains, n_hidden), 0.5, dtype), noise)
+            self.state["chains"] = bernoulli(xp.full((n_chains, n_hidden), 0.5, dtype), self.noise)
         if visible_offset is not None:
             self.state["hidden_offset"] = xp.full(n_hidden, 0.5, dtype)
         if sparsity_cost:

@@ -108,13 +108,19 @@ class Elman(Layer):
 
     def forward(self, x, packing):
         """Return the states (N, n_hidden) for packed inputs x (N, n_in)."""
-        self._x, self._packing = x, packing
-        self._h = h = x @ self.W + self.b
+        self._h = h = self._inputs(x, packing)
         for now, earlier in _steps(packing):
             if earlier and self.U is not None:
                 h[now] += h[earlier] @ self.U
             xp.tanh(h[now], out=h[now])
         return h
+
+    def _inputs(self, x, packing):
+        """Take in packed inputs x (N, n_in); return what comes of them, whatever came before."""
+        if len(x) != packing.times[-1].stop:
+            raise ValueError(f"x: expected {packing.times[-1].stop} rows, one for each element, found {len(x)}")
+        self._x, self._packing = x, packing
+        return x @ self.W + self.b
 
     def backward(self, delta):
         r"""Set the gradients from those of the states, delta (N, n_hidden), which is overwritten; return that of x.
@@ -172,8 +178,8 @@ class LSTM(Elman):
 
     def forward(self, x, packing):
         """Return the states (N, n_hidden) for packed inputs x (N, n_in)."""
-        self._x, self._packing, n = x, packing, len(self.U)
-        self._gates = gates = x @ self.W + self.b
+        n, self._gates = len(self.U), self._inputs(x, packing)
+        gates = self._gates
         self._c, self._tanh_c, self._h = (xp.empty((len(x), n), gates.dtype) for _ in range(3))
         for now, earlier in _steps(packing):
             a, c = gates[now], self._c[now]
@@ -239,8 +245,8 @@ class GRU(Elman):
 
     def forward(self, x, packing):
         """Return the states (N, n_hidden) for packed inputs x (N, n_in)."""
-        self._x, self._packing, n = x, packing, len(self.U)
-        self._gates = gates = x @ self.W + self.b
+        n, self._gates = len(self.U), self._inputs(x, packing)
+        gates = self._gates
         self._h, self._reached = (xp.zeros((len(x), n), gates.dtype) for _ in range(2))
         for now, earlier in _steps(packing):
             a, h = gates[now], self._h[now]

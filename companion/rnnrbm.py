@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .checks import check_count, check_unmasked
+from .checks import check_count, check_finite, check_unmasked
 from .estimator import SETTINGS, Estimator, check_options, own_copy, real_arrays, stays_if_refused
 from .functions import bernoulli, sigmoid, softplus
 from .likelihood import exact_log_partition, temperature_ladder
@@ -434,8 +434,10 @@ class RNNRBM(Estimator):
         """
         self._learned()
         check_count("steps", steps)
-        if not np.isfinite(inverse_temperature):
-            raise ValueError(f"inverse_temperature: expected a finite number, found {inverse_temperature!r}")
+        if not 0 <= inverse_temperature < float("inf"):
+            raise ValueError(
+                f"inverse_temperature: expected a finite number, at least 0, found {inverse_temperature!r}"
+            )
         prime = () if prime is None else _check_roll("prime", prime, self.n_features_in_)
         clamp = () if clamp is None else _check_roll("clamp", clamp, self.n_features_in_, gaps=True)
 
@@ -581,21 +583,33 @@ def sequence_likelihood(minus_free_energies, log_w, lengths):
     Raises
     ------
     ValueError
-        If the steps of the pieces are not as many as there are free energies and weights, or a piece has none.
+        If the steps of the pieces are not as many as there are free energies and weights, or a piece has none; if
+        there are numbers that are not finite.
     """
-    log_w, exact = np.asarray(log_w, np.float64), np.ndim(log_w) == 1
-    if len(log_w) != len(minus_free_energies) or sum(lengths) != len(log_w) or min(lengths, default=0) < 1:
+    minus_free_energies, log_w = (np.asarray(x, np.float64) for x in (minus_free_energies, log_w))
+    check_finite("minus_free_energies", to_device(minus_free_energies))
+    exact = log_w.ndim == 1
+    if (
+        log_w.ndim > 2
+        or minus_free_energies.ndim != 1
+        or len(log_w) != len(minus_free_energies)
+        or sum(lengths) != len(log_w)
+        or min(lengths, default=0) < 1
+    ):
         raise ValueError(f"lengths: expected the steps of each piece, {len(minus_free_energies)} together, found "
                          f"{list(lengths)} for log weights of shape {log_w.shape}")  # fmt: skip
     log_w = log_w.reshape(len(log_w), -1)
-    w, n = np.exp(log_w - log_w.max(axis=1, keepdims=True)), log_w.shape[1]
+    w, n_chains = np.exp(log_w - log_w.max(axis=1, keepdims=True)), log_w.shape[1]
     if exact:
         error = np.zeros(len(w))
+    elif n_chains > 1:
+        error = w.std(axis=1, ddof=1) / w.mean(axis=1) / np.sqrt(n_chains)
     else:  # of a single chain nobody knows
-        error = w.std(axis=1, ddof=1) / w.mean(axis=1) / np.sqrt(n) if n > 1 else np.full(len(w), np.nan)
-    steps = minus_free_energies.astype(np.float64) - log_mean(log_w)
+        error = np.full(len(w), np.nan)
+    steps = minus_free_energies - log_mean(log_w)
     sums = np.add.reduceat(steps, np.cumsum([0, *lengths[:-1]]))
-    spread = np.sqrt(((sums - steps.mean() * np.array(lengths)) ** 2).sum()) / len(steps) if len(sums) > 1 else np.nan
+    about, n = sums - steps.mean() * np.array(lengths), len(sums)  # the error of a ratio: sums by steps
+    spread = np.sqrt((about**2).sum() * n / (n - 1)) / len(steps) if n > 1 else np.nan
     return SequenceLikelihood(float(steps.mean()), float(np.sqrt((error**2).sum()) / len(w)), float(spread))
 
 

@@ -141,18 +141,16 @@ def _speeds(measured):
 
 def _quality(row):
     wanted = row["wanted"]
-    what, figure = {
-        "mlp": (
-            f"784-1000-500-250-250-250-10, ReLU, noise: error at most {100 * wanted:g} %",
-            lambda it: _percent(it, 2),
-        ),
-        "rbm": (f"RBM 784–500, PCD-1: log-likelihood at least {_number(wanted, 0)} nats", _number),
-    }[row["recipe"]]
+    if row["recipe"] == "mlp":
+        what, figure = f"784-1000-500-250-250-250-10, ReLU, noise: error at most {100 * wanted:g} %", _percent
+    else:
+        n_hidden = {"rbm": "500", "rbm_wide": "1,000"}[row["recipe"]]
+        what, figure = f"RBM 784–{n_hidden}, PCD-1: log-likelihood at least {_number(wanted, 0)} nats", _number
     cells = [f"{row[who]['minutes']:.1f} min, {figure(row[who]['figure'])}" for who in ("ours", "torch")]
     return [what, str(row["n_epochs"]), *cells]
 
 
-def _percent(value, digits):
+def _percent(value, digits=2):
     return f"{100 * value:.{digits}f} %"
 
 
@@ -187,7 +185,7 @@ def _doubtful(record, figure):
 def _others(record):
     others = record["test_error_of_others"]
     return [
-        _percent(others["best_possible"], 2),
+        _percent(others["best_possible"]),
         _percent(others["window_of_7"], 1),
         _percent(others["hidden_markov_model"], 1),
     ]

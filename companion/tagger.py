@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
+from .checks import check_pair
 from .estimator import SETTINGS, Estimator, Setting, one_of, own_copy, stays_if_refused
 from .flights import f1
 from .functions import log_softmax, softmax
@@ -196,7 +197,9 @@ class Tagger(Estimator):
         data = [words, targets]
         validate = None
         if validation is not None:
-            _check_tags(validation[1], _check_sequences(validation[0], "sentences"))
+            sentences, tags = check_pair(validation)
+            _check_tags(tags, _check_sequences(sentences, "sentences"))
+            f1(tags, tags)  # said before the training, not after an epoch
             at_hand = self._numbers(validation[0])
             data += [at_hand, [list(row) for row in validation[1]]]
 

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from companion.backend import to_device, to_numpy
+from companion.backend import Noise, to_device, to_numpy
 from companion.image_layers import BatchNorm2D, Conv2D, Flatten, Images, MaxPool2D, Pieces
 from companion.layers import (
     BatchNorm,
@@ -26,7 +26,7 @@ SIZES = [7, 6, 5, 4]
 N = 11
 
 
-class Drawn:
+class Drawn(Noise):
     """Noise that gives the same numbers every time."""
 
     def __init__(self, numbers):

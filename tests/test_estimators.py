@@ -4,6 +4,7 @@ import copy
 import inspect
 import pickle
 import warnings
+import zipfile
 from itertools import product
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from companion import training
 from companion.autoencoder import DenoisingAutoencoder
-from companion.backend import add_scaled, to_device, to_numpy, xp
+from companion.backend import add_scaled, generator, to_device, to_numpy, xp
 from companion.dbn import DBN
 from companion.layers import SoftmaxCrossEntropy
 from companion.lenet import LeNet
@@ -956,3 +957,64 @@ def test_the_gradient_of_a_weighted_loss_is_that_of_its_differences():
         move = np.zeros_like(scores)
         move[i, j] = step
         assert abs((at(scores + move) - at(scores - move)) / (2 * step) - gradient[i, j]) < 1e-8
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LogisticRegression(batch_size=10, averaging=0.9, random_state=0),
+        MLP(hidden_sizes=(5,), batch_size=10, optimizer="adam", random_state=0),
+        RBM(n_hidden=5, batch_size=10, momentum=0.5, random_state=0),
+        DenoisingAutoencoder(n_hidden=5, batch_size=10, averaging=0.9, random_state=0),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_copy_by_joblib_goes_on_as_the_model_itself(tmp_path, model):
+    """Joblib writes every array by itself: what training moves and what the model answers with would be two."""
+    rng = generator(0)
+    X, y = rng.random((40, 6), np.float32), np.arange(40) % 2
+    given = {"y": y, "classes": [0, 1]} if hasattr(model, "predict") else {}
+    model.partial_fit(X, **given)
+    joblib.dump(model, tmp_path / "model")
+    copy = joblib.load(tmp_path / "model", mmap_mode="r")
+    before = {name: to_numpy(array).copy() for name, array in copy.parameters_.items()}
+    for each in (model, copy):
+        each.partial_fit(X, **given)
+    for name, array in copy.parameters_.items():
+        np.testing.assert_array_equal(to_numpy(array), to_numpy(model.parameters_[name]), name)
+        assert (to_numpy(array) != before[name]).any()
+
+
+@pytest.mark.parametrize("validation", [(1,), (1, 2, 3), 0.1, {"X": 1}], ids=str)
+def test_validation_is_a_pair(validation):
+    X, y = generator(0).random((10, 4), np.float32), np.arange(10) % 2
+    with pytest.raises(ValueError, match=r"validation: expected a pair \(X, y\)"):
+        LogisticRegression().fit(X, y, validation=validation)
+    with pytest.raises(ValueError, match=r"validation: expected a pair \(X, y\)"):
+        Tagger().fit([["a", "b"]], [["O", "B-x"]], validation=validation)
+
+
+@pytest.mark.parametrize("model", [RBM(n_hidden=4, random_state=0), DenoisingAutoencoder(n_hidden=4, random_state=0)])
+def test_arrays_in_another_order_are_the_same_model(tmp_path, model):
+    """As many visible as hidden units: biases in the order of a file would be taken for each other."""
+    X = generator(0).random((30, 4), np.float32)
+    model.set_params(n_epochs=1).fit(X)
+    save_model(tmp_path / "model.npz", model)
+    with zipfile.ZipFile(tmp_path / "model.npz") as archive, zipfile.ZipFile(tmp_path / "other.npz", "w") as other:
+        for name in sorted(archive.namelist(), reverse=True):
+            other.writestr(name, archive.read(name))
+    one, two = (load_model(tmp_path / f"{name}.npz", type(model)).partial_fit(X) for name in ("model", "other"))
+    for name, array in one.parameters_.items():
+        np.testing.assert_array_equal(to_numpy(array), to_numpy(two.parameters_[name]), name)
+
+
+def test_rows_are_compared_with_as_many(rng):
+    X = generator(0).random((6, 4), np.float32)
+    model = DenoisingAutoencoder(n_hidden=3, n_epochs=1, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="corrupted: expected as many rows as X has, 6, found 1"):
+        model.reconstruction_error(X, X[:1])
+    rbm = RBM(n_hidden=3, n_epochs=1, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="expected as many rows of h as of v, found 1 and 6"):
+        rbm.energy(X, np.ones((1, 3)))
+    with pytest.raises(ValueError, match="v: expected real numbers"):
+        rbm.free_energy(X.astype(complex))

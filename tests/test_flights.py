@@ -169,7 +169,7 @@ def test_requests_are_the_same_anywhere_and_parts_do_not_depend_on_each_other():
     small, large = load_flights((3, 2, 2)), load_flights((5, 2, 2))
     assert large.train.sentences[:3] == small.train.sentences and large.test == small.test
     assert small.train.sentences[0] != small.valid.sentences[0]
-    with pytest.raises(ValueError, match="found another word"):
+    with pytest.raises(ValueError, match="found 'half'"):
         load_flights("half")
     for part in small:
         assert [len(row) for row in part.tags] == [len(sentence) for sentence in part.sentences]
@@ -276,3 +276,22 @@ def test_a_folder_with_atis(tmp_path):
     assert load_atis(tmp_path).valid.sentences == [["y"]] and len(load_atis(tmp_path).train.sentences) == 10
     with pytest.raises(FileNotFoundError):
         load_atis(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("tags", [["NOUN", "VERB"], ["B-", "O"], [None, "O"], "B-a O"])
+def test_f1_of_other_tags_is_refused(tags):
+    """It would be 1, with every tag wrong."""
+    with pytest.raises(ValueError, match="expected tags O, B-… and I-…|found the string"):
+        f1([tags], [tags])
+
+
+@pytest.mark.parametrize("ahead", [-1, 1.5])
+def test_what_lies_ahead_is_counted(grammar, ahead):
+    with pytest.raises(ValueError, match="ahead: expected a whole number, at least 0"):
+        grammar.posterior("to boston".split(), ahead)
+
+
+@pytest.mark.parametrize("size", [0, 5, (1, 2), (-1, 1, 1), (1, 1, 1.5), "huge"])
+def test_sizes_of_a_corpus_are_three(size):
+    with pytest.raises(ValueError, match="expected the size 'full'|size: expected a whole number"):
+        load_flights(size)

@@ -14,6 +14,8 @@ from companion.functions import (
     softplus,
     zero_one_loss,
 )
+from companion.hmc import Normal
+from companion.layers import Dropout, GaussianNoise
 
 SHAPES = [(7, 4), (1, 4), (7, 1), (1, 1)]
 
@@ -165,3 +167,23 @@ def test_zero_one_loss_by_hand():
     predicted, targets = to_device(np.array([3, 1, 4, 1, 5])), to_device(np.array([3, 1, 4, 7, 0]))
     assert float(zero_one_loss(predicted, targets)) == pytest.approx(2 / 5)
     assert float(zero_one_loss(targets, targets)) == 0
+
+
+def test_what_is_no_noise_yet_becomes_it(rng):
+    """A generator of NumPy's has methods of the same names, which take the array for something else."""
+    p = to_device(np.full((200, 50), 0.5), np.float32)
+    for noise in (3, np.random.default_rng(3), Noise(3), Noise(np.random.default_rng(3))):
+        assert abs(float(bernoulli(p, noise).mean()) - 0.5) < 0.02
+    for layer in (Dropout(0.5, np.random.default_rng(3)), GaussianNoise(1.0, np.random.default_rng(3))):
+        y = to_numpy(layer.forward(p))
+        assert abs(y.mean() - 0.5) < 0.05 and 0.4 < y.std() < 1.1
+    assert abs(float(Normal(np.zeros(3), np.ones(3)).sample(1000, np.random.default_rng(0)).std()) - 1) < 0.05
+
+
+@pytest.mark.parametrize("targets", [[[0], [1], [1]], [0, 1], [True, False, True], [0.0, 1.0, 1.0]])
+def test_targets_of_another_shape_or_kind_are_refused(targets):
+    table = log_softmax(to_device(np.zeros((3, 2))))
+    with pytest.raises(ValueError, match=r"targets: expected whole numbers of shape \(3,\)"):
+        negative_log_likelihood(table, to_device(targets))
+    with pytest.raises(ValueError, match="expected as many targets as predictions"):
+        zero_one_loss(to_device([0, 1, 1]), to_device([[0], [1], [1]]))

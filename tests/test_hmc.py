@@ -413,3 +413,26 @@ def test_a_ladder_that_is_too_short_is_reported():
     base = Normal(np.zeros(20), np.full(20, 10.0))
     with pytest.warns(UserWarning, match="effective sample size"):
         hamiltonian_ais(square, xp.copy, base, [0, 1], random_state=0)
+
+
+@pytest.mark.parametrize(
+    ("energy", "gradient", "betas", "match"),
+    [
+        (lambda x: 0.5 * (x**2).sum(), lambda x: x, [0, 1], "energy: expected 100 numbers"),
+        (lambda x: 0.5 * (x**2).sum(axis=1), lambda x: x[0], [0, 1], "gradient: expected"),
+        (lambda x: 0.5 * (x**2).sum(axis=1), lambda x: x, [0, np.nan, 1], "betas: expected a ladder"),
+        (lambda x: 0.5 * (x**2).sum(axis=1), lambda x: x, 5, "betas: expected a sequence"),
+    ],
+)
+def test_annealing_refuses_what_the_base_would_hide(energy, gradient, betas, match):
+    """Numbers for all chains together fit those of the base, and the estimate would be anything."""
+    base = Normal(np.zeros(2), np.full(2, 2.0))
+    with pytest.raises(ValueError, match=match):
+        hamiltonian_ais(energy, gradient, base, betas, random_state=0)
+
+
+@pytest.mark.parametrize("n_steps", [0, -3, 1.5])
+def test_a_trajectory_has_steps(n_steps):
+    x = to_device(np.ones((2, 1)))
+    with pytest.raises(ValueError, match="n_steps: expected a whole number, at least 1"):
+        leapfrog(x, x, lambda x: x, 0.1, n_steps)

@@ -138,7 +138,7 @@ def test_float32_agrees_with_float64(rng):
 # ---------------------------------------------------------------------------------------------------- dropout
 
 
-class Drawn:
+class Drawn(Noise):
     """Noise that gives the same numbers every time."""
 
     def __init__(self, numbers):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from companion.backend import generator, one_thread, to_device, to_numpy
+from companion.backend import Noise, generator, one_thread, to_device, to_numpy
 from companion.data import load_mnist
 from companion.image_layers import Pieces
 from companion.layers import SoftmaxCrossEntropy
@@ -311,7 +311,7 @@ def test_dropout_acts_in_training_only(problem):
 def test_dropout_is_where_it_says():
     model = LeNet(dropout=0.5, conv_dropout=0.25)
     model.n_features_in_ = 784
-    network = model.network(model.initial_parameters(784, 10, generator(0)), noise=object())
+    network = model.network(model.initial_parameters(784, 10, generator(0)), noise=Noise(0))
     assert [repr(layer) for layer in network.layers[1:]] == [
         "Dropout(0.25)", "Dense(800 → 500)", "ReLU", "Dropout(0.5)", "Dense(500 → 10)",
     ]  # fmt: skip

@@ -9,6 +9,7 @@ import warnings
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit, logsumexp
 from test_rbm import (
@@ -840,7 +841,8 @@ def test_a_machine_that_is_not_finite_is_refused(rng, name, value):
 @pytest.mark.parametrize("visible", ["binary", "gaussian"])
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
 def test_energies_beyond_float32_are_no_estimate(rng, visible):
-    W = np.float32(1e38) * rng.choice(np.float32([-1, 1]), (16, 5))
+    largest = {"binary": np.float32(1e38), "gaussian": 1e160}[visible]  # squares are added up in double precision
+    W = largest * rng.choice(np.array([-1, 1], type(largest)), (16, 5))
     rbm = RBM.from_parameters(W, np.zeros(16), np.zeros(5), visible=visible)
     for estimate in [exact_log_partition] + [lambda rbm: ais(rbm, n_temperatures=5)] * (visible == "binary"):
         with pytest.raises(ValueError, match="expected a finite log Z, found"):
@@ -916,3 +918,38 @@ def test_what_is_alike_has_little_recall_and_what_is_elsewhere_has_none(rng):
     for wrong in (real[0], np.ma.masked_array(real, real > 0), real.astype(str), real + 1j):
         with pytest.raises(ValueError, match="made: expected"):
             precision_and_recall(real, wrong)
+
+
+def test_a_table_in_another_order_is_refused_at_every_door(rng):
+    """By AIS backwards the upper end of a sandwich would fall below the truth."""
+    table = pd.DataFrame(rng.integers(0, 2, (40, 4)), columns=list("abcd"))
+    rbm = RBM(n_hidden=3, n_epochs=1, random_state=0).fit(table)
+    other = table[list("dcba")]
+    for enter in (
+        lambda: reverse_ais(rbm, other, n_temperatures=3),
+        lambda: Anneal(rbm, other, [0, 1]),
+        lambda: ParallelTempering(rbm, other, [1, 0.5]),
+        lambda: rbm.chains(other, 0),
+    ):
+        with pytest.raises(ValueError, match="feature names"):
+            enter()
+
+
+def test_large_biases_leave_log_z_as_exact_in_single_precision(rng):
+    W, b = (0.1 * rng.normal(size=(60, 6))).astype(np.float32), np.full(60, 1000, np.float32)
+    log_z = [
+        exact_log_partition(RBM.from_parameters(W.astype(t), b.astype(t), -(b @ W).astype(t), visible="gaussian")).log_z
+        for t in (np.float32, np.float64)
+    ]
+    assert log_z[0] == pytest.approx(log_z[1], abs=0.01)
+
+
+def test_a_series_that_never_changes_has_no_autocorrelation_whatever_its_mean_is_rounded_to():
+    with pytest.raises(ValueError, match="never changes"):
+        autocorrelation(np.full(1000, 0.1))
+
+
+def test_distances_are_between_distributions():
+    for p, q in ([[3, 5], [0.3, 0.7]], [np.uint8([3, 5]), np.uint8([5, 3])]):
+        with pytest.raises(ValueError, match="expected two distributions, found numbers that sum to"):
+            total_variation(p, q)

@@ -287,3 +287,13 @@ def test_the_organ_plays_the_right_notes():
     assert {294, 440} <= set(frequencies)
     sound = organ(roll([[69], [0]]), tempo=60, rate=8000)
     assert np.abs(sound[8400:]).max() < 1e-3 < np.abs(sound[2000:7000]).max()
+
+
+@pytest.mark.parametrize(
+    ("keys", "options"),
+    [(np.zeros((0, 46)), {}), (np.full((2, 46), np.nan), {}), (np.ones((2, 46)), {"tempo": 0}),
+     (np.ones((2, 46)), {"tempo": -60}), (np.ones((2, 46)), {"tempo": 1e9}), (np.ones((2, 46)), {"rate": 0})],
+)  # fmt: skip
+def test_what_cannot_sound_is_refused(keys, options):
+    with pytest.raises(ValueError, match="keys: expected|expected a tempo above 0"):
+        organ(keys, **options)

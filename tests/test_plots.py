@@ -76,3 +76,13 @@ def test_titles_are_found_by_their_places():
 def test_learning_curves_need_something_to_draw():
     with pytest.raises(ValueError, match="expected that of a training with a validation set"):
         plots.learning_curves(History(4, [4], [0.8]))
+
+
+@pytest.mark.parametrize("shape", [(49, 64), (784, 3), (5, 64), (0, 784)])
+def test_images_of_another_size_are_refused(shape):
+    """Their pixels would make other pictures, as many as happen to fit."""
+    for draw in (plots.tile_images, plots.image_grid, lambda images: plots.image_strips({"a": images})):
+        with pytest.raises(ValueError, match=r"images: expected the shape \(n, 784\)"):
+            draw(np.zeros(shape))
+    with pytest.raises(ValueError, match="images: expected the shape"):
+        plots.weight_images(np.zeros((3, 784)))

@@ -36,10 +36,10 @@ def files(folder):
 def test_what_has_not_changed_is_left_alone(readers):
     path = readers / "06_machine.ipynb"
     before = path.stat().st_mtime_ns
-    assert restore("06", readers) == (path, None)
-    path.write_bytes(PUBLISHED.replace(b"\n", b"\r\n"))
-    assert restore("06_mach", readers) == (path, None), "as git writes it on Windows"
-    assert before and files(readers) == ["06_machine.ipynb", "07_likelihood.ipynb", "LICENSE.md"]
+    assert restore("06", readers) == (path, None) and path.stat().st_mtime_ns == before
+    path.write_bytes(windows := PUBLISHED.replace(b"\n", b"\r\n"))
+    assert restore("06_mach", readers) == (path, None) and path.read_bytes() == windows, "as git writes it on Windows"
+    assert files(readers) == ["06_machine.ipynb", "07_likelihood.ipynb", "LICENSE.md"]
 
 
 def test_the_readers_own_is_kept_beside_the_fresh_copy_however_often(readers):

@@ -160,3 +160,10 @@ def test_clipping(rng):
     assert clip_norm(gradients, norm / 4) == pytest.approx(norm)
     for gradient, array in zip(gradients, kept):
         np.testing.assert_allclose(to_numpy(gradient), array / 4)
+
+
+@pytest.mark.parametrize("cell", [Elman, LSTM, GRU])
+@pytest.mark.parametrize("n", [4, 7])
+def test_inputs_are_as_many_as_were_packed(rng, cell, n):
+    with pytest.raises(ValueError, match=f"x: expected 5 rows, one for each element, found {n}"):
+        cell(*cell.initial(2, 3, rng)).forward(to_device(np.zeros((n, 2)), np.float32), Packing([3, 2]))

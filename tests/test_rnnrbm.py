@@ -47,7 +47,7 @@ SMALL = {"n_hidden": 6, "n_recurrent": 5, "n_epochs": 3, "batch_size": 2, "k": 2
 # ---------------------------------------------------------------------------------------------------------- gradients
 
 
-class Repeated:
+class Repeated(Noise):
     """Noise that is the same at every call of what is differentiated."""
 
     def __init__(self):
@@ -198,7 +198,7 @@ def test_the_likelihood_of_pieces_and_its_errors():
     """Mean over the steps, not over the pieces; exact values have no error of log Z."""
     found = sequence_likelihood(np.array([-1.0, -2.0, -6.0]), np.zeros(3), [2, 1])
     assert found.mean == pytest.approx(-3) and found.log_z_error == 0
-    assert found.piece_error == pytest.approx(np.sqrt(3**2 + 3**2) / 3)
+    assert found.piece_error == pytest.approx(np.sqrt(2 * (3**2 + 3**2)) / 3), "as of a sample"
     log_w = np.log([[1.0, 3.0]] * 4)
     found = sequence_likelihood(np.zeros(4), log_w, [4])
     assert found.mean == pytest.approx(-np.log(2)) and found.log_z_error == pytest.approx(0.5 / np.sqrt(4))
@@ -318,7 +318,7 @@ def test_a_beginning_is_repeated_and_remembered(writer):
         ({"clamp": np.ones((1, 1))}, r"clamp: expected shape \(n_steps, 46\), found \(1, 1\)"),
         ({"steps": -1}, "steps: expected a whole number, at least 1, found -1"),
         ({"n_steps": 0}, "n_steps: expected a whole number, at least 1, found 0"),
-        ({"inverse_temperature": np.nan}, "inverse_temperature: expected a finite number, found nan"),
+        ({"inverse_temperature": np.nan}, "inverse_temperature: expected a finite number, at least 0, found nan"),
     ],
 )
 def test_what_cannot_be_written_is_refused(writer, options, message):

@@ -4,9 +4,10 @@ import ipywidgets as widgets
 import numpy as np
 
 from ..backend import generator, to_numpy
+from ..mlp import MLP
 from .canvas import Canvas
 from .drawing import blue_red, grey_levels, label_bars
-from .panel import Panel, control, seed_control, touched
+from .panel import Panel, check_kind, control, seed_control, touched
 
 __all__ = ["Adversary"]
 
@@ -39,6 +40,7 @@ class Adversary(Panel):
     )
 
     def __init__(self, networks, images, labels, seed=0):
+        check_kind(MLP, **networks)
         self.networks, self.images = networks, self.check_digits(images, **networks)
         self.labels = to_numpy(labels)
         classes = self._classes()

@@ -39,7 +39,7 @@ class Annealing(Panel):
 
     description = (
         "Twenty of the chains as images, noise at first and digits at the end; beside them how far the inverse "
-        "temperature beta is on its way from 0 to 1, the effective sample size over beta, vermilion where it is below "
+        "temperature β is on its way from 0 to 1, the effective sample size over β, vermilion where it is below "
         "20, the estimate of log Z with its standard error, and a histogram of what the single chains say about it."
     )
 
@@ -52,7 +52,7 @@ class Annealing(Panel):
         self.n_chains = control(widgets.Dropdown, "chains", options=[20, 100, 250], value=100)
         self.speed, self.seed = speed_control(value=5), seed_control(seed)
         self.tiles = Canvas(scale=SCALE, label="Twenty of the chains as images", on_paper=True)
-        self.plots = Canvas(scale=1, label="Progress, effective sample size over beta, histogram of the log weights")
+        self.plots = Canvas(scale=1, label="Progress, effective sample size over β, histogram of the log weights")
         for each in (self.n, self.n_chains, self.seed):
             each.observe(lambda _: self.reset(), "value")
         controls = [self.n, self.n_chains, self.speed, self.seed, self.buttons(pause=0.01)]
@@ -97,7 +97,7 @@ class Annealing(Panel):
         image = Image.new("RGB", SIZE, "white")
         self._draw_progress(image)
         self._draw_sizes(image)
-        where = "log Z" if self.finished else f"log Z at beta = {self.anneal.beta:.3f}"
+        where = "log Z" if self.finished else f"log Z at β = {self.anneal.beta:.3f}"
         numbers = f"{where}:  {self.estimate.log_z:.2f} ± {self.estimate.std_error:.2f} nats"
         text(image, (LEFT, 244), numbers, 18)
         self._draw_weights(image)
@@ -105,7 +105,7 @@ class Annealing(Panel):
 
     def _draw_progress(self, image):
         axes, beta = Axes(image, PROGRESS), self.anneal.beta
-        text(image, (LEFT, 4), f"beta = {beta:.3f}", 18)
+        text(image, (LEFT, 4), f"β = {beta:.3f}", 18)
         text(image, (RIGHT, 6), f"step {len(self.curve):,} of {len(self.anneal):,}", 15, INK, "rt")
         axes.draw.rectangle(PROGRESS, fill="#eeeeee")
         axes.draw.rectangle((LEFT, axes.top, axes.across(beta), axes.bottom), fill=FINE)

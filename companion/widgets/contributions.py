@@ -6,9 +6,10 @@ from PIL import Image, ImageDraw
 
 from ..backend import generator, to_device, to_numpy
 from ..functions import softmax
+from ..logistic import LogisticRegression
 from .canvas import Canvas
 from .drawing import INK, PALE, blue_red, grey_levels, text
-from .panel import Panel, control
+from .panel import Panel, check_kind, control
 
 __all__ = ["Contributions"]
 
@@ -40,6 +41,7 @@ class Contributions(Panel):
     )
 
     def __init__(self, model, images, labels, seed=0):
+        check_kind(LogisticRegression, model=model)
         self.model, self.images, self.labels = model, self.check_digits(images, model=model), to_numpy(labels)
         if self.labels.shape != (len(images),):
             raise ValueError(f"labels: expected shape ({len(images)},), one for each image, found {self.labels.shape}")

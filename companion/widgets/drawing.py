@@ -1,9 +1,12 @@
 """What panels draw with: ink, words, axes, bars, and the colours of signed numbers."""
 
+import re
 from functools import cache
+from itertools import groupby
+from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
 from ..plots import ink
@@ -11,14 +14,29 @@ from ..plots import ink
 __all__ = ["GREY", "INK", "PALE", "Axes", "blue_red", "grey_levels", "label_bars", "text", "wide"]
 
 INK, GREY, PALE = "#444444", "#6d777e", "#dddddd"
-IN_LATIN = str.maketrans({"β": "beta", "×": "x", "−": "-"})  # what the font lacks
+LACKING = frozenset("αβγδεηθλμσ×−≤≥–")  # letters that Pillow's font does not have, and that of figures does
 
 _font = cache(ImageFont.load_default)
 
 
+@cache
+def _figures_font(size):
+    """Return the font of figures, made to look as large and as heavy as Pillow's."""
+    return ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 0.85 * size)
+
+
+def _runs(string, size):
+    """Return the parts of a string, each with the font that has its letters; hyphens before numbers become minus."""
+    string = re.sub(r"(?<![\w-])-(?=\d)", "−", string)
+    return [
+        ("".join(part), (_figures_font if lacking else _font)(size))
+        for lacking, part in groupby(string, LACKING.__contains__)
+    ]
+
+
 def wide(string, size):
     """Return how wide a string will be, in pixels."""
-    return _font(size).getlength(string.translate(IN_LATIN))
+    return sum(font.getlength(part) for part, font in _runs(string, size))
 
 
 @cache
@@ -29,8 +47,12 @@ def _legible(color):
 
 def text(image, position, string, size=15, color="black", anchor="lt"):
     """Write a string on a PIL image, dark enough to be read; `anchor` is Pillow's, "lt" for left and top."""
-    draw = ImageDraw.Draw(image)
-    draw.text(position, string.translate(IN_LATIN), fill=_legible(color), font=_font(size), anchor=anchor)
+    draw, plain = ImageDraw.Draw(image), _font(size)
+    across = position[0] - {"l": 0, "m": 0.5, "r": 1}[anchor[0]] * wide(string, size)
+    base = position[1] + plain.getbbox(string, anchor=f"l{anchor[1]}")[1] - plain.getbbox(string, anchor="ls")[1]
+    for part, font in _runs(string, size):
+        draw.text((across, base), part, fill=_legible(color), font=font, anchor="ls")
+        across += font.getlength(part)
 
 
 class Axes:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ..backend import generator, to_numpy
 from ..checks import pixel_rows
-from ..likelihood import ais, exact_log_partition, reverse_ais
+from ..likelihood import LogPartition, ais, exact_log_partition, reverse_ais
 from ..plots import COLORS
 from ..rbm import RBM
 from .canvas import Canvas
@@ -29,14 +29,14 @@ class Sandwich(Panel):
     Parameters
     ----------
     rbm : companion.rbm.RBM
-        Of at most 25 hidden units, so that log Z is known.
+        Of at most 25 units in the smaller layer, so that log Z is known.
     samples : array (n, n_visible)
         Samples of the machine, at which the chains that come back begin.
     base_bias : array_like (n_visible,), optional
         As in `companion.likelihood.ais`.
     seed : int
         Of the first run; every further run has the next one.
-    log_z : float, optional
+    log_z : float or companion.likelihood.LogPartition, optional
         The exact value, if it is known already: with 20 hidden units the sum takes seconds.
 
     Raises
@@ -54,7 +54,7 @@ class Sandwich(Panel):
         check_kind(RBM, rbm=rbm)
         self.rbm, self.base_bias = rbm, base_bias
         self.samples = to_numpy(pixel_rows("samples", samples, rbm.n_features_in_))
-        self.exact = exact_log_partition(rbm).log_z if log_z is None else log_z
+        self.exact = (exact_log_partition(rbm) if log_z is None else LogPartition.of(log_z)).log_z
         self.n = control(widgets.SelectionSlider, "temperatures", options=COUNTS, value=50, continuous_update=False)
         self.n_chains = control(widgets.Dropdown, "chains", options=[20, 100], value=100)
         self.seed = seed_control(seed)

@@ -63,11 +63,11 @@ def _still(item, width):
     if isinstance(item, widgets.Button | widgets.ToggleButton):
         _key(image, (0, width - 1), item.description, getattr(item, "value", False))
         return image
+    if isinstance(item, widgets.ToggleButtons):
+        return _keys_still(item, width)
     left = _label(item)
     text(image, (left - 6, LINE // 2), item.description, 14, INK, "rm")
     draw, right = ImageDraw.Draw(image), width - 1
-    if isinstance(item, widgets.ToggleButtons):
-        return _keys_still(item, width)
     if isinstance(item, widgets.IntSlider | widgets.FloatSlider | widgets.FloatLogSlider | widgets.SelectionSlider):
         share, shown = _position(item)
         right -= 58

@@ -5,9 +5,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..plots import COLORS
+from ..tagger import Tagger
 from .canvas import Canvas
 from .drawing import GREY, INK, blue_red, text
-from .panel import Panel, control
+from .panel import Panel, check_kind, control
 
 __all__ = ["Tagging"]
 
@@ -36,6 +37,7 @@ class Tagging(Panel):
     )
 
     def __init__(self, tagger, grammar=None, sentence="show me arrivals from boston to denver on delta on monday"):
+        check_kind(Tagger, tagger=tagger)
         self.tagger, self.grammar = tagger, grammar
         self.sentence = control(widgets.Text, "sentence", sentence, continuous_update=False)
         self.target = control(widgets.IntSlider, "gradient of", 0, 0, 1, tooltip="the tag of which word; 0: the last")

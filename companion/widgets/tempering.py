@@ -53,10 +53,10 @@ class Tempering(Panel):
         self.check_digits(rbm=rbm, classifier=classifier)
         self.rbm, self.classifier, self.base_bias = rbm, classifier, base_bias
         self.n = control(widgets.IntSlider, "temperatures", 6, 2, 8)
-        self.hottest = control(widgets.FloatSlider, "lowest beta", 0.8, min=0.5, max=0.95, step=0.05)
+        self.hottest = control(widgets.FloatSlider, "lowest β", 0.8, min=0.5, max=0.95, step=0.05)
         self.speed, self.seed = speed_control(), seed_control(seed)
         self.ladder = Canvas(scale=1, label="Chains by temperature, their trades, and plain chains")
-        self.trace = Canvas(scale=1, label="The digit at beta = 1 over the steps, with tempering and without")
+        self.trace = Canvas(scale=1, label="The digit at β = 1 over the steps, with tempering and without")
         for each in (self.n, self.hottest, self.seed):
             each.observe(lambda _: self.reset(), "value")
         controls = [self.n, self.hottest, self.speed, self.seed, self.buttons()]
@@ -127,11 +127,11 @@ class Tempering(Panel):
         draw = ImageDraw.Draw(image)
         digits = self.digits[-1] if self.digits else [""] * (2 * n)
         heads = ((TRAVELS[0], f"the last {TRAVELLED} steps"), (CROSSING[0] + 8, "trades"), (TILES, "tempering"))
-        text(image, (0, 4), "beta", 15, INK)
+        text(image, (0, 4), "β", 15, INK)
         for x, words in (*heads, (PLAIN, "plain")):
             text(image, (x, 4), words, 15, TEMPERED if x == TILES else GIBBS if x == PLAIN else INK)
         text(image, (0, 22), "accepted", 13, GREY)
-        text(image, (PLAIN, 22), "beta = 1", 13, INK)
+        text(image, (PLAIN, 22), "β = 1", 13, INK)
         for k, y in enumerate(_row(np.arange(n))):
             text(image, (0, y), f"{self.betas[k]:.3g}", 16, anchor="lm")
             for x, v, digit in ((TILES, self.tempering.v[k, 0], digits[k]), (PLAIN, self.plain[k], digits[n + k])):
@@ -167,19 +167,19 @@ class Tempering(Panel):
         image = Image.new("RGB", TRACE, "white")
         if not self.digits:
             return np.asarray(image)
-        n = self.n.value
-        cold = np.array([self._cold(digits) for digits in self.digits])
+        n, classes = self.n.value, getattr(self.classifier, "classes_", np.arange(10))  # or words
+        cold = np.searchsorted(classes, [self._cold(digits) for digits in self.digits])
         each = self.switches[1:].mean()
         lines = (
-            (cold[:, 0], TEMPERED, f"tempering, beta = 1: {self.switches[0]:,} changes of digit"),
+            (cold[:, 0], TEMPERED, f"tempering, β = 1: {self.switches[0]:,} changes of digit"),
             (cold[:, 1], GIBBS, f"plain: {each:,.1f} changes a chain, {self.switches[1:].sum():,} in all {n}"),
         )
         for top, (digits, color, words) in zip((0, STRIP), lines):
             text(image, (0, top + 2), words, 15, color)
             box = (TRACE_LEFT, top + 24, TRACE[0] - 1, top + 24 + 9 * DIGIT)
-            axes = Axes(image, box, (0, REMEMBERED), (0, 9))
-            for digit in range(0, 10, 3):
-                axes.level(digit, f"{digit}", "#e8e8e8", 8)
+            axes = Axes(image, box, (0, REMEMBERED), (0, len(classes) - 1))
+            for k in range(0, len(classes), 3):
+                axes.level(k, f"{classes[k]}", "#e8e8e8", 8)
             # steps, not slopes: a digit is kept until it changes
             axes.curve(np.repeat(np.arange(len(digits)), 2)[1:], np.repeat(digits, 2)[:-1], color)
         return np.asarray(image)

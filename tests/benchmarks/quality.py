@@ -19,7 +19,7 @@ from companion.mlp import MLP
 from companion.rbm import RBM, log_odds
 
 SIZES, NOISE, RATE, BATCH, MEMORY = [784, 1000, 500, 250, 250, 250, 10], 0.3, 0.002, 100, 0.999
-HIDDEN, RBM_RATE, RBM_MEMORY = 500, 0.15, 0.9999
+RBM_MEMORY = 0.9999
 
 
 def memory(most, update):
@@ -94,28 +94,28 @@ def torch_mlp(train, valid, n_epochs):
     return error
 
 
-def companion_rbm(train, valid, n_epochs):
+def companion_rbm(train, valid, n_epochs, n_hidden=500, rate=0.15):
     """Train the companion's; return its log-likelihood."""
     rbm = RBM(
-        n_hidden=HIDDEN, persistent=True, centered=True, binarize=True, learning_rate=RBM_RATE, schedule="linear",
+        n_hidden=n_hidden, persistent=True, centered=True, binarize=True, learning_rate=rate, schedule="linear",
         batch_size=BATCH, averaging=RBM_MEMORY, n_epochs=n_epochs, random_state=0,
     )  # fmt: skip
     rbm.fit(train.images)
     return lambda: nats(rbm, train, valid)
 
 
-def torch_rbm(train, valid, n_epochs):
+def torch_rbm(train, valid, n_epochs, n_hidden=500, first_rate=0.15):
     """Train the same in PyTorch: a persistent chain for each row of a minibatch, and the centred gradient."""
     import torch
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     X = torch.from_numpy(train.images)
-    mu, offset = X.mean(0), torch.full((HIDDEN,), 0.5)
-    W = torch.randn(784, HIDDEN) * 0.01
-    b, c = torch.from_numpy(log_odds(train.images)).float(), torch.zeros(HIDDEN)
+    mu, offset = X.mean(0), torch.full((n_hidden,), 0.5)
+    W = torch.randn(784, n_hidden) * 0.01
+    b, c = torch.from_numpy(log_odds(train.images)).float(), torch.zeros(n_hidden)
     averages = [array.clone() for array in (W, b, c)]
-    h = torch.full((BATCH, HIDDEN), 0.5).bernoulli()
+    h = torch.full((BATCH, n_hidden), 0.5).bernoulli()
     update, n_updates = 0, n_epochs * len(X) // BATCH
     with torch.no_grad():
         for _ in range(n_epochs):
@@ -129,13 +129,23 @@ def torch_rbm(train, valid, n_epochs):
                 db = (v - v_model).sum(0) - dW @ offset
                 dc = (p - p_model).sum(0) - mu @ dW
                 offset.lerp_(p.mean(0), 0.01)
-                rate = RBM_RATE * (1 - update / n_updates) / BATCH
+                rate = first_rate * (1 - update / n_updates) / BATCH
                 update += 1
                 for array, gradient, average in zip((W, b, c), (dW, db, dc), averages):
                     array.add_(gradient, alpha=rate)
                     average.lerp_(array, 1 - memory(RBM_MEMORY, update))
     rbm = RBM.from_parameters(*(average.numpy() for average in averages))
     return lambda: nats(rbm, train, valid)
+
+
+def companion_rbm_wide(train, valid, n_epochs):
+    """The same with twice the hidden units."""
+    return companion_rbm(train, valid, n_epochs, 1000, 0.1)
+
+
+def torch_rbm_wide(train, valid, n_epochs):
+    """The same with twice the hidden units."""
+    return torch_rbm(train, valid, n_epochs, 1000, 0.1)
 
 
 def nats(rbm, train, valid):
