@@ -146,7 +146,7 @@ class CDAgainstPCD(Panel):
         self._draw_axes(axes, "exact log-likelihood, nats per image", times, means, ticks)
         axes.draw.rectangle((LEFT, axes.bottom + 1, *CURVES), fill="white")
         axes.level(best, color="black")
-        words = f"the best possible, -log {len(self.pair.images)} = {best:.2f}"
+        words = f"the best possible, −log {len(self.pair.images)} = {best:.2f}"
         text(image, (RIGHT, axes.down(best) - 3), words, 13, "black", "rb")
         if self.changes:  # the last one is named, below on the left or on the right of its line
             update, words = list(self.changes.items())[-1]

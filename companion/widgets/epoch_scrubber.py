@@ -155,7 +155,7 @@ class EpochScrubber(Panel):
         low, high = marks[0], max(marks[-1], marks[0] + 1)
         axes = Axes(image, (AXIS, 46, width - 1, height - 6), (0, REMEMBERED), (low, high))
         for mark in marks:
-            apart = mark in (low, high) or min(mark - low, high - mark) > 0.16 * (high - low)
+            apart = mark == 0 or len(marks) == 2 or abs(mark) > 0.16 * (high - low)
             axes.level(mark, f"{mark:.0f}" if apart else "", GREY if mark == 0 else PALE)
         steps, room = np.arange(energies.shape[1]), 0
         for line in energies:
