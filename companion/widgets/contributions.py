@@ -119,7 +119,7 @@ class Contributions(Panel):
             frame = (left - 3, top - 3, left + TILE + 2, top + TILE + 2)
             draw.rectangle(frame, outline="black" if first else PALE, width=3 if first else 1)
             text(image, (left, top + TILE + 8), f"{label}", 20)
-            text(image, (left + TILE, top + TILE + 11), f"{scores[k]:+.1f}", 14, INK, "rt")
+            text(image, (left + TILE, top + TILE + 11), f"{scores[k]:+z.1f}", 14, INK, "rt")
             bar = top + TILE + 33
             draw.rectangle((left, bar, left + TILE, bar + 6), fill="#e6e6e6")
             draw.rectangle((left, bar, left + probabilities[k] * TILE, bar + 6), fill="#0072B2")
