@@ -321,7 +321,15 @@ class FewLabels(Classification):
         return model.errors(*self.digits.valid)
 
 
-class Density:
+class Halved:
+    """What keeps the parameters of a model in half precision, as ``half``."""
+
+    def keep(self, name):
+        """Write them to ``data/weights/NAME.npz``."""
+        save(DATA / "weights" / f"{name}.npz", self.half)
+
+
+class Density(Halved):
     """How restricted Boltzmann machines are trained, chosen and tested: by their log-likelihood, in nats per image.
 
     Images are binarised by one fixed Bernoulli draw (`companion.data.binarize`, seed `DRAW`), log Z is estimated by
@@ -393,10 +401,6 @@ class Density:
         gain = to_numpy(model.free_energy(samples) - rounded.free_energy(samples)).astype(np.float64)
         loss = to_numpy(rounded.free_energy(images) - model.free_energy(images)).astype(np.float64).mean()
         return float(loss + np.log(np.exp(gain).mean()))
-
-    def keep(self, name):
-        """Write the first machine's parameters to ``data/weights/NAME.npz``, in half precision."""
-        save(DATA / "weights" / f"{name}.npz", self.half)
 
 
 class Measures(Density):
@@ -504,7 +508,7 @@ class Bound(Density):
         }
 
 
-class Dreams:
+class Dreams(Halved):
     """How deep belief networks are trained with labels, chosen by a bound, and asked for digits.
 
     The bound is the variational one on log p(v, y), in nats per image; images are binarised as for `Density`. The
@@ -583,10 +587,6 @@ class Dreams:
         rows = [np.flatnonzero(pair.labels == label)[: self.EACH] for label in np.unique(pair.labels)]
         return pair.images[np.concatenate(rows)]
 
-    def keep(self, name):
-        """Write the first network's parameters to ``data/weights/NAME.npz``, in half precision."""
-        save(DATA / "weights" / f"{name}.npz", self.half)
-
 
 class Tagging:
     """How taggers of flight requests are trained, chosen and tested: by 1 − F1, beside the least that is possible.
@@ -640,7 +640,7 @@ class Tagging:
         save_model(DATA / "weights" / f"{name}.npz", self.best)
 
 
-class Music:
+class Music(Halved):
     """How RNN-RBMs are trained, chosen and tested: by their log-likelihood, in nats a step (a quarter note).
 
     Log Z of every sixth step, given all before it, by annealed importance sampling. On some of these steps it is also
@@ -728,10 +728,6 @@ class Music:
             "reverse": float((data + log_mean(-reverse.log_weights)).mean()),
             "at_most_four_notes": float(np.mean([(v.sum(axis=1) <= 4).mean() for v in start])),
         }
-
-    def keep(self, name):
-        """Write the best model's parameters to ``data/weights/NAME.npz``, in half precision."""
-        save(DATA / "weights" / f"{name}.npz", self.half)
 
 
 def _steps(rolls):
