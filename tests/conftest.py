@@ -19,6 +19,8 @@ if os.environ["COMPANION_BACKEND"] == "cupy" and importlib.util.find_spec("cupy"
 import numpy as np
 import pytest
 
+pytest.register_assert_rewrite("helpers")  # so that they say what differed, as tests do
+
 
 @pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody calls it
 def pytest_xdist_auto_num_workers():
@@ -39,6 +41,12 @@ def pytest_collection_modifyitems(items):
 def rng():
     """A generator that gives every test the same numbers."""
     return np.random.default_rng(5)
+
+
+@pytest.fixture
+def every_epoch(monkeypatch):
+    """A checkpoint after every epoch."""
+    monkeypatch.setattr("companion.training.CHECKPOINT_SECONDS", 0)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import arrays
 from scipy.linalg import subspace_angles
 
 from companion.autoencoder import DenoisingAutoencoder, ReconstructionGradient
@@ -9,10 +10,6 @@ from companion.backend import to_device, to_numpy
 from companion.data import load_mnist
 
 KINDS = [("cross_entropy", "logistic"), ("squared", "logistic"), ("squared", "identity")]
-
-
-def arrays(model):
-    return {name: to_numpy(array).copy() for name, array in model.parameters_.items()}
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from functools import partial
 
 import numpy as np
 import pytest
+from helpers import Drawn
 
-from companion.backend import Noise, to_device, to_numpy
+from companion.backend import to_device, to_numpy
 from companion.image_layers import BatchNorm2D, Conv2D, Flatten, Images, MaxPool2D, Pieces
 from companion.layers import (
     BatchNorm,
@@ -24,17 +25,6 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 ACTIVATIONS = {"tanh": (Tanh, torch.tanh), "logistic": (Sigmoid, torch.sigmoid), "relu": (ReLU, torch.relu)}
 SIZES = [7, 6, 5, 4]
 N = 11
-
-
-class Drawn(Noise):
-    """Noise that gives the same numbers every time."""
-
-    def __init__(self, numbers):
-        self.numbers = numbers
-
-    def uniform(self, out):
-        out[...] = self.numbers
-        return out
 
 
 def initial_arrays(rng, batch_norm):

@@ -8,11 +8,11 @@ import math
 import re
 import struct
 import threading
-import tracemalloc
 from collections import Counter
 
 import numpy as np
 import pytest
+from helpers import contents, peak_memory
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -117,15 +117,6 @@ def test_random_bytes(tmp_path, content):
 @example(sizes=[0] + [2**16] * 4, content=b"")  # nothing in it, but a shape that no array can have
 def test_random_shapes(tmp_path, sizes, content):
     read_or_refuse(tmp_path, b"\0\0\x08" + struct.pack(f">B{len(sizes)}I", len(sizes), *sizes) + content)
-
-
-def peak_memory(function, *arguments):
-    tracemalloc.start()
-    try:
-        function(*arguments)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("shape", [(2**32 - 1,) * 3, (1000, 1000, 1000)])
@@ -365,10 +356,6 @@ def server(project, monkeypatch):
     yield server
     server.shutdown()
     server.server_close()
-
-
-def contents(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_the_first_mirror_that_gives_the_right_bytes_is_used(project, server):

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import arrays, assert_same, log_bernoulli, states
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -31,16 +32,6 @@ def problem(rng):
     for image, lying, place in zip(images, y, rng.integers(4, size=200)):
         image[(place, slice(None)) if lying else (slice(None), place)] = 0.9
     return (images + rng.uniform(0, 0.1, images.shape).astype(np.float32)).reshape(200, 16), y
-
-
-def arrays(model):
-    return {name: to_numpy(array).copy() for name, array in model.parameters_.items()}
-
-
-def assert_same_arrays(found, expected):
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(to_numpy(found[name]), to_numpy(array), err_msg=name)
 
 
 # ---------------------------------------------------------------------------------------- greedy, and then fine
@@ -81,16 +72,16 @@ def test_fine_tuning_goes_on_in_copies(problem):
     dbn = DBN(**QUICK, random_state=0).pretrain(problem[0])
     lent, before = dbn.parameters_, arrays(dbn)
     dbn.fit(*problem)
-    assert_same_arrays(lent, before)
+    assert_same(lent, before)
     assert not np.array_equal(arrays(dbn)["W1"], before["W1"])
 
 
 def test_both_phases_at_once_and_one_by_one(problem):
     at_once = DBN(**QUICK, random_state=1).fit(*problem)
     one_by_one = DBN(**QUICK, random_state=1).pretrain(problem[0]).fit(*problem)
-    assert_same_arrays(one_by_one.parameters_, at_once.parameters_)
-    assert_same_arrays(copy.deepcopy(at_once).fit(*problem).parameters_, at_once.parameters_)
-    assert_same_arrays(clone(at_once).fit(*problem).parameters_, at_once.parameters_)
+    assert_same(one_by_one.parameters_, at_once.parameters_)
+    assert_same(copy.deepcopy(at_once).fit(*problem).parameters_, at_once.parameters_)
+    assert_same(clone(at_once).fit(*problem).parameters_, at_once.parameters_)
 
 
 @pytest.mark.parametrize("length", [0.0, 0.2])
@@ -99,7 +90,7 @@ def test_layers_learn_from_the_images_without_labels(problem, length):
     few, options = slice(0, 40), QUICK | {"virtual_adversarial": length, "random_state": 1}
     at_once = DBN(**options).fit(X[few], y[few], unlabelled=X)
     apart = DBN(**options).pretrain(X).fit(X[few], y[few], unlabelled=X)
-    assert_same_arrays(apart.parameters_, at_once.parameters_)
+    assert_same(apart.parameters_, at_once.parameters_)
     without = DBN(**options).pretrain(X).fit(X[few], y[few])
     assert bool(length) != np.array_equal(without.parameters_["W1"], at_once.parameters_["W1"])
     for network in (DBN(**options), DBN(**options).pretrain(X)):  # also where they would be left aside
@@ -137,7 +128,7 @@ def test_fine_tuning_is_that_of_a_perceptron_that_starts_there(problem, monkeypa
     dbn.fit(*problem)
     monkeypatch.setattr(MLP, "initial_parameters", pretrained)
     mlp = MLP(hidden_sizes=(12, 8), activation="logistic", l2=0.0, **options, random_state=2).fit(*problem)
-    assert_same_arrays({name: dbn.parameters_[name] for name in mlp.parameters_}, mlp.parameters_)
+    assert_same({name: dbn.parameters_[name] for name in mlp.parameters_}, mlp.parameters_)
 
 
 def test_batch_normalisation_begins_with_the_codes_that_were_learned(problem):
@@ -180,9 +171,7 @@ def test_an_interrupt_keeps_what_was_learned(problem):
     with pytest.raises(KeyboardInterrupt):
         dbn.pretrain(problem[0], watch=stop)
     assert len(dbn.layers_) == 2 and dbn.transform(problem[0]).shape == (200, 8)
-    assert_same_arrays(
-        dbn.layers_[0].parameters_, DBN(**QUICK, random_state=0).pretrain(problem[0]).layers_[0].parameters_
-    )
+    assert_same(dbn.layers_[0].parameters_, DBN(**QUICK, random_state=0).pretrain(problem[0]).layers_[0].parameters_)
     dbn.fit(*problem)
     assert dbn.predict(problem[0]).shape == (200,)
 
@@ -201,7 +190,7 @@ def test_saved_and_loaded(problem, tmp_path, phase):
         dbn.fit(X, y)
     save_model(tmp_path / "dbn.npz", dbn)
     loaded = load_model(tmp_path / "dbn.npz", DBN)
-    assert_same_arrays(loaded.parameters_, dbn.parameters_)
+    assert_same(loaded.parameters_, dbn.parameters_)
     np.testing.assert_array_equal(loaded.transform(X), dbn.transform(X))
     if phase == "fine-tuned":
         np.testing.assert_array_equal(loaded.predict_proba(X), dbn.predict_proba(X))
@@ -322,17 +311,8 @@ def test_what_has_not_learned_as_a_whole_generates_nothing(problem, ask):
 # ------------------------------------------------------------------------------------- what a small network believes
 
 
-def states(n):
-    return np.array(list(product([0.0, 1.0], repeat=n)))
-
-
 def sigma(x):
     return 1 / (1 + np.exp(-x))
-
-
-def log_bernoulli(x, log_odds):
-    """Log-probabilities (states of x, rows of log_odds)."""
-    return (x[:, None, :] * log_odds - np.logaddexp(0, log_odds)).sum(axis=2)
 
 
 @pytest.fixture(params=[False, True], ids=["no labels", "labels"])
@@ -361,7 +341,7 @@ def log_top(p, h, label=None):
 def joint(p, label=None):
     """Log p(v, h1, h2), and of the label, (16, 8, 8)."""
     v, h = states(4), states(3)
-    lower = [log_bernoulli(x, h @ p[f"W{i}"].T + p[f"visible_bias{i}"]) for i, x in ((1, v), (2, h))]
+    lower = [log_bernoulli(x[:, None], h @ p[f"W{i}"].T + p[f"visible_bias{i}"]) for i, x in ((1, v), (2, h))]
     return lower[0][:, :, None] + lower[1] + log_top(p, h, label)
 
 
@@ -376,7 +356,7 @@ def test_the_bound_is_the_enumerated_one_and_lies_below_the_truth(small):
     for number, label in enumerate(labels(p)):
         log_p = joint(p, label)
         # q(h1 | v) q(h2 | h1), as arrays (h1, v) and (h2, h1)
-        q1, q2 = log_bernoulli(h, v @ p["W1"] + p["b1"]), log_bernoulli(h, h @ p["W2"] + p["b2"])
+        q1, q2 = log_bernoulli(h[:, None], v @ p["W1"] + p["b1"]), log_bernoulli(h[:, None], h @ p["W2"] + p["b2"])
         log_q = q1.T[:, :, None] + q2.T
         exact = (np.exp(log_q) * (log_p - log_q)).sum(axis=(1, 2))
         assert (exact < np.logaddexp.reduce(log_p.reshape(16, -1), axis=1)).all()
@@ -487,7 +467,7 @@ def test_labels_are_learned_by_the_machine_on_top_alone(problem):
     X, y = problem
     dbn = DBN(**QUICK, random_state=4).pretrain(X, y)
     without = DBN(**QUICK, random_state=4).pretrain(X)
-    assert_same_arrays(dbn.layers_[0].parameters_, without.layers_[0].parameters_)
+    assert_same(dbn.layers_[0].parameters_, without.layers_[0].parameters_)
     assert dbn.top_.W_.shape == (12 + 2, 8) and dbn.parameters_["label_weights"].shape == (2, 8)
     codes = np.concatenate([to_numpy(dbn._encoder(1, 1).predict(to_device(X))), y[:, None] == [0, 1]], axis=1)
     rng = generator(4).spawn(2)[1]

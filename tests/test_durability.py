@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import arrays, assert_same, contents
 from sklearn.base import clone, is_classifier
 
 from companion import training
 from companion.autoencoder import DenoisingAutoencoder
-from companion.backend import to_numpy
 from companion.dbn import DBN
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
@@ -41,11 +41,6 @@ def data():
     return rng.random((400, 30), np.float32), rng.integers(0, 3, 400)
 
 
-@pytest.fixture
-def every_epoch(monkeypatch):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-
-
 def fresh(name):
     model = MODELS[name]
     return type(model)(**model.get_params(deep=False))
@@ -64,26 +59,16 @@ def in_the_background(function):
         os._exit(1)
 
 
-def parameters(model):
-    return {name: to_numpy(array) for name, array in model.parameters_.items()}
-
-
-def assert_same(found, expected):
-    assert found.keys() == expected.keys()
-    for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-
-
 @alone
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_training_killed_four_times_ends_as_one_left_alone(data, tmp_path, every_epoch, name):
     """Five models, twenty kills, at random moments and without a chance to tidy up."""
     checkpoint, result, when = tmp_path / "run.npz", tmp_path / "result.npz", random.Random(name)
-    expected = parameters(fresh(name).fit(*data))
+    expected = arrays(fresh(name).fit(*data))
 
     def learn():
-        save(result, parameters(fresh(name).fit(*data, checkpoint=checkpoint)))
+        save(result, arrays(fresh(name).fit(*data, checkpoint=checkpoint)))
 
     killed_with_a_checkpoint = 0
     for kill in range(4):  # the first may come before there is a checkpoint, the others have something to lose
@@ -102,20 +87,20 @@ def test_a_training_killed_four_times_ends_as_one_left_alone(data, tmp_path, eve
 @alone
 def test_two_processes_with_one_checkpoint_both_end_well(data, tmp_path, every_epoch):
     """They write the same progress to the same file, each of them whole."""
-    expected = parameters(fresh("RBM").fit(*data))
+    expected = arrays(fresh("RBM").fit(*data))
 
     def learn(number):
-        save(tmp_path / f"result{number}.npz", parameters(fresh("RBM").fit(*data, checkpoint=tmp_path / "run.npz")))
+        save(tmp_path / f"result{number}.npz", arrays(fresh("RBM").fit(*data, checkpoint=tmp_path / "run.npz")))
 
     children = [in_the_background(lambda number=number: learn(number)) for number in range(2)]
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
     for number in range(2):
         assert_same(load(tmp_path / f"result{number}.npz")[0], expected)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["result0.npz", "result1.npz", "run.npz"]
+    assert contents(tmp_path) == ["result0.npz", "result1.npz", "run.npz"]
 
 
 def test_a_clock_that_was_set_back_changes_nothing(data, tmp_path, every_epoch, monkeypatch):
-    expected = parameters(fresh("MLP").fit(*data))
+    expected = arrays(fresh("MLP").fit(*data))
     checkpoint = tmp_path / "run.npz"
     stopped = fresh("MLP").set_params(verbose=True)
     times = iter(range(2**31, 0, -3600))
@@ -134,7 +119,7 @@ def test_a_clock_that_was_set_back_changes_nothing(data, tmp_path, every_epoch, 
     assert stopped.history_.epoch == 3
     os.utime(checkpoint, (2**32, 2**32))  # written, as it seems, in the year 2106
     resumed = fresh("MLP").fit(*data, checkpoint=checkpoint)
-    assert_same(parameters(resumed), expected)
+    assert_same(arrays(resumed), expected)
     assert 0 <= resumed.history_.wall_seconds < 60
 
 
@@ -151,14 +136,14 @@ def test_a_folder_that_may_not_be_written_to_is_named(data):
     """Tried as somebody for whom permissions count; what was finished there before can still be had."""
     with tempfile.TemporaryDirectory() as name:  # that of pytest may not be entered by others
         folder = Path(name)
-        expected = parameters(fresh("RBM").fit(*data, checkpoint=folder / "finished.npz"))
+        expected = arrays(fresh("RBM").fit(*data, checkpoint=folder / "finished.npz"))
         load(folder / "finished.npz")  # imports what that takes, as long as it may be read
         folder.chmod(0o555)
 
         def learn():
             if os.getuid() == 0:
                 os.setuid(65534)
-            assert_same(parameters(fresh("RBM").fit(*data, checkpoint=folder / "finished.npz")), expected)
+            assert_same(arrays(fresh("RBM").fit(*data, checkpoint=folder / "finished.npz")), expected)
             with pytest.raises(PermissionError, match=r"run\.npz"):
                 fresh("RBM").fit(*data, checkpoint=folder / "run.npz")
             fresh("RBM").fit(*data)  # without a checkpoint, nothing is written anywhere
@@ -172,7 +157,7 @@ def test_a_disk_that_fills_up_does_not_end_a_training(data, tmp_path, every_epoc
     """It goes on, says so, and has the parameters; the file is the last one that could be written."""
     resource = pytest.importorskip("resource")
     checkpoint = tmp_path / "run.npz"
-    expected, model = parameters(fresh("MLP").fit(*data)), fresh("MLP").set_params(n_epochs=2)
+    expected, model = arrays(fresh("MLP").fit(*data)), fresh("MLP").set_params(n_epochs=2)
     model.fit(*data, checkpoint=checkpoint)
     written, before = checkpoint.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     real, calls = training.save, []
@@ -193,9 +178,9 @@ def test_a_disk_that_fills_up_does_not_end_a_training(data, tmp_path, every_epoc
         learned = fresh("MLP").fit(*data, checkpoint=tmp_path / "other.npz")
     assert "could not be written" in str(told[0].message) and "goes on" in str(told[0].message)
     assert len(calls) == len(told) + 4 > 5
-    assert_same(parameters(learned), expected)
+    assert_same(arrays(learned), expected)
     assert checkpoint.read_bytes() == written
-    assert_same(parameters(fresh("MLP").fit(*data, checkpoint=tmp_path / "other.npz")), expected)
+    assert_same(arrays(fresh("MLP").fit(*data, checkpoint=tmp_path / "other.npz")), expected)
 
 
 @pytest.mark.slow

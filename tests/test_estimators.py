@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import assert_same
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -108,12 +109,6 @@ def data():
 
 def host(parameters):
     return {name: to_numpy(array).copy() for name, array in parameters.items()}
-
-
-def assert_same(a, b):
-    assert a.keys() == b.keys()
-    for name in a:
-        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
 # -------------------------------------------------------------------------------------------------------- settings
@@ -977,7 +972,7 @@ def test_a_copy_by_joblib_goes_on_as_the_model_itself(tmp_path, model):
     model.partial_fit(X, **given)
     joblib.dump(model, tmp_path / "model")
     copy = joblib.load(tmp_path / "model", mmap_mode="r")
-    before = {name: to_numpy(array).copy() for name, array in copy.parameters_.items()}
+    before = host(copy.parameters_)
     for each in (model, copy):
         each.partial_fit(X, **given)
     for name, array in copy.parameters_.items():
@@ -1004,8 +999,7 @@ def test_arrays_in_another_order_are_the_same_model(tmp_path, model):
         for name in sorted(archive.namelist(), reverse=True):
             other.writestr(name, archive.read(name))
     one, two = (load_model(tmp_path / f"{name}.npz", type(model)).partial_fit(X) for name in ("model", "other"))
-    for name, array in one.parameters_.items():
-        np.testing.assert_array_equal(to_numpy(array), to_numpy(two.parameters_[name]), name)
+    assert_same(one.parameters_, two.parameters_)
 
 
 def test_rows_are_compared_with_as_many(rng):

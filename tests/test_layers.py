@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import Drawn
 
 from companion.backend import Noise, to_device, to_numpy
 from companion.image_layers import BatchNorm2D
@@ -136,19 +137,6 @@ def test_float32_agrees_with_float64(rng):
 
 
 # ---------------------------------------------------------------------------------------------------- dropout
-
-
-class Drawn(Noise):
-    """Noise that gives the same numbers every time."""
-
-    def __init__(self, numbers):
-        self.numbers = numbers
-
-    def uniform(self, out):
-        out[...] = self.numbers[: len(out)]
-        return out
-
-    normal = uniform
 
 
 def test_dropout_by_hand():

@@ -1,9 +1,8 @@
 """LeNet: scikit-learn's own checks, its geometry, the pieces of a minibatch, and small problems it must solve."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
+from helpers import arrays, assert_same, peak_memory
 from sklearn.base import clone
 
 from companion.backend import Noise, generator, one_thread, to_device, to_numpy
@@ -36,16 +35,6 @@ def problem(rng):
         i, j = rng.integers(5), rng.integers(6)
         image[(slice(i, i + 5), j) if upright else (i, slice(j, j + 5))] += 1
     return images.reshape(300, 90).astype(np.float32), y
-
-
-def arrays(model):
-    return {name: to_numpy(array).copy() for name, array in model.parameters_.items()}
-
-
-def assert_same_arrays(found, expected):
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array)
 
 
 def build(n_pixels, n_classes=3, dtype=np.float64, **settings):
@@ -188,7 +177,7 @@ def test_missing_pixels_are_zeros(problem):
     settings = SMALL | {"n_epochs": 2, "random_state": 0}
     model = LeNet(**settings).fit(X, y)
     longer = np.hstack([X, np.zeros((300, 10), np.float32)])
-    assert_same_arrays(arrays(LeNet(**settings, image_shape=(10, 10)).fit(longer, y)), arrays(model))
+    assert_same(arrays(LeNet(**settings, image_shape=(10, 10)).fit(longer, y)), arrays(model))
 
 
 @pytest.mark.parametrize(
@@ -267,15 +256,6 @@ def test_a_fit_does_not_depend_on_the_pieces(monkeypatch, problem):
         np.testing.assert_allclose(array, whole[name], rtol=1e-3, atol=1e-4)
 
 
-def peak(function):
-    """Return the most memory, in bytes, that was held at a time during a call."""
-    tracemalloc.start()
-    function()
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return most
-
-
 @pytest.mark.parametrize("what", ["a step", "a prediction"])
 @pytest.mark.slow
 def test_memory_hardly_grows_with_the_minibatch(what):
@@ -290,7 +270,7 @@ def test_memory_hardly_grows_with_the_minibatch(what):
             network.predict(X[:n])
 
     with one_thread():
-        piece, batch = (peak(lambda n=n: work(n)) for n in (Pieces.ROWS, 20 * Pieces.ROWS))
+        piece, batch = (peak_memory(work, n) for n in (Pieces.ROWS, 20 * Pieces.ROWS))
     assert batch < 2 * piece
 
 

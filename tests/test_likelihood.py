@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import states
 from scipy.special import expit, logsumexp
 from test_rbm import (
     N,
@@ -24,7 +25,6 @@ from test_rbm import (
     machine,
     parameters,
     single_thread,  # noqa: F401 (a fixture)
-    states,
 )
 from threadpoolctl import threadpool_info
 

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import scipy.stats
+from helpers import arrays
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import RandomizedSearchCV
@@ -24,10 +25,6 @@ def problem(rng):
     corners = rng.integers(2, size=(300, 2))
     X = 2.0 * corners - 1 + rng.normal(scale=0.25, size=(300, 2))
     return X.astype(np.float32), corners.sum(axis=1) % 2
-
-
-def arrays(model):
-    return {name: to_numpy(array).copy() for name, array in model.parameters_.items()}
 
 
 EVERYTHING = {

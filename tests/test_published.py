@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+from helpers import contents
 
 from companion import __main__ as command_line
 from companion import published
@@ -29,17 +30,13 @@ def readers(request, tmp_path, monkeypatch):
     return folder
 
 
-def files(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
 def test_what_has_not_changed_is_left_alone(readers):
     path = readers / "06_machine.ipynb"
     before = path.stat().st_mtime_ns
     assert restore("06", readers) == (path, None) and path.stat().st_mtime_ns == before
     path.write_bytes(windows := PUBLISHED.replace(b"\n", b"\r\n"))
     assert restore("06_mach", readers) == (path, None) and path.read_bytes() == windows, "as git writes it on Windows"
-    assert files(readers) == ["06_machine.ipynb", "07_likelihood.ipynb", "LICENSE.md"]
+    assert contents(readers) == ["06_machine.ipynb", "07_likelihood.ipynb", "LICENSE.md"]
 
 
 def test_the_readers_own_is_kept_beside_the_fresh_copy_however_often(readers):
@@ -48,7 +45,7 @@ def test_the_readers_own_is_kept_beside_the_fresh_copy_however_often(readers):
         path.write_bytes(own := b"%d" % number)
         assert restore("06_machine.ipynb", readers) == (path, readers / name)
         assert path.read_bytes() == PUBLISHED and (readers / name).read_bytes() == own
-    assert (readers / "my_06_machine.ipynb").read_bytes() == b"0" and len(files(readers)) == 6
+    assert (readers / "my_06_machine.ipynb").read_bytes() == b"0" and len(contents(readers)) == 6
 
 
 def test_what_a_link_leads_to_is_kept_as_well(readers, tmp_path):
@@ -80,7 +77,7 @@ def test_without_git_the_reader_is_told_where_a_fresh_copy_is(readers, monkeypat
         (readers / "06_machine.ipynb").write_bytes(b"mine")
         with pytest.raises(ValueError, match="new download"):
             restore("06", readers)
-    assert files(readers) == ["06_machine.ipynb", "07_likelihood.ipynb", "LICENSE.md"], "nothing was moved"
+    assert contents(readers) == ["06_machine.ipynb", "07_likelihood.ipynb", "LICENSE.md"], "nothing was moved"
 
 
 def test_copies_never_overwrite(readers, tmp_path):

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import arrays, assert_same, states
 from scipy.special import expit, logsumexp
 from scipy.stats import binom
 from sklearn.base import clone
@@ -46,11 +47,6 @@ def machine(rng, n_visible=5, n_hidden=4, scale=1.2, dtype=np.float64, **setting
 def parameters(rbm):
     """W, b and c, in NumPy."""
     return [to_numpy(array).copy() for array in rbm.parameters_.values()]
-
-
-def states(n):
-    """All states (2 ** n, n) of n binary units, the last unit changing fastest."""
-    return np.array(list(itertools.product([0.0, 1.0], repeat=n)))
 
 
 def index(*layers):
@@ -812,16 +808,6 @@ def test_training_equals_the_same_thing_in_a_few_lines(images, name):
         assert abs(parameters(rbm)[0] - plain[0]).max() > 0.01
 
 
-def arrays(model):
-    return {name: to_numpy(array).copy() for name, array in model.parameters_.items()}
-
-
-def assert_same_arrays(found, expected):
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array)
-
-
 @pytest.mark.parametrize("persistent", [False, True])
 def test_every_row_is_used_in_every_epoch(images, monkeypatch, persistent):
     """Also those of the last minibatch, of three rows against a hundred chains."""
@@ -870,14 +856,14 @@ def test_the_watcher_sees_the_machine_after_every_epoch(images, averaging):
     rbm = RBM(n_hidden=4, n_epochs=3, averaging=averaging, random_state=0)
     rbm.fit(images, watch=lambda model: seen.append((model, arrays(model))))
     assert len(seen) == 3 and all(model is rbm for model, _ in seen)
-    assert_same_arrays(seen[-1][1], arrays(rbm))
+    assert_same(seen[-1][1], arrays(rbm))
     first = RBM(n_hidden=4, n_epochs=1, averaging=averaging, random_state=0).fit(images)
-    assert_same_arrays(seen[0][1], arrays(first))
+    assert_same(seen[0][1], arrays(first))
 
 
 def test_labels_are_ignored(images):
     rbm = RBM(n_hidden=4, n_epochs=2, random_state=0)
-    assert_same_arrays(arrays(clone(rbm).fit(images, np.arange(103))), arrays(rbm.fit(images)))
+    assert_same(arrays(clone(rbm).fit(images, np.arange(103))), arrays(rbm.fit(images)))
 
 
 # --------------------------------------------------------------------------------------------- what it learns
@@ -1014,7 +1000,7 @@ def test_a_machine_that_was_not_trained_comes_back_from_its_file(tmp_path, rng):
     rbm = machine(rng)
     save_model(tmp_path / "rbm.npz", rbm)
     again = load_model(tmp_path / "rbm.npz", RBM)
-    assert_same_arrays(arrays(again), arrays(rbm))
+    assert_same(arrays(again), arrays(rbm))
     np.testing.assert_array_equal(to_numpy(again.free_energy(states(5))), to_numpy(rbm.free_energy(states(5))))
 
 

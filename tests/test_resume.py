@@ -6,9 +6,9 @@ where they were.
 
 import numpy as np
 import pytest
+from helpers import assert_same
 from sklearn.base import clone, is_classifier
 
-from companion import training
 from companion.autoencoder import DenoisingAutoencoder
 from companion.backend import generator, to_numpy
 from companion.dbn import DBN
@@ -104,10 +104,9 @@ VALIDATED = [(name, True) for name, model in MODELS.items() if is_classifier(mod
 
 @pytest.mark.parametrize("at", [0.25, 0.6, 0.9])
 @pytest.mark.parametrize("name, validated", [(name, False) for name in MODELS] + VALIDATED)
-def test_a_resumed_training_is_an_unbroken_one(name, validated, at, data, tmp_path, monkeypatch, capsys):
+def test_a_resumed_training_is_an_unbroken_one(name, validated, at, data, tmp_path, every_epoch, monkeypatch, capsys):
     """Interrupted in the middle of an epoch after this part of all updates, of pretraining and all, and resumed."""
     model, update, updates = MODELS[name], Descent.update, 0
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
 
     def counted(self, *arguments, **options):
         nonlocal updates
@@ -143,8 +142,6 @@ def test_a_resumed_training_is_an_unbroken_one(name, validated, at, data, tmp_pa
     resumed = fit(model, data, validated, checkpoint=checkpoint)
     (histories, arrays), (expected_histories, expected_arrays) = facts(resumed), facts(whole)
     assert histories == expected_histories
-    assert arrays.keys() == expected_arrays.keys()
-    for key, array in expected_arrays.items():
-        np.testing.assert_array_equal(arrays[key], array, err_msg=key)
+    assert_same(arrays, expected_arrays)
     with pytest.raises(ValueError, match="another training .*n_epochs was 5 and is 6"):
         fit(clone(model).set_params(n_epochs=6), data, validated, checkpoint=checkpoint)

@@ -280,12 +280,6 @@ class Momentum:
         )
 
 
-@pytest.fixture
-def every_epoch(monkeypatch):
-    """A checkpoint after every epoch."""
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-
-
 SETTINGS = [
     {"validated": False},
     {"validated": True},

@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from helpers import arrays, assert_same, log_bernoulli, states
 from sklearn.base import clone
 
 from companion.backend import Noise, generator, to_device, to_numpy, xp
@@ -15,14 +16,6 @@ from companion.wake_sleep import UpDown, WakeSleep, _network
 
 SIZES = 4, 3, 2, 3
 PRETRAINING = {"learning_rate": 0.1, "n_epochs": 2}
-
-
-def states(n):
-    return np.array(list(product([0.0, 1.0], repeat=n)))
-
-
-def log_bernoulli(x, log_odds):
-    return (x * log_odds - np.logaddexp(0, log_odds)).sum(axis=-1)
 
 
 @pytest.fixture
@@ -145,10 +138,9 @@ def problem(rng):
 def test_the_bound_rises_and_the_network_given_stays_as_it_was(problem, labelled):
     X, y = problem[0], problem[1] if labelled else None
     dbn = DBN(hidden_sizes=(8, 6), pretraining=PRETRAINING, random_state=0).pretrain(X, y)
-    before = {name: to_numpy(array).copy() for name, array in dbn.parameters_.items()}
+    before = arrays(dbn)
     fine = UpDown(dbn, learning_rate=0.1, n_epochs=20, batch_size=20, k=2, random_state=0).fit(X, y).network_
-    for name, array in before.items():
-        np.testing.assert_array_equal(to_numpy(dbn.parameters_[name]), array)
+    assert_same(dbn.parameters_, before)
     bounds = [net.bound(X, exact_log_partition(net.top_), y, n_samples=30, random_state=1).mean for net in (dbn, fine)]
     assert bounds[1] > bounds[0] + 0.05
     assert fine.parameters_.keys() - dbn.parameters_.keys() == {"down_W1"}
@@ -186,8 +178,7 @@ def test_seeds_checkpoints_and_files(problem, tmp_path, persistent):
     save_model(tmp_path / "dbn.npz", again)
     loaded = load_model(tmp_path / "dbn.npz", DBN)
     for other in (again, loaded):
-        for name, array in once.parameters_.items():
-            np.testing.assert_array_equal(to_numpy(other.parameters_[name]), to_numpy(array), err_msg=name)
+        assert_same(other.parameters_, once.parameters_)
     dreams = [to_numpy(net.sample(3, 5, label=y[0], random_state=0)) for net in (once, loaded)]
     np.testing.assert_array_equal(*dreams)
     assert once.parameters_["down_W2"].shape == (8, 7) and xp.abs(once.parameters_["W2"]).max() > 0
@@ -200,8 +191,7 @@ def test_a_clone_is_for_the_same_network_which_is_what_can_be_saved(problem, tmp
     copied = clone(model)
     assert copied.dbn is dbn and copied.random_state is not model.random_state
     model.fit(X), copied.fit(X)
-    for name, array in model.parameters_.items():
-        np.testing.assert_array_equal(to_numpy(copied.parameters_[name]), to_numpy(array), err_msg=name)
+    assert_same(copied.parameters_, model.parameters_)
     with pytest.raises(ValueError, match="found a UpDown, whose dbn is a model itself: save its network_"):
         save_model(tmp_path / "model.npz", model)
 

@@ -1,10 +1,50 @@
-"""The browser, a JupyterLab and its pages, for the files that test in them; each names its NOTEBOOKS, {name: cells}."""
+"""What the tests of panels share: small machines, images and pictures, and a browser with a JupyterLab and its pages.
+
+Files that test in the browser name their NOTEBOOKS, {name: cells}.
+"""
 
 import shutil
+from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 from browser import CHAPTER, CHROMIUM, FLAGS, Page, is_root, jupyterlab
+
+from companion.rbm import RBM
+from companion.widgets.canvas import Canvas
+
+
+@pytest.fixture(scope="module")
+def rbm():
+    """A machine of 784 pixels and six hidden units, small enough for an exact partition function."""
+    rng = np.random.default_rng(0)
+    W, b, c = 0.25 * rng.standard_normal((784, 6)), rng.standard_normal(784) - 2, rng.standard_normal(6)
+    return RBM.from_parameters(W.astype(np.float32), b.astype(np.float32), c.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def base():
+    """Biases of 784 pixels with which chains and estimates begin."""
+    return np.linspace(-3, 0, 784, dtype=np.float32)
+
+
+@pytest.fixture
+def images(rng):
+    """Five images of 784 grey pixels, most of them black."""
+    return (rng.random((5, 784)) * (rng.random((5, 784)) < 0.3)).astype(np.float32)
+
+
+@pytest.fixture
+def parity():
+    """A classifier that calls an image with an even number of bright pixels 0, others 1."""
+    return SimpleNamespace(predict=lambda images: (images > 0.5).sum(axis=1).astype(int) % 2)
+
+
+@pytest.fixture
+def frames():
+    """Return the function that copies the pixels of a panel's pictures, in their order."""
+    return lambda panel: [part.pixels.copy() for part in panel.parts if isinstance(part, Canvas)]
 
 
 @pytest.fixture(scope="module")

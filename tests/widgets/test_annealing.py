@@ -10,22 +10,9 @@ import pytest
 from companion.backend import Noise, generator, to_numpy, xp
 from companion.functions import bernoulli, sigmoid
 from companion.likelihood import Anneal, ais, exact_log_partition, temperature_ladder
-from companion.rbm import RBM
 from companion.widgets.annealing import DOUBTFUL, Annealing
 
 ORANGE = [int(DOUBTFUL[i : i + 2], 16) for i in (1, 3, 5)]
-
-
-@pytest.fixture(scope="module")
-def rbm():
-    rng = np.random.default_rng(0)
-    W, b, c = 0.25 * rng.standard_normal((784, 6)), rng.standard_normal(784) - 2, rng.standard_normal(6)
-    return RBM.from_parameters(W.astype(np.float32), b.astype(np.float32), c.astype(np.float32))
-
-
-@pytest.fixture(scope="module")
-def base():
-    return np.linspace(-3, 0, 784, dtype=np.float32)
 
 
 @pytest.fixture
@@ -34,10 +21,6 @@ def panel(rbm, base):
     panel.n.value = 200
     yield panel
     panel.close()
-
-
-def frames(panel):
-    return [canvas.pixels.copy() for canvas in (panel.tiles, panel.plots)]
 
 
 def test_the_chains_are_those_of_the_book(panel, rbm, base):
@@ -82,7 +65,7 @@ def test_the_estimate_on_the_way(panel, rbm, base):
     assert len(panel.curve) == 120 and all(1 <= ess <= 100 for _, ess in panel.curve)
 
 
-def test_one_seed_is_one_run_in_steps_of_any_size(panel):
+def test_one_seed_is_one_run_in_steps_of_any_size(panel, frames):
     panel.step(60)
     together = frames(panel), panel.curve
     panel.again.click()
@@ -115,7 +98,7 @@ def test_below_twenty_it_turns_vermilion_and_says_so(panel):
     assert vermilion() and "effective sample size below 20" in panel.tiles.caption
 
 
-def test_it_ends_at_the_machine_and_leaves_nothing_behind(rbm, base):
+def test_it_ends_at_the_machine_and_leaves_nothing_behind(rbm, base, frames):
     async def play():
         panel = Annealing(rbm, base)
         panel.n.value, panel.speed.value = 200, 20

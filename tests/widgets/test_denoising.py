@@ -17,11 +17,6 @@ def model():
 
 
 @pytest.fixture
-def images(rng):
-    return (rng.random((5, 784)) * (rng.random((5, 784)) < 0.3)).astype(np.float32)
-
-
-@pytest.fixture
 def panel(model, images):
     panel = Denoising(model, images, seed=3)
     yield panel
@@ -53,10 +48,6 @@ def walk(model, image, steps, rng, again):
     return corrupted, restored
 
 
-def frames(panel):
-    return [canvas.pixels.copy() for canvas in (panel.pad, panel.noisy, panel.result, panel.strip)]
-
-
 @pytest.mark.parametrize("source", ["clean image", "restored image"])
 def test_steps_are_those_of_the_model(panel, model, images, source):
     panel.source.value = source
@@ -83,7 +74,7 @@ def test_kind_and_level_are_the_panel_s_and_the_model_keeps_its_own(panel, model
     assert (model.corruption, model.corruption_level) == ("salt_and_pepper", 0.4)
 
 
-def test_one_seed_is_one_corruption(panel):
+def test_one_seed_is_one_corruption(panel, frames):
     def play():
         panel.source.value = "restored image"
         panel.number.value = 1

@@ -20,26 +20,15 @@ def dbn():
     return DBN.from_parameters({name: array.astype(np.float32) for name, array in p.items()})
 
 
-class Parity:
-    """Calls an image with an even number of bright pixels 0, others 1."""
-
-    def predict(self, images):
-        return (images > 0.5).sum(axis=1).astype(int) % 2
-
-
 @pytest.fixture
-def panel(dbn):
-    panel = Dreams(dbn, Parity(), seed=2)
+def panel(dbn, parity):
+    panel = Dreams(dbn, parity, seed=2)
     yield panel
     panel.close()
 
 
 def labels(panel):
     return to_numpy(panel.v)[:, 9:]
-
-
-def frames(panel):
-    return [canvas.pixels.copy() for canvas in (panel.large, panel.tiles, panel.codes, panel.bars)]
 
 
 @pytest.mark.parametrize("label", ["any", 7])
@@ -71,7 +60,7 @@ def test_a_label_is_kept_and_can_change_while_the_codes_go_on(panel):
     assert (labels(panel) != np.tile(np.arange(10) == 1, (12, 1))).any(), "free again"
 
 
-def test_one_seed_is_one_dream(panel):
+def test_one_seed_is_one_dream(panel, frames):
     def play():
         panel.label.label = "any"
         panel.again.click()
@@ -101,10 +90,10 @@ def test_labels_that_are_read_as_words_count(dbn):
     panel.close()
 
 
-def test_chains_are_as_many_as_asked_for_and_read_by_the_classifier(panel):
+def test_chains_are_as_many_as_asked_for_and_read_by_the_classifier(panel, parity):
     panel.n_chains.value = 20
     panel.label.value = 1
     panel.step(2)
     assert panel.v.shape == (20, 19) and panel.images.shape == (20, 784)
-    share = (Parity().predict(panel.images) == 1).mean()
+    share = (parity.predict(panel.images) == 1).mean()
     assert f"{share:.0%} as asked for" in panel.tiles.caption and "step 2" in panel.large.caption

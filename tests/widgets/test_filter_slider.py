@@ -13,11 +13,6 @@ from companion.widgets.filter_slider import BY_HAND
 
 
 @pytest.fixture
-def images(rng):
-    return (rng.random((5, 784)) * (rng.random((5, 784)) < 0.3)).astype(np.float32)
-
-
-@pytest.fixture
 def learned(rng):
     return rng.normal(size=(3, 5, 5))
 
@@ -42,10 +37,6 @@ def convolution(image, kernel):
     """The same from the layer, with its images innermost."""
     layer = Conv2D(to_device(np.float32(kernel[None, None])), to_device(np.zeros(1, np.float32)))
     return to_numpy(layer.forward(to_device(image.reshape(1, 28, 28, 1))))[0, ..., 0]
-
-
-def frames(panel):
-    return [canvas.pixels.copy() for canvas in (panel.pad, panel.map, panel.board)]
 
 
 def place_in_map(panel, row, column):
@@ -128,7 +119,7 @@ def test_images_given_are_left_as_they_are(panel, images):
     np.testing.assert_array_equal(images, before)
 
 
-def test_the_random_filter_is_the_seed_s(panel):
+def test_the_random_filter_is_the_seed_s(panel, frames):
     def play(seed):
         panel.number.value, panel.seed.value, panel.filter.value = 1, seed, "random"
         panel.again.click()

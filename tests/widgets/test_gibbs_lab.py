@@ -21,13 +21,6 @@ def lab(rbm, rng):
     return GibbsLab(rbm, (rng.random((5, 784)) < 0.3).astype(np.float32), seed=3)
 
 
-class Parity:
-    """Calls an image with an even number of bright pixels 0, others 1."""
-
-    def predict(self, images):
-        return (images > 0.5).sum(axis=1).astype(int) % 2
-
-
 def row(i, columns, erase=False):
     return [(i, j, erase) for j in columns]
 
@@ -119,13 +112,13 @@ def test_temperature_is_that_of_the_machine(lab, rbm):
     np.testing.assert_array_equal(to_numpy(lab.v), to_numpy(v))
 
 
-def test_changes_of_digit_are_counted(rbm, rng):
-    lab = GibbsLab(rbm, rng.random((2, 784)), Parity(), seed=0)
+def test_changes_of_digit_are_counted(rbm, rng, parity):
+    lab = GibbsLab(rbm, rng.random((2, 784)), parity, seed=0)
     lab.n_chains.value = 2
     labels = []
     for _ in range(20):
         lab.step()
-        labels.append(Parity().predict(to_numpy(lab.means)))
+        labels.append(parity.predict(to_numpy(lab.means)))
     expected = (np.diff(labels, axis=0) != 0).sum(axis=0)
     np.testing.assert_array_equal(lab.switches, expected)
     assert f"{expected.sum()} changes of digit" in lab.tiles.caption

@@ -16,10 +16,6 @@ def panel():
     panel.close()
 
 
-def frames(panel):
-    return [canvas.pixels.copy() for canvas in (panel.maps, panel.curves)]
-
-
 def test_both_chains_are_those_of_the_book(panel):
     """Bit for bit, and from one start: the panel computes nothing itself."""
     panel.mass.value = 2.0
@@ -38,7 +34,7 @@ def test_both_chains_are_those_of_the_book(panel):
     assert panel.worth == expected
 
 
-def test_one_seed_is_one_run_in_frames_of_any_size(panel):
+def test_one_seed_is_one_run_in_frames_of_any_size(panel, frames):
     panel.step(37)
     together = frames(panel)
     panel.again.click()

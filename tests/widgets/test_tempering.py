@@ -8,27 +8,7 @@ import pytest
 from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.functions import bernoulli, sigmoid
 from companion.likelihood import ParallelTempering
-from companion.rbm import RBM
 from companion.widgets.tempering import REPLICAS, ROW, Tempering
-
-
-@pytest.fixture(scope="module")
-def rbm():
-    rng = np.random.default_rng(0)
-    W, b, c = 0.15 * rng.standard_normal((784, 6)), rng.standard_normal(784) - 2, rng.standard_normal(6)
-    return RBM.from_parameters(W.astype(np.float32), b.astype(np.float32), c.astype(np.float32))
-
-
-@pytest.fixture(scope="module")
-def base():
-    return np.linspace(-3, 0, 784, dtype=np.float32)
-
-
-class Parity:
-    """Calls an image with an even number of bright pixels 0, others 1."""
-
-    def predict(self, images):
-        return (images > 0.5).sum(axis=1).astype(int) % 2
 
 
 class Script:
@@ -44,14 +24,10 @@ class Script:
 
 
 @pytest.fixture
-def panel(rbm, base):
-    panel = Tempering(rbm, Parity(), base, seed=4)
+def panel(rbm, base, parity):
+    panel = Tempering(rbm, parity, base, seed=4)
     yield panel
     panel.close()
-
-
-def frames(panel):
-    return [canvas.pixels.copy() for canvas in (panel.ladder, panel.trace)]
 
 
 def test_both_kinds_of_chains_are_those_of_the_book(panel, rbm, base):
@@ -69,7 +45,7 @@ def test_both_kinds_of_chains_are_those_of_the_book(panel, rbm, base):
     np.testing.assert_array_equal(to_numpy(panel.plain), to_numpy(plain))
 
 
-def test_one_seed_is_one_run_in_steps_of_any_size(panel):
+def test_one_seed_is_one_run_in_steps_of_any_size(panel, frames):
     panel.step(37)
     together = frames(panel), panel.switches
     panel.again.click()
@@ -122,12 +98,12 @@ def test_changes_of_digit_at_beta_1_are_counted(rbm, base):
     np.testing.assert_array_equal(panel.digits, made_up)
 
 
-def test_changes_of_digit_are_those_of_the_chains(panel):
+def test_changes_of_digit_are_those_of_the_chains(panel, parity):
     labels = []
     for _ in range(30):
         panel.step()
-        labels.append(Parity().predict(to_numpy(xp.concatenate([panel.tempering.v[:1, 0], panel.plain]))))
-    start = Parity().predict(
+        labels.append(parity.predict(to_numpy(xp.concatenate([panel.tempering.v[:1, 0], panel.plain]))))
+    start = parity.predict(
         to_numpy(bernoulli(sigmoid(to_device(panel.base_bias))[None], Noise(generator(4).spawn(1)[0])))
     )
     path = np.concatenate([np.repeat(start, 7)[None], labels])
