@@ -196,7 +196,7 @@ class DBN(PretrainedMLP):
 
     def _codes(self):
         """How many codes the layer below the top has, and in what precision."""
-        W = self.layers_[-1].W_
+        W = self.parameters_[f"W{self._depth}"]
         return len(W), W.dtype
 
     def propdown(self, codes, rng):
@@ -216,8 +216,9 @@ class DBN(PretrainedMLP):
             If the codes are of another shape, or not finite.
         """
         noise, (n_codes, dtype) = Noise.of(rng), self._codes()
-        codes = finite_rows("codes", codes, dtype=dtype)
-        means = codes = finite_rows("codes", codes[:, :n_codes], n_codes)
+        means = codes = finite_rows("codes", codes, dtype=dtype)[:, :n_codes]
+        if codes.shape[1] != n_codes:
+            raise ValueError(f"codes: expected the shape (n, {n_codes}), found {codes.shape}")
         with one_thread():
             for layer in reversed(self.downward_):
                 means = layer.propdown(codes)

@@ -215,20 +215,19 @@ class Estimator(BaseEstimator):
         for name, array in parameters.items():
             if array.dtype not in (np.float32, np.float64) or not np.isfinite(array).all():
                 raise ValueError(f"expected {name} of finite float32 or float64 numbers, found {array.dtype}")
-        self.parameters_ = {
-            name: own_copy(to_device(parameters[name])) for name in expected
-        }  # in the order of training
+        # In the order of training, whatever that of the file is.
+        self.parameters_ = {name: own_copy(to_device(parameters[name])) for name in expected}
         if classes is not None:
             self.classes_ = classes  # labels may be words, which live on the host only
 
     def __getstate__(self):
-        """What a copy is made of: what training works with, packed together with the parameters that it moves.
+        """What a copy is made of: what training works with, packed together with what it shares with the model.
 
-        They share their arrays; joblib, which writes every array by itself, would part them.
+        That are the arrays, and a generator; joblib, which writes every array by itself, would part them.
         """
         state = dict(super().__getstate__())
         if "_learner" in state:
-            together = {name: state.pop(name) for name in ("parameters_", "_learner")}
+            together = {name: state.pop(name) for name in ("parameters_", "random_state", "_learner")}
             state["_together"] = pickle.dumps(together, pickle.HIGHEST_PROTOCOL)
         return state
 

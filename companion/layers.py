@@ -186,11 +186,11 @@ class Dropout(Layer):
     ----------
     rate : float
         Between 0 and 1.
-    noise : companion.backend.Noise
+    noise : companion.backend.Noise, int or numpy.random.Generator
     """
 
     def __init__(self, rate, noise):
-        self.rate, self.noise = rate, noise and Noise.of(noise)
+        self.rate, self.noise = rate, Noise.of(noise)
         self._scale = self._output = None
 
     def __repr__(self):
@@ -221,11 +221,11 @@ class GaussianNoise(Layer):
     Parameters
     ----------
     scale : float
-    noise : companion.backend.Noise
+    noise : companion.backend.Noise, int or numpy.random.Generator
     """
 
     def __init__(self, scale, noise):
-        self.scale, self.noise, self._output = scale, noise and Noise.of(noise), None
+        self.scale, self.noise, self._output = scale, Noise.of(noise), None
 
     def __repr__(self):
         return f"GaussianNoise({self.scale})"

@@ -18,8 +18,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from .backend import generator, to_numpy
-from .checks import check_count, finite_rows
+from .backend import generator
+from .checks import check_count, check_unmasked
 from .places import DATA
 from .storage import load, replacing, save
 
@@ -83,6 +83,7 @@ def roll(voices):
 
 def _check_roll(keys):
     """Return a roll as an array, or raise ValueError if its columns are not the keys of the compass."""
+    check_unmasked("keys", keys)
     keys = np.asarray(keys)
     if keys.ndim != 2 or keys.shape[1] != N_KEYS:
         raise ValueError(f"keys: expected a roll of shape (n_steps, {N_KEYS}), the keys from {note_name(LOWEST)} to "
@@ -447,7 +448,9 @@ def organ(keys, tempo=80, rate=11_025):
     ValueError
         If the roll has other keys, no steps or numbers that are not finite, or a step no samples.
     """
-    keys = to_numpy(finite_rows("keys", _check_roll(keys), N_KEYS, np.float32))
+    keys = _check_roll(keys).astype(np.float32)
+    if not keys.size or not np.isfinite(keys).all():
+        raise ValueError(f"keys: expected finite numbers, and a step at least, found a roll of {len(keys)} steps")
     step = int(rate * 60 / tempo) if tempo > 0 else 0
     if step < 1:
         raise ValueError(f"expected a tempo above 0, and samples in every quarter, found tempo={tempo}, rate={rate}")

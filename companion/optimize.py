@@ -29,10 +29,12 @@ def _check_parameters(parameters):
                              f"shape {array.shape}, strides {array.strides}")  # fmt: skip
 
 
-def _check_gradients(parameters, gradients):
-    """Raise ValueError unless there is a gradient of its shape for every parameter."""
+def _fitting(parameters, gradients):
+    """Return `gradients`, a list, or raise ValueError unless there is one of its shape for every parameter."""
+    gradients = list(gradients)
     if (expected := [array.shape for array in parameters]) != (found := [array.shape for array in gradients]):
         raise ValueError(f"gradients: expected the shapes of the parameters, {expected}, found {found}")
+    return gradients
 
 
 class Schedule:
@@ -97,8 +99,7 @@ class SGD:
 
     def update(self, parameters, gradients):
         """Move `parameters`, a list of arrays, against `gradients`."""
-        _check_gradients(parameters, gradients)
-        rate = _rate(self)
+        gradients, rate = _fitting(parameters, gradients), _rate(self)
         if self.momentum:
             for velocity, gradient in zip(self.velocities, gradients):
                 velocity *= self.momentum
@@ -139,8 +140,7 @@ class Adam:
 
     def update(self, parameters, gradients):
         """Move `parameters`, a list of arrays, against `gradients`, which are overwritten."""
-        _check_gradients(parameters, gradients)
-        rate = _rate(self)
+        gradients, rate = _fitting(parameters, gradients), _rate(self)
         t = int(self.updates)
         correction = float(np.sqrt(1 - self.beta2**t))  # a number of NumPy's would make float64 of float32
         step = rate * correction / (1 - self.beta1**t)

@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .checks import check_count, check_finite, check_unmasked
+from .checks import check_count, check_unmasked
 from .estimator import SETTINGS, Estimator, check_options, own_copy, real_arrays, stays_if_refused
 from .functions import bernoulli, sigmoid, softplus
 from .likelihood import exact_log_partition, temperature_ladder
@@ -587,7 +587,9 @@ def sequence_likelihood(minus_free_energies, log_w, lengths):
         there are numbers that are not finite.
     """
     minus_free_energies, log_w = (np.asarray(x, np.float64) for x in (minus_free_energies, log_w))
-    check_finite("minus_free_energies", to_device(minus_free_energies))
+    for name, array in {"minus_free_energies": minus_free_energies, "log_w": log_w}.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: expected finite numbers, found NaN or infinity among them")
     exact = log_w.ndim == 1
     if (
         log_w.ndim > 2

@@ -200,11 +200,11 @@ class Tagger(Estimator):
             sentences, tags = check_pair(validation)
             _check_tags(tags, _check_sequences(sentences, "sentences"))
             f1(tags, tags)  # said before the training, not after an epoch
-            at_hand = self._numbers(validation[0])
-            data += [at_hand, [list(row) for row in validation[1]]]
+            at_hand = self._numbers(sentences)
+            data += [at_hand, [list(row) for row in tags]]
 
             def validate():
-                return 1 - f1(validation[1], self._tags(predictor, at_hand))
+                return 1 - f1(tags, self._tags(predictor, at_hand))
 
         at = self._prepare(words)
         predictor = _Network(at.descent.kept, self.cell, self.window)

@@ -954,6 +954,7 @@ def test_the_gradient_of_a_weighted_loss_is_that_of_its_differences():
         assert abs((at(scores + move) - at(scores - move)) / (2 * step) - gradient[i, j]) < 1e-8
 
 
+@pytest.mark.parametrize("random_state", [0, "a generator"])
 @pytest.mark.parametrize(
     "model",
     [
@@ -964,20 +965,19 @@ def test_the_gradient_of_a_weighted_loss_is_that_of_its_differences():
     ],
     ids=lambda model: type(model).__name__,
 )
-def test_a_copy_by_joblib_goes_on_as_the_model_itself(tmp_path, model):
+def test_a_copy_goes_on_as_the_model_itself(tmp_path, model, random_state):
     """Joblib writes every array by itself: what training moves and what the model answers with would be two."""
     rng = generator(0)
     X, y = rng.random((40, 6), np.float32), np.arange(40) % 2
     given = {"y": y, "classes": [0, 1]} if hasattr(model, "predict") else {}
-    model.partial_fit(X, **given)
+    model = clone(model).set_params(random_state=random_state if random_state == 0 else rng).partial_fit(X, **given)
     joblib.dump(model, tmp_path / "model")
-    copy = joblib.load(tmp_path / "model", mmap_mode="r")
-    before = host(copy.parameters_)
-    for each in (model, copy):
-        each.partial_fit(X, **given)
-    for name, array in copy.parameters_.items():
-        np.testing.assert_array_equal(to_numpy(array), to_numpy(model.parameters_[name]), name)
-        assert (to_numpy(array) != before[name]).any()
+    copies = joblib.load(tmp_path / "model", mmap_mode="r"), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)
+    before = host(model.parameters_)
+    model.partial_fit(X, **given)
+    for each in copies:
+        assert_same(each.partial_fit(X, **given).parameters_, model.parameters_)
+        assert all((array != before[name]).any() for name, array in host(each.parameters_).items())
 
 
 @pytest.mark.parametrize("validation", [(1,), (1, 2, 3), 0.1, {"X": 1}], ids=str)

@@ -136,8 +136,8 @@ class ThreeByTwo(Panel):
 
     @property
     def total_variation(self):
-        """How far the frequencies are from the probabilities."""
-        return total_variation(self.frequencies, self.p_v)
+        """How far the frequencies are from the probabilities; nan before the first step."""
+        return total_variation(self.frequencies, self.p_v) if self.steps else float("nan")
 
     def refresh(self):
         """Draw everything anew."""
