@@ -194,6 +194,7 @@ class HiddenMarkovModel:
         -------
         Requests
         """
+        self._check_ends()
         first, vocabulary = _choices(self.start[None])[0], [*self.words, "<unknown>"]
         following, says = _choices(np.column_stack([self.transition, self.end])), _choices(self.emission)
         sentences, tags = [], []
@@ -207,6 +208,17 @@ class HiddenMarkovModel:
             sentences.append(sentence)
             tags.append(row)
         return Requests(sentences, tags)
+
+    def _check_ends(self):
+        """Raise ValueError if a sentence could come to where it never ends."""
+        follows = self.transition > 0
+        come, end = self.start > 0, self.end > 0  # states that are come to, and those from which an end is
+        n = -1
+        while n < (n := int(come.sum() + end.sum())):
+            come, end = come | come @ follows, end | follows @ end
+        if (come & ~end).any():
+            raise ValueError(f"transition: expected an end that can be come to, found none from the state of tag "
+                             f"{self.tags[int(np.argmax(come & ~end))]!r}")  # fmt: skip
 
     def posterior(self, sentence, ahead=None):
         """Return the probabilities of the tags of every word, given the sentence, by forward-backward.

@@ -140,6 +140,8 @@ def load_chorales(verbose=True):
 
 def _fill_cache(folder):
     pieces = [piece for path in sorted(folder.glob("*.mxl")) if (piece := read_score(path))]
+    if not pieces:
+        raise ValueError(f"expected Bach's scores in {folder}, found none: install music21 anew")
     arrays = {
         "names": np.array([piece.name for piece in pieces]),
         "lengths": np.array([len(piece.voices) for piece in pieces]),

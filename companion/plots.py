@@ -106,6 +106,8 @@ def _as_images(images, shape):
     images, n_pixels = to_numpy(images), prod(shape)
     if not images.size or n_pixels not in (images.shape[-1], prod(images.shape[-2:])):
         raise ValueError(f"images: expected the shape (n, {n_pixels}), n at least 1, found {images.shape}")
+    if images.dtype == np.uint8 and images.max() > 1:
+        raise ValueError(f"images: expected pixels from 0 to 1, found bytes up to {images.max()}: divide by 255")
     return images.reshape(-1, *shape)
 
 
@@ -155,6 +157,8 @@ def image_grid(images, titles=None, columns=10, shape=(28, 28), size=0.7, limit=
     """
     images = _as_images(images, shape)
     titles = titles if titles is None else list(titles)  # by their places, whatever else they are numbered by
+    if titles is not None and len(titles) < len(images):
+        raise ValueError(f"titles: expected {len(images)}, one for each image, found {len(titles)}")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     fig, axes = figure(columns * size, rows * (size + (0.05 if titles is None else 0.25)), rows, columns)
@@ -217,6 +221,8 @@ def weight_images(W, titles=None, columns=5, shape=(28, 28), size=1.3):
     titles : sequence of str, optional
     """
     W = to_numpy(W)
+    if not np.isfinite(W).all():
+        raise ValueError("W: expected finite weights, found NaN or infinity among them")
     limit = float(np.abs(W).max()) or 1.0
     fig = image_grid(W.T, titles, columns, shape, size, limit)
     bar = fig.colorbar(fig.axes[0].images[0], ax=fig.axes, shrink=0.75, aspect=30, pad=0.02)

@@ -156,15 +156,18 @@ def test_graders_get_the_same_exercises_and_strip_the_same_answers(book):
 @pytest.mark.parametrize(
     "answer, says",
     [
-        ("raise NameError(name='W')", "the check reads `W`, which is not there yet."),
+        ("W", "the check reads `W`, which is not there yet."),
+        ("answer()", "the check cannot use your answer yet (NameError: name 'nump' is not defined"),
         ("assert 1 > 2, 'W: the weights'", "not yet. What the check expects is\nW: the weights"),
         ("None + 1", "the check cannot use your answer yet (TypeError: unsupported operand type(s)"),
         ("pass", "the check passes."),
     ],
 )
 def test_a_check_says_what_it_sees_and_never_raises(answer, says, capsys):
-    with check(7):
-        exec(answer)
+    def typed():
+        return nump  # noqa: F821
+
+    exec(f"with check(7):\n    {answer}", {"check": check, "answer": typed})
     assert capsys.readouterr().out.startswith(f"Exercise 7: {says}")
 
 

@@ -295,3 +295,9 @@ def test_what_lies_ahead_is_counted(grammar, ahead):
 def test_sizes_of_a_corpus_are_three(size):
     with pytest.raises(ValueError, match="expected the size 'full'|size: expected a whole number"):
         load_flights(size)
+
+
+def test_a_model_whose_sentences_never_end_draws_none():
+    model = HiddenMarkovModel([1], [[1]], [[1, 0]], ["a"], ["O"])
+    with pytest.raises(ValueError, match="expected an end that can be come to, found none from the state of tag 'O'"):
+        model.sample(1, np.random.default_rng(0))

@@ -86,3 +86,12 @@ def test_images_of_another_size_are_refused(shape):
             draw(np.zeros(shape))
     with pytest.raises(ValueError, match="images: expected the shape"):
         plots.weight_images(np.zeros((3, 784)))
+
+
+def test_what_would_make_a_wrong_picture_is_refused():
+    with pytest.raises(ValueError, match="found bytes up to 255: divide by 255"):
+        plots.image_grid(np.full((1, 784), 255, np.uint8))
+    with pytest.raises(ValueError, match="titles: expected 2, one for each image, found 1"):
+        plots.image_grid(np.zeros((2, 784)), ["a"])
+    with pytest.raises(ValueError, match="W: expected finite weights"):
+        plots.weight_images(np.full((784, 2), np.nan))

@@ -41,6 +41,10 @@ class Adversary(Panel):
 
     def __init__(self, networks, images, labels, seed=0):
         check_kind(MLP, **networks)
+        if normalised := [name for name, network in networks.items() if network.batch_norm]:
+            raise ValueError(
+                f"networks: expected them without batch normalisation, found it in {', '.join(normalised)}"
+            )
         self.networks, self.images = networks, self.check_digits(images, **networks)
         self.labels = to_numpy(labels)
         classes = self._classes()

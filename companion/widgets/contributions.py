@@ -8,7 +8,7 @@ from ..backend import generator, to_device, to_numpy
 from ..functions import softmax
 from ..logistic import LogisticRegression
 from .canvas import Canvas
-from .drawing import INK, PALE, blue_red, grey_levels, text
+from .drawing import INK, PALE, blue_red, grey_levels, short, text, wide
 from .panel import Panel, check_kind, control
 
 __all__ = ["Contributions"]
@@ -42,6 +42,8 @@ class Contributions(Panel):
 
     def __init__(self, model, images, labels, seed=0):
         check_kind(LogisticRegression, model=model)
+        if len(model.classes_) > 10:
+            raise ValueError(f"model: expected at most ten classes, found {len(model.classes_)}")
         self.model, self.images, self.labels = model, self.check_digits(images, model=model), to_numpy(labels)
         if self.labels.shape != (len(images),):
             raise ValueError(f"labels: expected shape ({len(images)},), one for each image, found {self.labels.shape}")
@@ -107,10 +109,10 @@ class Contributions(Panel):
         contributions, scores, probabilities = self.evaluate()
         # One scale for all classes, digits and strengths. A little less than the largest weight of the trained model:
         # the few contributions beyond it saturate, and the many small ones can be seen.
-        limit = 0.6 * float(abs(self.model.W_).max())
+        limit = 0.6 * float(abs(self.model.W_).max()) or 1.0
         colors = blue_red(contributions.T.reshape(-1, 28, 28), limit)
         image = Image.new("RGB", (5 * TILE + 4 * GAP + 8, 2 * (TILE + BAR) + GAP + 8), "white")
-        for k, label in enumerate(self.model.classes_[:10]):
+        for k, label in enumerate(self.model.classes_):
             left, top = 4 + (k % 5) * (TILE + GAP), 4 + (k // 5) * (TILE + BAR + GAP)
             tile = Image.fromarray(colors[k])
             image.paste(tile.resize((TILE, TILE), Image.Resampling.NEAREST), (left, top))
@@ -118,8 +120,9 @@ class Contributions(Panel):
             draw = ImageDraw.Draw(image)
             frame = (left - 3, top - 3, left + TILE + 2, top + TILE + 2)
             draw.rectangle(frame, outline="black" if first else PALE, width=3 if first else 1)
-            text(image, (left, top + TILE + 8), f"{label}", 20)
-            text(image, (left + TILE, top + TILE + 11), f"{scores[k]:+z.1f}", 14, INK, "rt")
+            score = f"{scores[k]:+z.1f}"
+            text(image, (left, top + TILE + 8), short(f"{label}", 20, TILE - 6 - wide(score, 14)), 20)
+            text(image, (left + TILE, top + TILE + 11), score, 14, INK, "rt")
             bar = top + TILE + 33
             draw.rectangle((left, bar, left + TILE, bar + 6), fill="#e6e6e6")
             draw.rectangle((left, bar, left + probabilities[k] * TILE, bar + 6), fill="#0072B2")

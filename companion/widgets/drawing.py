@@ -11,10 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..plots import ink
 
-__all__ = ["GREY", "INK", "PALE", "Axes", "blue_red", "grey_levels", "label_bars", "text", "wide"]
+__all__ = ["GREY", "INK", "PALE", "Axes", "blue_red", "brief", "grey_levels", "label_bars", "short", "text", "wide"]
 
 INK, GREY, PALE = "#444444", "#6d777e", "#dddddd"
-LACKING = frozenset("αβγδεηθλμσ×−≤≥–")  # letters that Pillow's font does not have, and that of figures does
 
 _font = cache(ImageFont.load_default)
 
@@ -25,18 +24,37 @@ def _figures_font(size):
     return ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 0.85 * size)
 
 
+@cache
+def _lacking(letter):
+    """Whether Pillow's font has a box for a letter, as for one that nobody has."""
+    return bytes(_font(16).getmask(letter)) == bytes(_font(16).getmask("\uffff"))
+
+
 def _runs(string, size):
     """Return the parts of a string, each with the font that has its letters; hyphens before numbers become minus."""
     string = re.sub(r"(?<![\w-])-(?=\d)", "−", string)
-    return [
-        ("".join(part), (_figures_font if lacking else _font)(size))
-        for lacking, part in groupby(string, LACKING.__contains__)
-    ]
+    return [("".join(part), (_figures_font if lacking else _font)(size)) for lacking, part in groupby(string, _lacking)]
 
 
 def wide(string, size):
     """Return how wide a string will be, in pixels."""
     return sum(font.getlength(part) for part, font in _runs(string, size))
+
+
+def short(string, size, room):
+    """Return a string, or as much of its beginning as fits into so many pixels."""
+    n = len(string)
+    while n and wide(string[:n] + "…" * (n < len(string)), size) > room:
+        n -= 1
+    return string[:n] + "…" * (n < len(string))
+
+
+def brief(value, form=".0f"):
+    """Return a number of at most five digits, in thousands from 10,000 on, in millions from 10,000,000 on."""
+    for least, unit, letter in ((1e7, 1e6, "M"), (1e4, 1e3, "k")):
+        if abs(value) >= least:
+            return f"{value / unit:{form}}{letter}"
+    return f"{value:{form}}"
 
 
 @cache
@@ -130,12 +148,13 @@ def label_bars(labels, values, title, color, size):
     width, height = size
     image = Image.new("RGB", size, "white")
     draw, pitch, bottom = ImageDraw.Draw(image), width / len(labels), height - 22
+    size = 15 if pitch > 20 else 10  # of the letters
     text(image, (2, 1), title, 15, "#444444")
     for i, (label, value) in enumerate(zip(labels, values)):
         x = pitch * i + 3
         draw.rectangle((x, 26, x + pitch - 6, bottom), outline="#cccccc")
         draw.rectangle((x, bottom - float(value) * (bottom - 26), x + pitch - 6, bottom), fill=color)
-        text(image, (x + pitch / 2 - 3, bottom + 5), str(label), 15, "#444444", "mt")
+        text(image, (x + pitch / 2 - 3, bottom + 5), short(str(label), size, pitch - 2), size, "#444444", "mt")
     return np.asarray(image)
 
 

@@ -107,7 +107,8 @@ class Dreams(Panel):
             digits = self.classifier.predict(self.images)
             words += f", read as {' '.join(map(str, digits))}"
             if self.label.value != ANY:
-                words += f"\n{(np.asarray(digits, str) == str(self.label.value)).mean():.0%} as asked for"
+                asked = self.label.value  # 7 is 7.0, and "7"
+                words += f"\n{np.mean([d == asked or str(d) == str(asked) for d in digits]):.0%} as asked for"
         self.tiles.caption = words
 
     def _draw_bars(self):

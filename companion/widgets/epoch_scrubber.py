@@ -11,7 +11,7 @@ from ..checks import pixel_rows
 from ..plots import COLORS, tile_images
 from ..rbm import RBM
 from .canvas import Canvas
-from .drawing import GREY, INK, PALE, Axes, blue_red, text
+from .drawing import GREY, INK, PALE, Axes, blue_red, brief, text
 from .panel import Panel, control, seed_control, speed_control
 
 __all__ = ["EpochScrubber"]
@@ -78,6 +78,11 @@ class EpochScrubber(Panel):
         """Return the side of the images, or raise ValueError if machines do not fit each other."""
         if not self.recorded:
             raise ValueError("recorded has no epoch; record the parameters of at least one")
+        expected = ["W", "hidden_bias", "visible_bias"]
+        for epoch, parameters in self.recorded.items():
+            if sorted(parameters) != expected or not all(np.isfinite(to_numpy(a)).all() for a in parameters.values()):
+                raise ValueError(f"epoch {epoch}: expected finite arrays {', '.join(expected)}, found "
+                                 f"{', '.join(parameters)}, or numbers that are not finite")  # fmt: skip
         shapes = {
             epoch: [np.shape(parameters[name]) for name in ("W", "visible_bias", "hidden_bias")]
             for epoch, parameters in self.recorded.items()
@@ -156,7 +161,7 @@ class EpochScrubber(Panel):
         axes = Axes(image, (AXIS, 46, width - 1, height - 6), (0, REMEMBERED), (low, high))
         for mark in marks:
             apart = mark == 0 or len(marks) == 2 or abs(mark) > 0.16 * (high - low)
-            axes.level(mark, f"{mark:.0f}" if apart else "", GREY if mark == 0 else PALE)
+            axes.level(mark, brief(mark) if apart else "", GREY if mark == 0 else PALE)
         steps, room = np.arange(energies.shape[1]), 0
         for line in energies:
             axes.curve(steps, line, OTHERS, 1)

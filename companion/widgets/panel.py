@@ -8,12 +8,13 @@ import ipywidgets as widgets
 import numpy as np
 
 from ..backend import to_numpy
-from ..checks import pixel_rows
+from ..checks import check_count, pixel_rows
 from .canvas import Canvas
 from .still import still_of
 
 __all__ = ["Panel", "check_kind", "control", "seed_control", "speed_control", "touched"]
 
+MOST_SEED = 2**31 - 1  # that the control of a seed can hold
 SHRINK = 0.62  # of its width, a column gives up to the others before it goes below them
 GAP, LABEL = 18, 110  # pixels: between columns, and the name before a control
 
@@ -69,7 +70,13 @@ class Panel(widgets.VBox):
 
         async def loop():
             while True:
-                self._frame()
+                try:
+                    self._frame()
+                except Exception as reason:  # nobody waits for this task: say it where it is seen
+                    self._task = None
+                    self.pause()
+                    next(canvas for canvas in self.parts if isinstance(canvas, Canvas)).caption = f"stopped: {reason}"
+                    raise
                 await asyncio.sleep(pause)  # lets the clicks and strokes in
 
         self._cancel()
@@ -144,8 +151,10 @@ def control(kind, description, *args, **options):
 
 
 def seed_control(seed, tooltip="the same seed, the same random numbers"):
-    """Make the control that holds the seed."""
-    return control(widgets.BoundedIntText, "seed", seed, 0, 10**6, tooltip=tooltip)
+    """Make the control that holds the seed, or raise ValueError if it could not hold this one."""
+    if check_count("seed", seed, least=0) > MOST_SEED:
+        raise ValueError(f"seed: expected at most {MOST_SEED:,}, found {seed:,}")
+    return control(widgets.BoundedIntText, "seed", seed, 0, MOST_SEED, tooltip=tooltip)
 
 
 def speed_control(options=(1, 5, 20, 100), value=None, what="steps a frame"):

@@ -75,6 +75,9 @@ class Playground(Panel):
             self.network.backward(self.loss.backward())
             self.optimizer.update(self.network.parameters, self.network.gradients)
             self.losses.append(float(nll))
+            if not np.isfinite(nll):
+                self.pause()
+                break
         self.refresh()
 
     def refresh(self):
@@ -83,12 +86,16 @@ class Playground(Panel):
         self.curve.draw(self._draw_curve())
         wrong = float((self.network.predict(self.X).argmax(axis=1) != self.targets).mean())
         loss = f"{self.losses[-1]:.3f} nats" if self.losses else "not trained yet"
+        if not np.isfinite(self.losses[-1:]).all():
+            loss = "diverged: a smaller rate, then Reset"
         self.plane.caption = f"step {len(self.losses):,} · {loss} · {wrong:.1%} of the points wrong"
 
     def _draw_plane(self):
         p = to_numpy(softmax(self.network.predict(self.grid)))[:, 1].reshape(CELLS, CELLS)
         # half the strength of the colours, so that points and lines stand out
-        image = Image.fromarray(blue_red(p - 0.5, 1.0)).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+        image = Image.fromarray(blue_red(np.nan_to_num(p, nan=0.5) - 0.5, 1.0)).resize(
+            (SIZE, SIZE), Image.Resampling.BILINEAR
+        )
         axes = Axes(image, (0, 0, SIZE, SIZE), (-REACH, REACH), (-REACH, REACH))
         W, b = to_numpy(self.parameters["W1"]), to_numpy(self.parameters["b1"])
         for weights, bias in zip(W.T, b):

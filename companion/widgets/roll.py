@@ -46,6 +46,8 @@ class Roll(Panel):
             raise ValueError(f"model: expected one of {N_KEYS} keys, found one of {model.n_features_in_}")
         self.model, self.n_steps = model, n_steps
         self.melody = np.zeros(n_steps, int)  # the key drawn for each step, counted from 1; 0 for none
+        if np.ndim(melody) != 1:
+            raise ValueError(f"melody: expected the shape (n,), one note a quarter, found {np.shape(melody)}")
         keys = roll(np.reshape(melody, (-1, 1)))[:n_steps]
         self.melody[: len(keys)] = np.where(keys.any(axis=1), keys.argmax(axis=1) + 1, 0)
         self.temperature = control(widgets.FloatSlider, "temperature", 1.0, min=0.5, max=2.0, step=0.1)

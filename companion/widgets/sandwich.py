@@ -12,7 +12,7 @@ from ..likelihood import LogPartition, ais, exact_log_partition, reverse_ais
 from ..plots import COLORS
 from ..rbm import RBM
 from .canvas import Canvas
-from .drawing import GREY, INK, Axes, text
+from .drawing import GREY, INK, Axes, brief, text
 from .panel import Panel, check_kind, control, seed_control
 
 __all__ = ["Sandwich"]
@@ -114,5 +114,5 @@ class Sandwich(Panel):
         axes.upright(0, "black", 22)
         axes.level(rows)
         for mark in (-reach, -reach / 2, 0, reach / 2, reach):
-            axes.below(mark, f"{mark:+.1f}" if mark else "0", 6)
+            axes.below(mark, brief(mark, "+.1f" if reach < 100 else "+.0f") if mark else "0", 6)
         return np.asarray(image)

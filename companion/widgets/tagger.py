@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from ..plots import COLORS
 from ..tagger import Tagger
 from .canvas import Canvas
-from .drawing import GREY, INK, blue_red, text
+from .drawing import GREY, INK, blue_red, short, text
 from .panel import Panel, check_kind, control
 
 __all__ = ["Tagging"]
@@ -50,7 +50,8 @@ class Tagging(Panel):
 
     def reset(self):
         """Begin to read, with the first word."""
-        self.words = self.sentence.value.lower().split()[:MOST]
+        typed = self.sentence.value.split()[:MOST]
+        self.words = [word if known else word.lower() for word, known in zip(typed, self.tagger.known(typed))]
         self.read = min(1, len(self.words))
         self.target.value, self.target.max = 0, max(1, len(self.words))
         self.refresh()
@@ -92,7 +93,14 @@ class Tagging(Panel):
             text(image, (x, 17), title, 15, GREY, "ls")
         for i, (word, known) in enumerate(zip(self.words, self.tagger.known(self.words))):
             middle = HEAD + ROW * i + ROW // 2
-            text(image, (0, middle), word[:12] + ("" if known else " ?"), 15, INK if i < self.read else PALE, "lm")
+            text(
+                image,
+                (0, middle),
+                short(word, 15, TAG - 20) + ("" if known else " ?"),
+                15,
+                INK if i < self.read else PALE,
+                "lm",
+            )
             if i < self.read:
                 self._draw_word(image, draw, i, middle)
         return np.asarray(image)
@@ -114,10 +122,12 @@ class Tagging(Panel):
             text(image, (KNOWN, middle), words, 14, GREY if same else COLORS[1], "lm")
 
     def _draw_tag(self, image, draw, tag, x, middle):
-        kind, _, slot = tag.partition("-")
-        if kind == "O":
-            text(image, (x + 4, middle), "O", 14, GREY, "lm")
+        kind, dash, slot = tag.partition("-")
+        if not dash:  # O, or a tag of another kind
+            text(image, (x + 4, middle), short(tag, 14, SURE - x - 6), 14, GREY if tag == "O" else INK, "lm")
             return
         color = {"from": 0, "to": 1, "depart": 2, "arrive": 3, "return": 5}.get(slot.partition(".")[0], 6)
         draw.rectangle((x, middle - 8, x + 5, middle + 8), fill=COLORS[color])
-        text(image, (x + 12, middle), f"{slot}" if kind == "B" else f"… {slot}", 14, INK, "lm")
+        text(
+            image, (x + 12, middle), short(f"{slot}" if kind == "B" else f"… {slot}", 14, SURE - x - 14), 14, INK, "lm"
+        )

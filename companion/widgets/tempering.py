@@ -10,7 +10,7 @@ from ..likelihood import ParallelTempering
 from ..plots import COLORS
 from ..rbm import RBM
 from .canvas import Canvas
-from .drawing import GREY, INK, PALE, Axes, grey_levels, text
+from .drawing import GREY, INK, PALE, Axes, grey_levels, short, text
 from .panel import Panel, check_kind, control, seed_control, speed_control
 
 __all__ = ["Tempering"]
@@ -137,7 +137,8 @@ class Tempering(Panel):
             for x, v, digit in ((TILES, self.tempering.v[k, 0], digits[k]), (PLAIN, self.plain[k], digits[n + k])):
                 tile = Image.fromarray(grey_levels(to_numpy(v).reshape(28, 28)))
                 image.paste(tile.resize((TILE, TILE), Image.Resampling.NEAREST), (x, int(y) - TILE // 2))
-                text(image, (x + TILE + 6, y), f"{digit}", 18, INK, "lm")
+                room = (PLAIN if x == TILES else WIDTH) - x - TILE - 10
+                text(image, (x + TILE + 6, y), short(f"{digit}", 18, room), 18, INK, "lm")
         for x, color in ((TILES, TEMPERED), (PLAIN, GIBBS)):  # around the two chains whose digits are traced
             draw.rectangle((x - 2, HEAD, x + TILE + 1, HEAD + TILE + 3), outline=color, width=2)
         self._draw_travels(draw)
@@ -179,7 +180,7 @@ class Tempering(Panel):
             box = (TRACE_LEFT, top + 24, TRACE[0] - 1, top + 24 + 9 * DIGIT)
             axes = Axes(image, box, (0, REMEMBERED), (0, len(classes) - 1))
             for k in range(0, len(classes), 3):
-                axes.level(k, f"{classes[k]}", "#e8e8e8", 8)
+                axes.level(k, short(f"{classes[k]}", 13, TRACE_LEFT - 8), "#e8e8e8", 8)
             # steps, not slopes: a digit is kept until it changes
             axes.curve(np.repeat(np.arange(len(digits)), 2)[1:], np.repeat(digits, 2)[:-1], color)
         return np.asarray(image)

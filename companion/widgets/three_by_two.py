@@ -207,7 +207,8 @@ class ThreeByTwo(Panel):
         axes.curve(axes.x, expected, GREY)
         for exponent in range(decades + 1):
             axes.upright(10**exponent, GREY, axes.bottom + 4)
-            axes.below(10**exponent, f"{10**exponent:,}", 6, "rt" if exponent == decades else "mt")
+            if (decades - exponent) % (1 + decades // 5) == 0:  # room for the numbers
+                axes.below(10**exponent, f"{10**exponent:,}", 6, "rt" if exponent == decades else "mt")
         axes.curve(*np.reshape(self.distances, (-1, 2)).T, CHAIN)
 
     def _draw_correlation(self, image):

@@ -40,6 +40,7 @@ from companion.widgets import (
     Tagging,
     Tempering,
     ThreeByTwo,
+    drawing,
 )
 from companion.widgets.canvas import Canvas
 from companion.widgets.drawing import text, wide
@@ -228,3 +229,37 @@ def test_letters_are_dark_enough_on_white(color):
     assert 1.05 / (linear @ (0.2126, 0.7152, 0.0722) + 0.05) >= 4.45  # rounded to 255 steps
     order = np.argsort(np.array(ImageColor.getrgb(color)), kind="stable")
     assert (np.diff(darkest[order]) >= 0).all()
+
+
+def test_what_stops_a_running_panel_is_said(monkeypatch):
+    """Nobody waits for the task in which it runs."""
+
+    async def run():
+        panel = Playground(seed=0)
+        monkeypatch.setattr(panel, "step", lambda: 1 / 0)
+        panel.play.value = True
+        await asyncio.sleep(0.05)
+        return panel
+
+    panel = asyncio.run(run())
+    assert not panel.running and not panel.play.value and panel.play.description == "Run"
+    assert any("stopped: division by zero" in getattr(part, "caption", "") for part in panel.parts)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 1.5, None])
+def test_seeds_are_not_bent(seed):
+    with pytest.raises(ValueError, match="seed: expected"):
+        Playground(seed=seed)
+    assert Playground(seed=20_250_930).seed.value == 20_250_930
+
+
+def test_letters_of_other_languages_are_no_boxes():
+    for word in ("Zürich", "ß", "Ж", "♯", "→"):
+        (box,) = {bytes(drawing._font(16).getmask("\uffff"))}
+        assert all(bytes(font.getmask(letter)) != box for part, font in drawing._runs(word, 16) for letter in part)
+    assert (
+        drawing.short("ankle-boot", 13, 40).endswith("…")
+        and drawing.wide(drawing.short("ankle-boot", 13, 40), 13) <= 40
+    )
+    assert drawing.short("dress", 13, 100) == "dress"
+    assert [drawing.brief(value) for value in (-271_365, 12_345_678, -999.4)] == ["-271k", "12M", "-999"]
