@@ -138,7 +138,8 @@ class Tempering(Panel):
                 tile = Image.fromarray(grey_levels(to_numpy(v).reshape(28, 28)))
                 image.paste(tile.resize((TILE, TILE), Image.Resampling.NEAREST), (x, int(y) - TILE // 2))
                 room = (PLAIN if x == TILES else WIDTH) - x - TILE - 10
-                text(image, (x + TILE + 6, y), short(f"{digit}", 18, room), 18, INK, "lm")
+                size = 18 if len(f"{digit}") < 3 else 12
+                text(image, (x + TILE + 6, y), short(f"{digit}", size, room), size, INK, "lm")
         for x, color in ((TILES, TEMPERED), (PLAIN, GIBBS)):  # around the two chains whose digits are traced
             draw.rectangle((x - 2, HEAD, x + TILE + 1, HEAD + TILE + 3), outline=color, width=2)
         self._draw_travels(draw)
