@@ -17,6 +17,7 @@ from companion.widgets import (
     Annealing,
     Contributions,
     Dreams,
+    EpochScrubber,
     FilterSlider,
     GibbsLab,
     Playground,
@@ -195,6 +196,32 @@ def test_the_rate_changes_under_way(playground):
         ),
         (lambda images, rbm: Sandwich(rbm, images), r"samples: expected an array of shape \(n, 64\).*found \(5, 784\)"),
         (lambda images, rbm: Adversary({}, images, np.arange(5)), "networks: expected at least one"),
+        (
+            lambda images, rbm: Adversary(
+                {"m": MLP(batch_norm=True, n_epochs=0).fit(images, range(5))}, images, range(5)
+            ),
+            "networks: expected them without batch normalisation, found it in m",
+        ),
+        (
+            lambda images, rbm: Contributions(MLP(n_epochs=0).fit(images, range(5)), images, range(5)),
+            "a fitted Logistic",
+        ),
+        (
+            lambda images, rbm: Contributions(
+                LogisticRegression(n_epochs=0).fit(images[[0] * 11], range(11)), images, range(5)
+            ),
+            "model: expected at most ten classes, found 11",
+        ),
+        (
+            lambda images, rbm: EpochScrubber(
+                {3: dict(W=np.full((784, 2), np.nan), visible_bias=np.zeros(784), hidden_bias=np.zeros(2))}
+            ),
+            "epoch 3: expected finite arrays",
+        ),
+        (
+            lambda images, rbm: EpochScrubber({3: {"W": np.zeros((784, 2))}}),
+            "epoch 3: expected finite arrays W, hidden",
+        ),
     ],
 )
 def test_models_and_images_of_another_size_are_refused(make, says):

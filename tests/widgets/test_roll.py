@@ -117,3 +117,8 @@ def test_a_model_of_other_keys_is_refused():
 def test_a_melody_keeps_to_the_keys(model, note):
     with pytest.raises(ValueError, match=f"expected notes from 36 to 81, 0 for silence, found {note}"):
         Roll(model, [60, note])
+
+
+def test_a_melody_is_one_voice(model):
+    with pytest.raises(ValueError, match=r"melody: expected the shape \(n,\), one note a quarter, found \(2, 4\)"):
+        Roll(model, np.full((2, 4), 60))

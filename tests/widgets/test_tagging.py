@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from companion.flights import flight_grammar, load_flights
 from companion.tagger import Tagger
@@ -68,3 +69,16 @@ def test_anything_may_be_typed(panel, sentence):
     assert panel.read == len(panel.words) <= 40 and not panel.known
     assert ("does not say" in panel.canvas.caption) == bool(sentence.strip())
     assert panel.picture().width < 1000
+
+
+def test_words_keep_the_case_in_which_they_were_learned():
+    words = "Wir fliegen nach Zürich".split()
+    tagger = Tagger(n_epochs=1, random_state=0).fit([words], [["PRON", "VERB", "ADP", "NOUN"]])
+    panel = Tagging(tagger, sentence="Wir FLIEGEN nach Zürich")
+    assert panel.words == words
+    panel.step(3)
+    assert set(panel.tags) <= {"PRON", "VERB", "ADP", "NOUN"}
+    image = np.zeros((40, 300, 3), np.uint8) + 255
+    picture = Image.fromarray(image)
+    panel._draw_tag(picture, None, "NOUN", 10, 20)
+    assert (np.asarray(picture) < 255).any(), "a tag without B- or I- is written as it is"
