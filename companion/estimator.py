@@ -223,7 +223,7 @@ class Estimator(BaseEstimator):
     def __getstate__(self):
         """What a copy is made of: what training works with, packed together with what it shares with the model.
 
-        That are the arrays, and a generator; joblib, which writes every array by itself, would part them.
+        Those are the arrays, and a generator; joblib, which writes every array by itself, would part them.
         """
         state = dict(super().__getstate__())
         if "_learner" in state:

@@ -140,7 +140,7 @@ class HiddenMarkovModel:
                     f"{rows.min():.3g} among them, and sums from {sums.min():.3g} to {sums.max():.3g}"
                 )
         self.end = 1 - self.transition.sum(axis=1)
-        self.end[self.end < 1e-12] = 0  # rounding
+        self.end[self.end < 1e-6] = 0  # rounding, of single precision, too
         self._number = {word: i for i, word in enumerate(self.words)}
         self._tag_of = np.searchsorted(self.tags_, self.tags)
         self._says = [np.flatnonzero(column) for column in self.emission.T]  # states, for every word

@@ -501,7 +501,7 @@ class RNNRBM(Estimator):
 def _check_roll(name, roll, n_keys=None, gaps=False):
     """Return a roll as a float32 array (n_steps, n_keys) of zeros and ones, or nan if `gaps`; or raise ValueError."""
     check_unmasked(name, roll)
-    if hasattr(roll, "roll"):
+    if hasattr(roll, "voices"):
         raise ValueError(f"{name}: expected a table (n_steps, n_keys), found a {type(roll).__name__}: take its .roll")
     roll = np.asarray(to_numpy(roll), np.float32)
     if roll.ndim != 2 or n_keys not in (None, roll.shape[1]):

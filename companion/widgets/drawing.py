@@ -43,7 +43,7 @@ def wide(string, size):
 
 def short(string, size, room):
     """Return a string, or as much of its beginning as fits into so many pixels."""
-    n = len(string)
+    n = min(len(string), int(room))  # no letter is narrower than a pixel
     while n and wide(string[:n] + "…" * (n < len(string)), size) > room:
         n -= 1
     return string[:n] + "…" * (n < len(string))
@@ -148,13 +148,13 @@ def label_bars(labels, values, title, color, size):
     width, height = size
     image = Image.new("RGB", size, "white")
     draw, pitch, bottom = ImageDraw.Draw(image), width / len(labels), height - 22
-    size = 15 if pitch > 20 else 10  # of the letters
+    letters = 15 if pitch > 20 else 10  # their size
     text(image, (2, 1), title, 15, "#444444")
     for i, (label, value) in enumerate(zip(labels, values)):
         x = pitch * i + 3
         draw.rectangle((x, 26, x + pitch - 6, bottom), outline="#cccccc")
         draw.rectangle((x, bottom - float(value) * (bottom - 26), x + pitch - 6, bottom), fill=color)
-        text(image, (x + pitch / 2 - 3, bottom + 5), short(str(label), size, pitch - 2), size, "#444444", "mt")
+        text(image, (x + pitch / 2 - 3, bottom + 5), short(str(label), letters, pitch - 2), letters, "#444444", "mt")
     return np.asarray(image)
 
 

@@ -75,7 +75,7 @@ class Playground(Panel):
             self.network.backward(self.loss.backward())
             self.optimizer.update(self.network.parameters, self.network.gradients)
             self.losses.append(float(nll))
-            if not np.isfinite(nll):
+            if not np.isfinite(self.losses[-1]):
                 self.pause()
                 break
         self.refresh()
@@ -85,9 +85,10 @@ class Playground(Panel):
         self.plane.draw(self._draw_plane())
         self.curve.draw(self._draw_curve())
         wrong = float((self.network.predict(self.X).argmax(axis=1) != self.targets).mean())
-        loss = f"{self.losses[-1]:.3f} nats" if self.losses else "not trained yet"
         if not np.isfinite(self.losses[-1:]).all():
             loss = "diverged: a smaller rate, then Reset"
+        else:
+            loss = f"{self.losses[-1]:.3f} nats" if self.losses else "not trained yet"
         self.plane.caption = f"step {len(self.losses):,} · {loss} · {wrong:.1%} of the points wrong"
 
     def _draw_plane(self):
