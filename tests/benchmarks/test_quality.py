@@ -32,8 +32,8 @@ def trained(library, name, n_epochs):
     [
         ("mlp", 0.02, 5),
         ("mlp", 0.015, 12),
-        ("mlp", 0.01, 60),
-        ("rbm", -90, 16),
+        ("mlp", 0.01, 75),
+        ("rbm", -90, 18),
         ("rbm", -86, 75),
         ("rbm_wide", -84, 300),
     ],
