@@ -84,6 +84,8 @@ def roll(voices):
 def _check_roll(keys):
     """Return a roll as an array, or raise ValueError if its columns are not the keys of the compass."""
     check_unmasked("keys", keys)
+    if isinstance(keys, Chorale):
+        raise ValueError(f"keys: expected a roll (n_steps, {N_KEYS}), found a Chorale: take its .roll")
     keys = np.asarray(keys)
     if keys.ndim != 2 or keys.shape[1] != N_KEYS:
         raise ValueError(f"keys: expected a roll of shape (n_steps, {N_KEYS}), the keys from {note_name(LOWEST)} to "

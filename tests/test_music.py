@@ -28,6 +28,8 @@ from companion.music import (
 )  # fmt: skip
 
 needs_music21 = pytest.mark.skipif(importlib.util.find_spec("music21") is None, reason="music21 is not installed")
+from companion.rnnrbm import RNNRBM
+
 needs_mido = pytest.mark.skipif(importlib.util.find_spec("mido") is None, reason="mido is not installed")
 
 
@@ -297,3 +299,10 @@ def test_the_organ_plays_the_right_notes():
 def test_what_cannot_sound_is_refused(keys, options):
     with pytest.raises(ValueError, match="keys: expected|expected a tempo above 0"):
         organ(keys, **options)
+
+
+def test_a_chorale_is_no_roll():
+    piece = music.Chorale("a", np.full((2, 4), 60), 0)
+    for take in (organ, lambda keys: in_key(keys, 0), lambda keys: RNNRBM().fit([keys])):
+        with pytest.raises(ValueError, match=r"found a Chorale: take its \.roll"):
+            take(piece)

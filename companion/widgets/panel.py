@@ -75,9 +75,8 @@ class Panel(widgets.VBox):
                 except Exception as reason:  # nobody waits for this task: say it where it is seen
                     self._task = None
                     self.pause()
-                    next(
-                        canvas for canvas in self.parts if isinstance(canvas, Canvas)
-                    ).caption = f"stopped: {type(reason).__name__}: {reason}"
+                    seen = next(canvas for canvas in self.parts if isinstance(canvas, Canvas))
+                    seen.caption = f"stopped: {type(reason).__name__}: {reason}"
                     raise
                 await asyncio.sleep(pause)  # lets the clicks and strokes in
 

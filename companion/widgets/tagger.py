@@ -93,14 +93,8 @@ class Tagging(Panel):
             text(image, (x, 17), title, 15, GREY, "ls")
         for i, (word, known) in enumerate(zip(self.words, self.tagger.known(self.words))):
             middle = HEAD + ROW * i + ROW // 2
-            text(
-                image,
-                (0, middle),
-                short(word, 15, TAG - 20) + ("" if known else " ?"),
-                15,
-                INK if i < self.read else PALE,
-                "lm",
-            )
+            said = short(word, 15, TAG - 20) + ("" if known else " ?")
+            text(image, (0, middle), said, 15, INK if i < self.read else PALE, "lm")
             if i < self.read:
                 self._draw_word(image, draw, i, middle)
         return np.asarray(image)
@@ -128,6 +122,5 @@ class Tagging(Panel):
             return
         color = {"from": 0, "to": 1, "depart": 2, "arrive": 3, "return": 5}.get(slot.partition(".")[0], 6)
         draw.rectangle((x, middle - 8, x + 5, middle + 8), fill=COLORS[color])
-        text(
-            image, (x + 12, middle), short(f"{slot}" if kind == "B" else f"… {slot}", 14, SURE - x - 14), 14, INK, "lm"
-        )
+        said = slot if kind == "B" else f"… {slot}"
+        text(image, (x + 12, middle), short(said, 14, SURE - x - 14), 14, INK, "lm")

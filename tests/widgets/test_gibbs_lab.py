@@ -1,11 +1,13 @@
 """The Gibbs lab without a kernel: its chains are the machine's, and its controls do what they say."""
 
+import json
 from itertools import islice
 
 import numpy as np
 import pytest
 
 from companion.backend import Noise, generator, to_device, to_numpy
+from companion.places import JUPYTER
 from companion.rbm import RBM
 from companion.results import load_weights
 from companion.widgets import GibbsLab
@@ -125,3 +127,12 @@ def test_changes_of_digit_are_counted(rbm, rng, parity):
     lab.reset()
     lab.step(20)  # a frame of many steps counts as many
     np.testing.assert_array_equal(lab.switches, expected)
+
+
+def test_the_stored_picture_of_the_lab_is_described_as_the_panel_is():
+    """The notebook that opens for a projector was executed, and not before the panel's last change."""
+    notebook = json.loads((JUPYTER / "gibbs_lab.ipynb").read_text(encoding="utf8"))
+    (cell,) = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    (output,) = cell["outputs"]
+    assert cell["execution_count"] == 1 and "".join(output["data"]["text/plain"]) == GibbsLab.description
+    assert output["metadata"]["image/png"]["alt"] == GibbsLab.description and output["data"]["image/png"]
