@@ -26,9 +26,9 @@ from companion.music import (
     roll,
     write_midi,
 )  # fmt: skip
+from companion.rnnrbm import RNNRBM
 
 needs_music21 = pytest.mark.skipif(importlib.util.find_spec("music21") is None, reason="music21 is not installed")
-from companion.rnnrbm import RNNRBM
 
 needs_mido = pytest.mark.skipif(importlib.util.find_spec("mido") is None, reason="mido is not installed")
 
