@@ -188,8 +188,9 @@ def _judge(recipe, jobs=1):
     """Return what trains and judges, with its data; annealed chains are shared by `jobs` threads."""
     if jobs < 1:
         raise ValueError(f"jobs: expected at least 1, found {jobs}")
-    if "refit" in recipe and recipe["judge"] not in ("classification", "bound"):
-        raise ValueError(f"expected to refit what is judged by classification or bound, found {recipe['judge']!r}")
+    if "refit" in recipe and recipe["judge"] not in ("classification", "density", "bound"):
+        found = recipe["judge"]
+        raise ValueError(f"expected to refit what is judged by classification, density or bound, found {found!r}")
 
     def digits():
         return _all_digits("refit" in recipe)

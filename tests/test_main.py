@@ -147,7 +147,7 @@ def test_what_is_refitted_learns_the_validation_digits_too_by_the_settings_that_
     assert "borne out" in capsys.readouterr().out
     monkeypatch.setitem(again, "judge", "tagging")
     with pytest.raises(
-        ValueError, match="expected to refit what is judged by classification or bound, found 'tagging'"
+        ValueError, match="expected to refit what is judged by classification, density or bound, found 'tagging'"
     ):
         reproduce.reproduce("again")
 
@@ -292,7 +292,8 @@ def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
         "candidates": [{"learning_rate": 1e-6}, {"learning_rate": 0.1, "schedule": "linear"}],
         "tutorial": {},
     }
-    monkeypatch.setattr(reproduce, "recipes", lambda: {"density": recipe})
+    again = recipe | {"refit": "density", "keep_weights": False, "candidates": [{"n_epochs": 15}]}
+    monkeypatch.setattr(reproduce, "recipes", lambda: {"density": recipe, "again": again})
     monkeypatch.setattr(reproduce, "load_mnist", lambda: digits)
     for name in ("VALIDATION", "FORWARD", "REVERSE"):
         monkeypatch.setitem(getattr(reproduce.Density, name), "n_temperatures", 300)
@@ -318,6 +319,15 @@ def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
     for found in (seeds[0], result["test_log_likelihood_reverse"]):
         assert found == pytest.approx(exact, abs=0.05)
     assert abs(result["half_precision_cost"]) < 0.01
+
+    refitted = reproduce.reproduce("again")
+    assert refitted["parameters"] == result["parameters"] | {"n_epochs": 15}
+    machine = RBM(**refitted["parameters"], random_state=0).fit(
+        np.concatenate([digits.train.images, digits.valid.images])
+    )
+    exact = log_likelihood(machine, data.binarize(digits.test.images), exact_log_partition(machine)).mean
+    assert refitted["test_log_likelihoods"][0] == pytest.approx(exact, abs=0.05)
+    assert not {"valid_log_likelihood", "candidates"} & refitted.keys()
 
 
 def test_reproduce_measures_machines_by_all_that_is_used_to_judge_them(small, monkeypatch):
