@@ -253,7 +253,7 @@ def find_mnist():
         if missing := _missing(folder):
             raise FileNotFoundError(f"COMPANION_DATA={named}: expected the four files of MNIST in {folder}, "
                                     f"missing {', '.join(missing)} (.gz or not)")  # fmt: skip
-        return Source("full", folder, "in the folder that COMPANION_DATA names")
+        return Source("full", folder, "from COMPANION_DATA")
     if not _missing(DATA / "mnist"):
         return Source("full", DATA / "mnist", f"in {shown(DATA / 'mnist', ROOT)}")
     return None
