@@ -21,14 +21,16 @@ _INDEX = {
     "autoencoder": "DenoisingAutoencoder",
     "stacked": "StackedDenoisingAutoencoder",
     "rbm": "RBM",
-    "likelihood": "ais exact_log_partition log_likelihood parallel_tempering reverse_ais",
+    "likelihood": "exact_log_partition log_likelihood",
+    "annealing": "ais parallel_tempering reverse_ais",
     "dbn": "DBN",
     "wake_sleep": "UpDown",
     "hmc": "HMC DualAveraging Metropolis Normal hamiltonian_ais leapfrog",
     "recurrent": "GRU LSTM Elman",
     "tagger": "Tagger",
     "music": "load_chorales read_midi write_midi",
-    "rnnrbm": "RNNRBM sequence_likelihood",
+    "rnnrbm": "RNNRBM",
+    "step_machines": "sequence_likelihood",
     "widgets": "Adversary Annealing CDAgainstPCD Contributions Denoising Descent Dreams EpochScrubber FilterSlider "
     "GibbsLab Playground Puck Roll Sandwich Stack Tagging Tempering ThreeByTwo",
 }

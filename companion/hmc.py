@@ -12,10 +12,11 @@ from math import exp, log, pi, sqrt
 
 import numpy as np
 
+from .annealing import ladder
 from .backend import Noise, to_device, to_numpy, xp
 from .checks import check_count, check_finite, real_array
 from .estimator import own_copy
-from .likelihood import LogPartition, ladder, warn_unless_trusted
+from .likelihood import LogPartition, warn_unless_trusted
 
 __all__ = ["HMC", "DualAveraging", "Metropolis", "Normal", "hamiltonian_ais", "leapfrog"]
 
@@ -333,7 +334,7 @@ class _Between:
 def hamiltonian_ais(energy, gradient, base, betas, *, n_chains=100, step_size=0.1, n_steps=10, random_state=None):
     r"""Estimate the log of :math:`Z = \int e^{-E(x)} dx` by annealed importance sampling with HMC as its moves.
 
-    What `companion.likelihood.ais` does for binary units, for any energy with a gradient: chains start at `base`, whose
+    What `companion.annealing.ais` does for binary units, for any energy with a gradient: chains start at `base`, whose
     log Z is known, and make one HMC transition at each inverse temperature. The step size is given and not adapted:
     moves that depend on the past of the chains would bias the estimate. Sources: Neal (2001), *Annealed importance
     sampling*; Sohl-Dickstein and Culpepper (2012), *Hamiltonian annealed importance sampling*.

@@ -452,7 +452,7 @@ import strict_cupy
 strict_cupy.install()
 
 from companion import DBN, DenoisingAutoencoder, LeNet, LogisticRegression, MLP, RBM
-from companion.likelihood import Anneal, ParallelTempering
+from companion.annealing import Anneal, ParallelTempering
 from companion.wake_sleep import UpDown
 
 rng = np.random.default_rng(0)

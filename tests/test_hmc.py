@@ -7,9 +7,10 @@ import pytest
 from scipy.stats import chisquare, kstest
 
 from companion.backend import Noise, to_device, to_numpy, xp
+from companion.diagnostics import effective_sample_size
 from companion.hmc import HMC, DualAveraging, Metropolis, Normal, hamiltonian_ais, leapfrog
 from companion.landscapes import Banana, Funnel, Hills, Ridge, Valley
-from companion.likelihood import effective_sample_size, exact_log_partition
+from companion.likelihood import exact_log_partition
 from companion.rbm import RBM
 
 LEVEL = 1e-3  # of every test of a distribution: with the seeds given, a verdict that repeats

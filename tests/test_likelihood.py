@@ -28,23 +28,11 @@ from test_rbm import (
 )
 from threadpoolctl import threadpool_info
 
+from companion.annealing import Anneal, ParallelTempering, ais, parallel_tempering, reverse_ais, temperature_ladder
 from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.dbn import DBN
-from companion.likelihood import (
-    Anneal,
-    LogPartition,
-    ParallelTempering,
-    ais,
-    autocorrelation,
-    effective_sample_size,
-    exact_log_partition,
-    log_likelihood,
-    parallel_tempering,
-    precision_and_recall,
-    reverse_ais,
-    temperature_ladder,
-    total_variation,
-)
+from companion.diagnostics import autocorrelation, effective_sample_size, precision_and_recall, total_variation
+from companion.likelihood import LogPartition, exact_log_partition, log_likelihood
 from companion.rbm import RBM, log_odds
 
 ESS = "ignore:the effective sample size"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from companion import __main__ as command_line
-from companion import data, places, published, reproduce, results
+from companion import data, judges, places, published, reproduce, results
 from companion.backend import to_numpy
 from companion.data import MNIST, Pair
 from companion.dbn import DBN
@@ -23,7 +23,8 @@ from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 from companion.music import Chorales, _toy_pieces
 from companion.rbm import RBM
-from companion.rnnrbm import RNNRBM, exact_log_partitions
+from companion.rnnrbm import RNNRBM
+from companion.step_machines import exact_log_partitions
 from companion.storage import load_model
 from companion.tagger import Tagger
 
@@ -51,9 +52,9 @@ def small(monkeypatch, tmp_path):
         "tutorial": {"test_error": 0.07489},
     }
     monkeypatch.setattr(reproduce, "recipes", lambda: {"small": recipe})
-    monkeypatch.setattr(reproduce, "load_mnist", lambda: digits)
-    monkeypatch.setattr(reproduce, "find_mnist", lambda: None)
-    monkeypatch.setattr(reproduce, "fetch_mnist", lambda: None)
+    monkeypatch.setattr(judges, "load_mnist", lambda: digits)
+    monkeypatch.setattr(judges, "find_mnist", lambda: None)
+    monkeypatch.setattr(judges, "fetch_mnist", lambda: None)
     monkeypatch.setattr(reproduce, "DATA", tmp_path)
     monkeypatch.setenv("COMPANION_DATASET", "")
     return tmp_path
@@ -139,7 +140,7 @@ def test_what_is_refitted_learns_the_validation_digits_too_by_the_settings_that_
     chosen, result = reproduce.reproduce("small"), reproduce.reproduce("again")
     assert result["parameters"] == chosen["parameters"] | {"n_epochs": 2}
     assert not {"valid_error", "valid_errors", "candidates"} & result.keys() and "those of small" in result["selection"]
-    train, valid, test = reproduce.load_mnist()
+    train, valid, test = judges.load_mnist()
     X, y = np.concatenate([train.images, valid.images]), np.concatenate([train.labels, valid.labels])
     models = [LogisticRegression(**result["parameters"], random_state=seed).fit(X, y) for seed in result["seeds"]]
     assert result["test_errors"] == [model.errors(*test) for model in models]
@@ -218,9 +219,9 @@ def test_the_revision_is_that_of_the_books_own_repository(monkeypatch, tmp_path,
 
 @pytest.mark.parametrize("weights", [{"W": np.ones((2, 2))}, {"W1": np.ones((2, 2)), "b1": np.ones(2)}])
 def test_a_bound_begins_at_a_machine(monkeypatch, weights):
-    monkeypatch.setattr(reproduce, "load_weights", lambda name: weights)
+    monkeypatch.setattr(judges, "load_weights", lambda name: weights)
     with pytest.raises(ValueError, match=r"weights 'rbm': expected \['W', 'hidden_bias', 'visible_bias'\], found"):
-        reproduce.Bound(two_patterns(), "rbm")
+        judges.Bound(two_patterns(), "rbm")
 
 
 def test_reproduce_tells_few_labels_and_gives_the_images_without_theirs(small, monkeypatch):
@@ -262,7 +263,7 @@ def test_reproduce_holds_a_tagger_against_the_best_possible(small, monkeypatch, 
         "tutorial": {},
     }
     monkeypatch.setattr(reproduce, "recipes", lambda: {"tagger": recipe})
-    monkeypatch.setattr(reproduce, "load_flights", lambda size: corpus)
+    monkeypatch.setattr(judges, "load_flights", lambda size: corpus)
     command_line.main(["reproduce", "tagger"])
     result = json.loads((small / "results" / "tagger.json").read_text(encoding="utf8"))
     others = result["test_error_of_others"]
@@ -294,10 +295,10 @@ def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
     }
     again = recipe | {"refit": "density", "keep_weights": False, "candidates": [{"n_epochs": 15}]}
     monkeypatch.setattr(reproduce, "recipes", lambda: {"density": recipe, "again": again})
-    monkeypatch.setattr(reproduce, "load_mnist", lambda: digits)
+    monkeypatch.setattr(judges, "load_mnist", lambda: digits)
     for name in ("VALIDATION", "FORWARD", "REVERSE"):
-        monkeypatch.setitem(getattr(reproduce.Density, name), "n_temperatures", 300)
-    monkeypatch.setattr(reproduce.Density, "LONG_RUN", 200)
+        monkeypatch.setitem(getattr(judges.Density, name), "n_temperatures", 300)
+    monkeypatch.setattr(judges.Density, "LONG_RUN", 200)
     command_line.main(["reproduce", "density"])
     result = json.loads((small / "results" / "density.json").read_text(encoding="utf8"))
     assert result["parameters"]["learning_rate"] == 0.1
@@ -344,11 +345,11 @@ def test_reproduce_measures_machines_by_all_that_is_used_to_judge_them(small, mo
         "tutorial": {},
     }
     monkeypatch.setattr(reproduce, "recipes", lambda: {"ranking": recipe})
-    monkeypatch.setattr(reproduce, "load_mnist", lambda: digits)
-    monkeypatch.setitem(reproduce.Measures.ANNEALING, "n_temperatures", 300)
+    monkeypatch.setattr(judges, "load_mnist", lambda: digits)
+    monkeypatch.setitem(judges.Measures.ANNEALING, "n_temperatures", 300)
     found = []
     for most in (25, 0):  # summed, annealed
-        monkeypatch.setattr(reproduce, "MOST_UNITS", most)
+        monkeypatch.setattr(judges, "MOST_UNITS", most)
         found.append(reproduce.reproduce("ranking")["measured"])
     kinds = [(machine["settings"]["persistent"], machine["seed"]) for machine in found[0]]
     assert kinds == [(False, 0), (False, 1), (True, 0), (True, 1)]
@@ -385,10 +386,10 @@ def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
         "tutorial": {},
     }
     monkeypatch.setattr(reproduce, "recipes", lambda: {"dreams": recipe})
-    monkeypatch.setattr(reproduce, "load_mnist", lambda: digits)
+    monkeypatch.setattr(judges, "load_mnist", lambda: digits)
     for name in ("VALIDATION", "FORWARD"):
-        monkeypatch.setitem(getattr(reproduce.Density, name), "n_temperatures", 300)
-    monkeypatch.setitem(reproduce.Dreams.READER, "hidden_sizes", (10,))
+        monkeypatch.setitem(getattr(judges.Density, name), "n_temperatures", 300)
+    monkeypatch.setitem(judges.Dreams.READER, "hidden_sizes", (10,))
     command_line.main(["reproduce", "dreams"])
     result = json.loads((small / "results" / "dreams.json").read_text(encoding="utf8"))
     assert result["parameters"]["pretraining"]["learning_rate"] == 0.2 and result["recognition_rate"] > 0.85
@@ -424,11 +425,11 @@ def test_reproduce_goes_on_from_a_machine_with_itself_on_top(small, monkeypatch,
         "tutorial": {},
     }
     monkeypatch.setattr(reproduce, "recipes", lambda: {"bound": recipe})
-    monkeypatch.setattr(reproduce, "load_mnist", lambda: digits)
-    monkeypatch.setattr(reproduce, "load_weights", lambda name: machine.parameters_ if name == "rbm" else None)
+    monkeypatch.setattr(judges, "load_mnist", lambda: digits)
+    monkeypatch.setattr(judges, "load_weights", lambda name: machine.parameters_ if name == "rbm" else None)
     for name in ("VALIDATION", "FORWARD", "REVERSE"):
-        monkeypatch.setitem(getattr(reproduce.Density, name), "n_temperatures", 300)
-    monkeypatch.setattr(reproduce.Density, "LONG_RUN", 200)
+        monkeypatch.setitem(getattr(judges.Density, name), "n_temperatures", 300)
+    monkeypatch.setattr(judges.Density, "LONG_RUN", 200)
     command_line.main(["reproduce", "bound"])
     result = json.loads((small / "results" / "bound.json").read_text(encoding="utf8"))
     unmoved, moved = (candidate["valid_bound"] for candidate in result["candidates"])
@@ -454,15 +455,15 @@ def test_reproduce_measures_music(small, monkeypatch, capsys):
         "tutorial": {},
     }
     monkeypatch.setattr(reproduce, "recipes", lambda: {"music": recipe})
-    monkeypatch.setattr(reproduce, "load_chorales", lambda: chorales)
+    monkeypatch.setattr(judges, "load_chorales", lambda: chorales)
     with pytest.raises(SystemExit, match="needs Bach's chorales"):
         command_line.main(["reproduce", "music"])
     bach = [[piece._replace(name="bwv") for piece in part] for part in chorales]
-    monkeypatch.setattr(reproduce, "load_chorales", lambda: Chorales(*bach))
+    monkeypatch.setattr(judges, "load_chorales", lambda: Chorales(*bach))
     for name in ("VALIDATION", "TEST"):
-        monkeypatch.setitem(getattr(reproduce.Music, name), "n_temperatures", 100)
-    monkeypatch.setattr(reproduce.Music, "PART", 2)
-    monkeypatch.setattr(reproduce.Music, "LONG_RUN", 100)
+        monkeypatch.setitem(getattr(judges.Music, name), "n_temperatures", 100)
+    monkeypatch.setattr(judges.Music, "PART", 2)
+    monkeypatch.setattr(judges.Music, "LONG_RUN", 100)
     command_line.main(["reproduce", "music"])
     result = json.loads((small / "results" / "music.json").read_text(encoding="utf8"))
     assert result["parameters"]["learning_rate"] == 0.02
@@ -471,7 +472,7 @@ def test_reproduce_measures_music(small, monkeypatch, capsys):
     model = RNNRBM.from_parameters(results.load_weights("music"))
     v, machines = model.all_machines([piece.roll for piece in chorales.test])
     steps = -to_numpy(machines.free_energy(v)) - exact_log_partitions(machines)
-    exact = float(steps.reshape(4, -1)[:, :: reproduce.Music.EVERY].mean())
+    exact = float(steps.reshape(4, -1)[:, :: judges.Music.EVERY].mean())
     best = int(np.argmax(result["valid_log_likelihoods"]))
     assert result["test_log_likelihoods"][best] == pytest.approx(exact, abs=0.05)
     part = result["part"][best]

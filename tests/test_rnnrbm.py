@@ -10,16 +10,15 @@ from sklearn.exceptions import NotFittedError
 from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.music import LOWEST, ToyComposer, roll
 from companion.rbm import RBM
-from companion.rnnrbm import (
-    RNNRBM,
+from companion.rnnrbm import RNNRBM, _shifted
+from companion.step_machines import (
     StepMachines,
     StepPartitions,
-    _shifted,
     annealed_log_partitions,
     counted_log_partitions,
     exact_log_partitions,
     sequence_likelihood,
-)  # fmt: skip
+)
 from companion.storage import load_model, save_model
 
 

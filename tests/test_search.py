@@ -6,10 +6,10 @@ import pytest
 from scipy.stats import loguniform
 from sklearn.model_selection import RandomizedSearchCV
 
-from companion import reproduce
+from companion import judges, reproduce
+from companion.annealing import ais, parallel_tempering
 from companion.data import plane_points
 from companion.flights import load_flights
-from companion.likelihood import ais, parallel_tempering
 from companion.mlp import MLP
 from companion.rbm import RBM
 
@@ -74,12 +74,12 @@ def test_a_dask_cluster_of_two_workers_gives_the_same(points, serial, rbm, tmp_p
     }
     monkeypatch.setattr(reproduce, "DATA", tmp_path)
     monkeypatch.setattr(reproduce, "recipes", lambda: {"tagger": recipe})
-    monkeypatch.setattr(reproduce, "load_flights", lambda size: load_flights((80, 30, 30)))
+    monkeypatch.setattr(judges, "load_flights", lambda size: load_flights((80, 30, 30)))
 
     def shrink():
-        from companion import flights, likelihood, reproduce
+        from companion import annealing, flights, judges, reproduce
 
-        reproduce.load_flights = lambda size: flights.load_flights((80, 30, 30))
+        judges.load_flights = lambda size: flights.load_flights((80, 30, 30))
         reproduce.done = []
 
         def noted(function):
@@ -89,7 +89,7 @@ def test_a_dask_cluster_of_two_workers_gives_the_same(points, serial, rbm, tmp_p
 
             return call
 
-        likelihood._Walk.__call__ = noted(likelihood._Walk.__call__)
+        annealing._Walk.__call__ = noted(annealing._Walk.__call__)
         reproduce._train_apart = noted(reproduce._train_apart)
 
     def done():

@@ -6,8 +6,9 @@ import ipywidgets as widgets
 import numpy as np
 from PIL import Image
 
+from ..annealing import Anneal, temperature_ladder
 from ..backend import Noise, generator, to_numpy
-from ..likelihood import TRUSTED, Anneal, temperature_ladder
+from ..likelihood import TRUSTED
 from ..rbm import RBM
 from .canvas import Canvas
 from .drawing import INK, PALE, Axes, text
@@ -32,9 +33,9 @@ class Annealing(Panel):
     rbm : companion.rbm.RBM
         With 784 binary visible units.
     base_bias : array_like (784,), optional
-        Biases of the independent pixels that the chains come from, as in `companion.likelihood.ais`.
+        Biases of the independent pixels that the chains come from, as in `companion.annealing.ais`.
     seed : int
-        The run is that of `companion.likelihood.ais` with this random state.
+        The run is that of `companion.annealing.ais` with this random state.
     """
 
     description = (

@@ -6,9 +6,9 @@ from matplotlib import colormaps
 from PIL import Image, ImageColor, ImageDraw
 
 from ..backend import generator, to_device, to_numpy
+from ..diagnostics import autocorrelation, effective_sample_size
 from ..hmc import HMC, Metropolis
 from ..landscapes import Banana, Funnel, Hills, Ridge
-from ..likelihood import autocorrelation, effective_sample_size
 from ..plots import COLORS
 from .canvas import Canvas
 from .drawing import INK, Axes, text

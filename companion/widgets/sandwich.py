@@ -6,9 +6,10 @@ import ipywidgets as widgets
 import numpy as np
 from PIL import Image
 
+from ..annealing import ais, reverse_ais
 from ..backend import generator, to_numpy
 from ..checks import pixel_rows
-from ..likelihood import LogPartition, ais, exact_log_partition, reverse_ais
+from ..likelihood import LogPartition, exact_log_partition
 from ..plots import COLORS
 from ..rbm import RBM
 from .canvas import Canvas
@@ -33,7 +34,7 @@ class Sandwich(Panel):
     samples : array (n, n_visible)
         Samples of the machine, at which the chains that come back begin.
     base_bias : array_like (n_visible,), optional
-        As in `companion.likelihood.ais`.
+        As in `companion.annealing.ais`.
     seed : int
         Of the first run; every further run has the next one.
     log_z : float or companion.likelihood.LogPartition, optional

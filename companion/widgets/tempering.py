@@ -4,9 +4,9 @@ import ipywidgets as widgets
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..annealing import ParallelTempering
 from ..backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from ..functions import bernoulli, sigmoid
-from ..likelihood import ParallelTempering
 from ..plots import COLORS
 from ..rbm import RBM
 from .canvas import Canvas
@@ -37,7 +37,7 @@ class Tempering(Panel):
     classifier : estimator, optional
         Says which digit an image is; changes of it are counted at beta = 1, with tempering and without.
     base_bias : array_like (784,), optional
-        As in `companion.likelihood.ParallelTempering`.
+        As in `companion.annealing.ParallelTempering`.
     seed : int
         The same seed gives the same chains.
     """

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..backend import Noise, generator, to_device, to_numpy
-from ..likelihood import autocorrelation, effective_sample_size, exact_log_partition, total_variation
+from ..diagnostics import autocorrelation, effective_sample_size, total_variation
+from ..likelihood import exact_log_partition
 from ..plots import COLORS
 from ..rbm import RBM
 from .canvas import Canvas

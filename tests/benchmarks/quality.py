@@ -12,9 +12,10 @@ import time
 
 import numpy as np
 
+from companion.annealing import ais
 from companion.backend import one_thread
 from companion.data import binarize, load_mnist
-from companion.likelihood import ais, log_likelihood
+from companion.likelihood import log_likelihood
 from companion.mlp import MLP
 from companion.rbm import RBM, log_odds
 

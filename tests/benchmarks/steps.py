@@ -353,8 +353,8 @@ TEMPERATURES = 10  # of an annealing run, or of the replicas, that are timed as 
 
 def companion_ais(batch):
     """So many chains of annealed importance sampling, taken along a short ladder; and their matrix products."""
+    from companion.annealing import Anneal, temperature_ladder
     from companion.backend import Noise, generator
-    from companion.likelihood import Anneal, temperature_ladder
     from companion.rbm import RBM
 
     rbm, noise = RBM.from_parameters(*small_weights(np.float32)), Noise(generator(0))
@@ -378,7 +378,7 @@ def torch_ais(batch):
     import torch
     from torch.nn.functional import softplus
 
-    from companion.likelihood import temperature_ladder
+    from companion.annealing import temperature_ladder
 
     torch.set_num_threads(1)
     W, b, c = map(torch.from_numpy, small_weights(np.float32))
@@ -398,8 +398,8 @@ def torch_ais(batch):
 
 def companion_tempering(batch):
     """A step of parallel tempering, that many chains at each temperature; and its two matrix products."""
+    from companion.annealing import ParallelTempering
     from companion.backend import Noise, generator
-    from companion.likelihood import ParallelTempering
     from companion.rbm import RBM
 
     rbm, noise = RBM.from_parameters(*small_weights(np.float32)), Noise(generator(0))

@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
+from companion.diagnostics import effective_sample_size
 from companion.hmc import HMC
-from companion.likelihood import effective_sample_size
 
 D, CHAINS, STEP, LENGTH, N = 50, 8, 0.4, 6, 2000  # no direction comes to a whole period, or to half of one
 VARIANCES = np.geomspace(1, 9, D)

@@ -7,9 +7,10 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from companion.annealing import Anneal, ais, temperature_ladder
 from companion.backend import Noise, generator, to_numpy, xp
 from companion.functions import bernoulli, sigmoid
-from companion.likelihood import Anneal, ais, exact_log_partition, temperature_ladder
+from companion.likelihood import exact_log_partition
 from companion.widgets.annealing import DOUBTFUL, Annealing
 
 ORANGE = [int(DOUBTFUL[i : i + 2], 16) for i in (1, 3, 5)]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from companion.backend import generator, to_device, to_numpy
+from companion.diagnostics import effective_sample_size
 from companion.hmc import HMC, Metropolis
-from companion.likelihood import effective_sample_size
 from companion.widgets.puck import HEAD, LANDSCAPES, REJECTED, SIDE, Puck
 
 

@@ -5,9 +5,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from companion.annealing import ParallelTempering
 from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.functions import bernoulli, sigmoid
-from companion.likelihood import ParallelTempering
 from companion.widgets.tempering import REPLICAS, ROW, Tempering
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from companion.backend import Noise, generator, to_numpy
-from companion.likelihood import effective_sample_size
+from companion.diagnostics import effective_sample_size
 from companion.rbm import RBM
 from companion.widgets.three_by_two import BARS, CELL, CHAPTER, EXACT, FROZEN, GREY, LEFT, RIGHT, TV, ThreeByTwo
 
