@@ -94,8 +94,9 @@ def _cells(judge, recipe, record):
             recipe["elsewhere"],
         ],
         "measures": lambda: [
-            *(_difference(record, key) for key in ("reconstruction_error", "pseudo_log_likelihood", "log_likelihood")),
-            f"**{_over_seeds(record, 'test_log_likelihood')}** nats",
+            *(_difference(record, key) for key in ("reconstruction_error", "pseudo_log_likelihood")),
+            f"{_difference(record, 'log_likelihood')}, backwards {_difference(record, 'log_likelihood_reverse')}",
+            _doubtful(record, f"**{_over_seeds(record, 'test_log_likelihood')}** nats"),
             _time(record),
         ],
         "bound": lambda: [
@@ -177,7 +178,8 @@ def _difference(record, key):
 
 def _doubtful(record, figure):
     """The figure; with a word of doubt where annealing had too few effective samples, for one of the seeds."""
-    if min(record["effective_sample_sizes"]) < TRUSTED:
+    chosen = [m for m in record.get("measured", []) if m["settings"].items() <= record["parameters"].items()]
+    if min([m["forward"]["effective_sample_size"] for m in chosen] or record["effective_sample_sizes"]) < TRUSTED:
         return f"about {figure} (its AIS cannot be trusted)"
     return figure
 
