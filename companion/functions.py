@@ -3,6 +3,8 @@
 Rows are examples. ``out`` may be the input itself.
 """
 
+import numpy as np
+
 from .backend import Noise, xp
 
 __all__ = ["bernoulli", "log_softmax", "negative_log_likelihood", "sigmoid", "softmax", "softplus", "zero_one_loss"]
@@ -97,12 +99,14 @@ def negative_log_likelihood(log_probabilities, targets):
     Raises
     ------
     ValueError
-        If the targets are of another shape or kind.
+        If the targets are of another shape or kind; on the CPU, if one is negative (a GPU would have to wait for it).
     """
     n = len(log_probabilities)
     if targets.shape != (n,) or targets.dtype.kind not in "iu":
         raise ValueError(f"targets: expected whole numbers of shape ({n},), one for each row, found {targets.dtype} of "
                          f"shape {targets.shape}")  # fmt: skip
+    if xp is np and n and targets.min() < 0:
+        raise ValueError(f"targets: expected columns from 0, found {targets.min()}")
     return -log_probabilities[xp.arange(len(targets)), targets].mean()
 
 

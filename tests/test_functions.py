@@ -187,3 +187,9 @@ def test_targets_of_another_shape_or_kind_are_refused(targets):
         negative_log_likelihood(table, to_device(targets))
     with pytest.raises(ValueError, match="expected as many targets as predictions"):
         zero_one_loss(to_device([0, 1, 1]), to_device([[0], [1], [1]]))
+
+
+@pytest.mark.skipif(xp is not np, reason="a GPU would have to wait for it")
+def test_a_target_below_the_first_class_is_not_the_last_one():
+    with pytest.raises(ValueError, match="targets: expected columns from 0, found -1"):
+        negative_log_likelihood(log_softmax(np.zeros((3, 2))), np.array([0, -1, 1]))
