@@ -1,6 +1,7 @@
 """The command line: ``python -m companion``, then info, fetch, run, lab, restore, student or reproduce."""
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -242,7 +243,7 @@ Every further option is passed on to Voilà. The most useful:
 
 
 def main(arguments=None):
-    """Parse the command line and do what it says; errors that a reader can mend are one line, not a traceback."""
+    """Parse the command line and do what it says."""
     arguments = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):  # one with few letters, as a file on Windows has them, is no reason to stop
         if hasattr(stream, "reconfigure"):
@@ -273,7 +274,8 @@ def main(arguments=None):
     copying.add_argument("--format", choices=("student", "nbgrader", "otter"), default="student", help="for whom")
     for reading in (running, restoring):
         reading.add_argument("--folder", help="where your copies of the chapters are, or shall be")
-    more = headlines() if "reproduce" in arguments else None  # read only where it is shown
+    with _one_line("reproduce"):
+        more = headlines() if "reproduce" in arguments else None  # read only where it is shown
     repeating = command("reproduce", "repeat a headline result at full scale", more)
     which = repeating.add_mutually_exclusive_group()
     which.add_argument("name", nargs="?", metavar="NAME")
@@ -285,15 +287,22 @@ def main(arguments=None):
     chosen, rest = parser.parse_known_args(arguments)
     if rest and chosen.command not in PASSED_ON:
         parser.error(f"unrecognised arguments: {' '.join(rest)}")
-    try:
-        given = {name: value for name, value in vars(chosen).items() if name != "command"}
+    given = {name: value for name, value in vars(chosen).items() if name != "command"}
+    with _one_line(chosen.command):
         globals()[chosen.command](*[rest] * (chosen.command in PASSED_ON), **given)
+
+
+@contextlib.contextmanager
+def _one_line(command):
+    """End the program with one line, not a traceback, for an error that a reader can mend."""
+    try:
+        yield
     except KeyboardInterrupt:
         sys.exit("Interrupted. What was done is kept; the same command goes on from there.")
     except (OSError, ValueError, RuntimeError, FloatingPointError) as problem:
-        sys.exit(f"{chosen.command}: {problem}")
+        sys.exit(f"{command}: {problem}")
     except KeyError as problem:
-        sys.exit(f"{chosen.command}: {problem.args[0]}")
+        sys.exit(f"{command}: {problem.args[0]}")
 
 
 if __name__ == "__main__":

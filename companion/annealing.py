@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from .backend import Noise, one_thread, to_device, to_numpy, xp
-from .checks import check_count, check_finite, finite_rows
+from .checks import check_count, check_finite, finite_rows, real_array
 from .estimator import check_columns
 from .functions import bernoulli, sigmoid, softplus
 from .likelihood import LogPartition, check_machine, warn_unless_trusted
@@ -141,7 +141,7 @@ class _Path:
     def __init__(self, rbm, base_bias):
         check_machine(rbm)
         self.W, self.b, self.c = rbm.W_, rbm.visible_bias_, rbm.hidden_bias_
-        self.base_bias = self.b if base_bias is None else to_device(base_bias, self.W.dtype)
+        self.base_bias = self.b if base_bias is None else to_device(real_array("base_bias", base_bias), self.W.dtype)
         if self.base_bias.shape != self.b.shape:
             raise ValueError(f"base_bias: expected {len(self.b)} finite numbers, one for each visible unit, found "
                              f"an array of shape {self.base_bias.shape}")  # fmt: skip

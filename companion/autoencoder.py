@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
+from .checks import real_array
 from .estimator import TiedLayer, check_columns, one_of, own_copy
 from .functions import sigmoid, softplus
 from .layers import initial_weights
@@ -100,7 +101,7 @@ class DenoisingAutoencoder(TiedLayer):
         """Spoil images x (n, n_visible); `random_state` is a seed, a NumPy generator or a `companion.backend.Noise`."""
         noise = Noise.of(random_state)
         check_columns(self, x)
-        x, level = to_device(x), self.corruption_level
+        x, level = to_device(real_array("x", x)), self.corruption_level
         x = x if x.dtype == xp.float64 else x.astype(xp.float32, copy=False)
         if not level:
             return x.copy()

@@ -14,6 +14,7 @@ from .estimator import Estimator, own_copy, stays_if_refused
 from .functions import log_softmax, negative_log_likelihood, softmax, zero_one_loss
 from .layers import SoftmaxCrossEntropy
 from .optimize import Descent
+from .training import finite_scores
 
 __all__ = ["Classifier"]
 
@@ -81,7 +82,7 @@ class Classifier(ClassifierMixin, Estimator):
             return self._update(at, X[indices], targets[indices], weights if weights is None else weights[indices])
 
         def validate():
-            return zero_one_loss(predictor.predict(valid[0]).argmax(axis=1), valid[1])
+            return zero_one_loss(finite_scores(predictor.predict(valid[0])).argmax(axis=1), valid[1])
 
         return self._train(step, data, at, given=given, validate=validate if valid else None, checkpoint=checkpoint)
 
@@ -144,6 +145,7 @@ class Classifier(ClassifierMixin, Estimator):
         if not self._has_learned():
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit")
+            check_classification_targets(np.repeat(classes, 2))  # once each might be numbers to regress on
             self.classes_ = self._classes(np.unique(classes))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"expected the classes {self.classes_.tolist()}, found {np.unique(classes).tolist()}")
@@ -244,7 +246,7 @@ class Classifier(ClassifierMixin, Estimator):
     def _encode(self, y, n):
         """Return the n labels y as column numbers (n,) on the device."""
         y = self._check_labels(y, n)
-        if (unknown := ~np.isin(y, self.classes_)).any():
+        if (unknown := unknown_labels(y, self.classes_)).any():
             raise ValueError(f"label {y[unknown].tolist()[0]!r} is none of the classes {self.classes_.tolist()}")
         return to_device(np.searchsorted(self.classes_, y))
 
@@ -252,8 +254,8 @@ class Classifier(ClassifierMixin, Estimator):
         """Return what goes into the softmax, (n, n_classes) on the device."""
         check_is_fitted(self)
         X = self._check_data(X)
-        with one_thread():
-            return self._fitted_network().predict(X)
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+            return finite_scores(self._fitted_network().predict(X))
 
     def _fitted_network(self):
         """Return the network that predicts, or raise ValueError if it cannot be that of the settings."""
@@ -282,3 +284,12 @@ class Classifier(ClassifierMixin, Estimator):
         """Fraction of the images, between 0 and 1, that are given a wrong label."""
         scores = self._scores(X)
         return float(zero_one_loss(scores.argmax(axis=1), self._encode(y, len(scores))))
+
+
+def unknown_labels(y, classes):
+    """Return which of the labels y (n,) are none of the classes; no word is one of numbers, nor a number one of words.
+
+    NumPy may compare the number 10 with the word "10", which comes before the word "2".
+    """
+    words = [array.dtype.kind in "OUST" for array in (y, classes)]
+    return ~np.isin(y, classes) if words[0] == words[1] else np.ones(len(y), bool)

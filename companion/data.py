@@ -228,6 +228,14 @@ def _missing(folder):
     return [name for name in FILES if _locate(folder, name) is None]
 
 
+def wanted_dataset():
+    """Return what ``COMPANION_DATASET`` asks for, "sample", "full" or nothing; ValueError if it is another word."""
+    wanted = os.environ.get("COMPANION_DATASET")
+    if wanted not in (None, "", "sample", "full"):
+        raise ValueError(f"COMPANION_DATASET is {wanted!r}; expected 'sample' or 'full', or leave it unset")
+    return wanted
+
+
 def find_mnist():
     """Say which digits `load_mnist` would load, and why, without loading or downloading anything.
 
@@ -243,9 +251,7 @@ def find_mnist():
     FileNotFoundError
         If ``COMPANION_DATA`` names a folder that lacks a file of MNIST.
     """
-    wanted, named = os.environ.get("COMPANION_DATASET"), os.environ.get("COMPANION_DATA")
-    if wanted not in (None, "", "sample", "full"):
-        raise ValueError(f"COMPANION_DATASET is {wanted!r}; expected 'sample' or 'full', or leave it unset")
+    wanted, named = wanted_dataset(), os.environ.get("COMPANION_DATA")
     if wanted == "sample":
         return Source("sample", None, "COMPANION_DATASET=sample asks for it")
     if named:

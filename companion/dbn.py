@@ -11,6 +11,7 @@ import numpy as np
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from .checks import check_count, finite_rows
+from .classifier import unknown_labels
 from .estimator import check_columns
 from .functions import bernoulli, sigmoid, softplus
 from .likelihood import LogLikelihood, LogPartition, check_binary, check_machine, images_of
@@ -102,7 +103,7 @@ class DBN(PretrainedMLP):
         """Return the classes; those of the label units, where there are any."""
         if "label_weights" not in (self._given() or {}):
             return super()._classes(y)
-        if (unknown := ~np.isin(y, self.classes_)).any():
+        if (unknown := unknown_labels(y, self.classes_)).any():
             raise ValueError(
                 f"pretrained with the labels {self.classes_.tolist()}, found {y[unknown].tolist()[0]!r}; call pretrain "
                 "again, with these labels or with none"

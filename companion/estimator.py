@@ -165,6 +165,7 @@ class Estimator(BaseEstimator):
     """
 
     SETTINGS = {}  # of this model, beside or in place of those in `companion.estimator.SETTINGS`
+    NAMED = False  # whether it cannot do without the names of its features
 
     def _check_settings(self):
         """Raise ValueError for the first hyper-parameter that is not what it may be."""

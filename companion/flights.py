@@ -527,30 +527,37 @@ def read_iob(path):
     ValueError
         If the file is of neither form. The message names the line.
     """
-    path, sentences, tags, rows = Path(path), [], [], []
+    path, sentences, tags, rows = Path(path).expanduser(), [], [], []
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # other ends of lines may be words, as U+0085 is
     except UnicodeDecodeError as reason:
         raise ValueError(f"{path.name}: expected plain text in UTF-8, found something else ({reason})") from reason
     on_lines = any("\t" in line and " " in line.partition("\t")[0].strip() for line in lines)  # whole sentences
     for number, line in enumerate([*lines, ""], start=1):
         whole = on_lines and "\t" in line
-        words, row = [part.split() for part in line.split("\t", 1)] if whole else ([], [])
+        words, row = [_parts(part) for part in line.split("\t", 1)] if whole else ([], [])
+        parts = _parts(line)
         if whole:
             rows = [(w, t) for w, t in zip(words, row) if w not in ("BOS", "EOS")]
-        elif line.strip():
-            rows.append((line.split()[0], line.split()[-1]))
-        if (whole and len(words) > len(row)) or any(not IOB.fullmatch(t) for _, t in rows):
+        elif parts:
+            rows.append((parts[0], parts[-1]))
+        alone = not whole and len(parts) == 1  # a tag without its word, or a word without
+        if alone or (whole and len(words) > len(row)) or any(not IOB.fullmatch(t) for _, t in rows):
             raise ValueError(
                 f"{path.name}, line {number}: expected a tag, O, B-slot or I-slot, for every word, found {line!r}"
             )
-        if rows and (whole or not line.strip()):
+        if rows and (whole or not parts):
             sentences.append([word.lower() for word, _ in rows])
             tags.append([tag for _, tag in rows])
             rows = []
     if not sentences:
         raise ValueError(f"{path.name}: expected words with tags, found none")
     return Requests(sentences, tags)
+
+
+def _parts(line):
+    """Cut a line at blanks and tabs; a no-break space is a letter of a word."""
+    return [part for part in re.split(r"[ \t\r]+", line) if part]
 
 
 def load_atis(folder):

@@ -1,6 +1,6 @@
 """The functions of the models, each safe for any finite input, for NumPy and CuPy alike.
 
-Rows are examples. ``out`` may be the input itself.
+Rows are examples. ``out`` may be the input itself. Whole numbers, and plain ones, are taken for floating-point ones.
 """
 
 import numpy as np
@@ -8,6 +8,12 @@ import numpy as np
 from .backend import Noise, xp
 
 __all__ = ["bernoulli", "log_softmax", "negative_log_likelihood", "sigmoid", "softmax", "softplus", "zero_one_loss"]
+
+
+def _floating(x):
+    """Return an array as it is if it holds floating-point numbers; others, and plain numbers, in float64."""
+    plain = isinstance(x, int | float | list | tuple)
+    return xp.asarray(x, xp.float64) if plain or x.dtype.kind in "biu" else x
 
 
 def log_softmax(scores, out=None):
@@ -25,7 +31,9 @@ def log_softmax(scores, out=None):
     array (n, n_classes)
         In nats; every value is at most 0.
     """
-    a = xp.array(scores.T, order="C")  # one class a row: sums over long rows are far faster than over short ones
+    a = xp.array(
+        _floating(scores).T, order="C"
+    )  # one class a row: sums over long rows are far faster than over short ones
     a -= a.max(axis=0)
     a -= xp.log(xp.exp(a).sum(axis=0))
     if out is None:
@@ -40,7 +48,8 @@ def sigmoid(x, out=None):
     Computed as :math:`(1 + \tanh(x / 2)) / 2`, which cannot overflow and is several times faster. Do not take its
     logarithm: far below 0 it is rounded to 0.
     """
-    out = xp.multiply(x, 0.5, out=out)
+    x = _floating(x)
+    out = xp.multiply(x, 0.5, out=xp.empty_like(x) if out is None else out)
     xp.tanh(out, out=out)
     out += 1
     out *= 0.5
@@ -49,12 +58,13 @@ def sigmoid(x, out=None):
 
 def softplus(x):
     r"""Logarithm :math:`\log(1 + e^x)`, computed as :math:`\max(x, 0) + \log(1 + e^{-|x|})`, which cannot overflow."""
-    t = xp.abs(x)
+    x = _floating(x)
+    t = xp.abs(x, out=xp.empty_like(x))
     xp.negative(t, out=t)
     xp.exp(t, out=t)
     # log1p(t), which NumPy computes four times as slowly as a logarithm: with u = 1 + t as it is rounded, the log of u,
     # and to first order that of the rest, (t - (u - 1)) / u.
-    u = t + 1
+    u = xp.add(t, 1, out=xp.empty_like(t))
     t -= u - 1
     t /= u
     xp.log(u, out=u)
@@ -77,6 +87,7 @@ def bernoulli(probabilities, noise, out=None):
     -------
     array of the type of `probabilities`
     """
+    probabilities = _floating(probabilities)
     uniform = Noise.of(noise).uniform(xp.empty_like(probabilities) if out is None else out)
     return xp.less(uniform, probabilities, out=uniform)
 
@@ -87,7 +98,7 @@ def softmax(scores):
     return xp.exp(p, out=p)
 
 
-def negative_log_likelihood(log_probabilities, targets):
+def negative_log_likelihood(log_probabilities, targets, weights=None):
     """Mean of ``-log p(target)`` over the rows, in nats.
 
     Parameters
@@ -95,6 +106,8 @@ def negative_log_likelihood(log_probabilities, targets):
     log_probabilities : array (n, n_classes)
     targets : integer array (n,)
         The column of the right class in each row.
+    weights : array (n,), optional
+        By which each row's is multiplied before the mean over the n rows is taken.
 
     Raises
     ------
@@ -107,7 +120,8 @@ def negative_log_likelihood(log_probabilities, targets):
                          f"shape {targets.shape}")  # fmt: skip
     if xp is np and n and targets.min() < 0:
         raise ValueError(f"targets: expected columns from 0, found {targets.min()}")
-    return -log_probabilities[xp.arange(len(targets)), targets].mean()
+    log_p = log_probabilities[xp.arange(n), targets]
+    return -(log_p if weights is None else weights * log_p).mean()
 
 
 def zero_one_loss(predicted, targets):

@@ -9,6 +9,7 @@ Carlo*; Neal (2011), *MCMC using Hamiltonian dynamics*.
 
 from itertools import islice
 from math import exp, log, pi, sqrt
+from numbers import Real
 
 import numpy as np
 
@@ -108,7 +109,7 @@ class Metropolis:
         if x.ndim != 2 or not x.size:
             raise ValueError(f"x: expected an array of shape (n_chains, d), one row a chain, found {x.shape}")
         self.x = own_copy(x)
-        if not (step_size > 0 and np.isfinite(step_size)):
+        if not (isinstance(step_size, Real) and 0 < step_size < np.inf):
             raise ValueError(f"step_size: expected a positive number, found {step_size!r}")
         self.step_size = step_size
         self.renew()
@@ -271,6 +272,8 @@ class DualAveraging:
         self.t += 1
         self.missing += (self.acceptance - acceptance - self.missing) / (self.t + 10)
         step = self.centre - sqrt(self.t) / 0.05 * self.missing
+        if step > 100:  # the logarithm of the next step's length
+            raise ValueError("energy: expected one that grows in some direction, found that any step is taken")
         weight = self.t**-0.75
         self.average = exp(weight * step + (1 - weight) * log(self.average))
         return exp(step)

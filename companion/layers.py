@@ -401,9 +401,7 @@ class SoftmaxCrossEntropy:
         With weights (n,) every row's loss is multiplied by its own before the mean over the n rows is taken.
         """
         self._log_p, self._targets, self._weights = log_softmax(scores, out=scores), targets, weights
-        if weights is None:
-            return negative_log_likelihood(self._log_p, targets)
-        return -(weights * self._log_p[xp.arange(len(targets)), targets]).mean()
+        return negative_log_likelihood(self._log_p, targets, weights)
 
     def backward(self):
         r"""Return the gradient with respect to the scores, :math:`(p - \mathrm{onehot}(t)) / n`."""

@@ -7,7 +7,6 @@ two quarters and one repeated look alike.
 
 import importlib.util
 import io
-import os
 import tomllib
 import wave
 import zipfile
@@ -20,6 +19,7 @@ import numpy as np
 
 from .backend import generator
 from .checks import check_count, check_unmasked
+from .data import wanted_dataset
 from .places import DATA
 from .storage import load, replacing, save
 
@@ -69,6 +69,7 @@ def roll(voices):
     ValueError
         If a note lies outside the compass, or between two keys, or the voices are no such table.
     """
+    check_unmasked("voices", voices)
     voices = np.asarray(voices)
     if voices.ndim != 2:
         raise ValueError(f"voices: expected the shape (n_steps, n_voices), found {voices.shape}")
@@ -118,10 +119,15 @@ def load_chorales(verbose=True):
     Returns
     -------
     Chorales
+
+    Raises
+    ------
+    ValueError
+        If ``COMPANION_DATASET`` is another word than ``sample`` or ``full``.
     """
-    spec = importlib.util.find_spec("music21")
-    if os.environ.get("COMPANION_DATASET") == "sample" or not (spec or CACHE.exists()):
-        why = "the sample was asked for" if os.environ.get("COMPANION_DATASET") == "sample" else "music21 is not there"
+    spec, sample = importlib.util.find_spec("music21"), wanted_dataset() == "sample"
+    if sample or not (spec or CACHE.exists()):
+        why = "the sample was asked for" if sample else "music21 is not there"
         if verbose:
             print(f"Pieces of the toy composer ({why}).")
         return _toy_pieces()
@@ -173,14 +179,14 @@ def read_score(path):
     Returns
     -------
     Chorale or None
-        None if the score has not exactly four parts, or no notes. Repeats are read once.
+        None if the score has not exactly four parts, or no notes at quarters. Repeats are read once.
 
     Raises
     ------
     ValueError
         If the file is no compressed MusicXML, or larger than any chorale.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     try:
         with zipfile.ZipFile(path) as archive:
             member = next(
@@ -189,25 +195,26 @@ def read_score(path):
             if member is None or member.file_size > MOST_BYTES:
                 raise ValueError("no score in it, or one that is far too large")
             score = ElementTree.fromstring(archive.read(member))
-    except (zipfile.BadZipFile, ElementTree.ParseError, ValueError) as reason:
-        raise ValueError(f"{path}: expected a compressed MusicXML file, found another ({reason})") from reason
-    parts = score.findall("part")
-    if len(parts) != 4:
-        return None
-    notes = [_read_part(part) for part in parts]
-    if not all(notes):
+        parts = score.findall("part")
+        notes = [_read_part(part) for part in parts]
+        first = min(map(_upbeat, parts), default=0) % 1
+        fifths = int(score.findtext("part/measure/attributes/key/fifths") or 0)
+        end = max((end for part in notes for _, end, _ in part), default=0)
+        if not end <= MOST_STEPS:  # nor if it is no number
+            raise ValueError(f"{end:,.0f} quarters of music, expected at most {MOST_STEPS:,}")
+    except (zipfile.BadZipFile, ElementTree.ParseError, ValueError, ArithmeticError, LookupError, TypeError) as reason:
+        raise ValueError(f"{path}: expected a compressed MusicXML file, found another ({reason!r})") from reason
+    if len(parts) != 4 or not all(notes):
         return None
     # Quarters are counted from the first bar line: an upbeat of an eighth does not shift the grid.
-    first = min(map(_upbeat, parts)) % 1
-    n_steps = int(max(end for part in notes for _, end, _ in part) - first + 1e-6)
+    n_steps = int(end - first + 1e-6)
     voices = np.zeros((n_steps, 4), np.uint8)
     for column, part in enumerate(notes):
         for start, end, number in part:
             rows = slice(*(max(0, int(np.ceil(time - first - 1e-6))) for time in (start, end)))
             voices[rows, column] = number
     sounding = np.flatnonzero(voices.any(axis=1))
-    fifths = score.findtext("part/measure/attributes/key/fifths")
-    return Chorale(path.stem, voices[sounding[0] : sounding[-1] + 1], int(fifths or 0))
+    return Chorale(path.stem, voices[sounding[0] : sounding[-1] + 1], fifths) if len(sounding) else None
 
 
 def _read_part(part):
@@ -220,7 +227,10 @@ def _read_part(part):
             start = now - length if element.find("chord") is not None else now
             if (pitch := element.find("pitch")) is not None:
                 step, octave = STEPS[pitch.findtext("step")], int(pitch.findtext("octave"))
-                notes.append((start, start + length, 12 * (octave + 1) + step + int(pitch.findtext("alter") or 0)))
+                number = 12 * (octave + 1) + step + int(pitch.findtext("alter") or 0)
+                if not 0 <= number < 128:
+                    raise ValueError(f"a note {number}, which no keyboard has")
+                notes.append((start, start + length, number))
             now = start + length
         elif element.tag in ("backup", "forward"):
             now += length if element.tag == "forward" else -length
@@ -355,9 +365,11 @@ def write_midi(path, keys, tempo=80):
     OSError
         If it cannot be written; a file that was there is as it was.
     ValueError
-        If the roll has other keys.
+        If the roll has other keys, or a quarter would last longer than 16 seconds, the most that a file can say.
     """
     keys, mido = _check_roll(keys), _mido()
+    if not 60 / 16 <= tempo < np.inf:
+        raise ValueError(f"tempo: expected quarters a minute, at least {60 / 16}, found {tempo}")
     track, now, last = mido.MidiTrack(), 0, 0
     track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo)))
     track.append(mido.Message("program_change", program=19))  # a church organ
@@ -381,15 +393,16 @@ def read_midi(path):
     ImportError
         If mido is not installed.
     ValueError
-        If the file is no MIDI file, has no notes, some outside the compass, or is longer than `MOST_STEPS` quarters.
+        If the file is no MIDI file, has no notes that sound at a quarter, some outside the compass, or is longer than
+        `MOST_STEPS` quarters.
     """
     mido = _mido()
     try:
-        file = mido.MidiFile(path)
+        file = mido.MidiFile(path := Path(path).expanduser())
         messages = list(mido.merge_tracks(file.tracks))
-    except (OSError, EOFError, ValueError, IndexError, KeyError) as reason:
-        if isinstance(reason, FileNotFoundError):
-            raise
+    except FileNotFoundError:
+        raise
+    except Exception as reason:  # of mido's there are as many kinds as ways in which a file can be none
         raise ValueError(f"{path}: expected a MIDI file, found another ({reason or type(reason).__name__})") from reason
     quarter = file.ticks_per_beat
     if quarter < 1:  # below 0 they count fractions of a second
@@ -415,6 +428,8 @@ def read_midi(path):
         if not LOWEST <= number <= HIGHEST:
             raise ValueError(f"{path}: expected notes from {LOWEST} to {HIGHEST}, found {number}")
         keys[-(-start // quarter) - first : -(-end // quarter) - first, number - LOWEST] = 1
+    if not keys.any():
+        raise ValueError(f"{path}: expected notes that sound at a quarter, found shorter ones between them only")
     return keys
 
 

@@ -29,11 +29,16 @@ def _check_parameters(parameters):
                              f"shape {array.shape}, strides {array.strides}")  # fmt: skip
 
 
-def _fitting(parameters, gradients):
-    """Return `gradients`, a list, or raise ValueError unless there is one of its shape for every parameter."""
-    gradients = list(gradients)
-    if (expected := [array.shape for array in parameters]) != (found := [array.shape for array in gradients]):
+def _fitting(parameters, gradients, remembered=None):
+    """Return `gradients`, a list, or raise ValueError unless there is one of its shape for every parameter.
+
+    What is `remembered`, if anything, must be of these parameters, too: `zip` would leave the others where they are.
+    """
+    gradients, expected = list(gradients), [array.shape for array in parameters]
+    if expected != (found := [array.shape for array in gradients]):
         raise ValueError(f"gradients: expected the shapes of the parameters, {expected}, found {found}")
+    if remembered is not None and expected != (found := [array.shape for array in remembered]):
+        raise ValueError(f"parameters: expected those that `start` was given, of shapes {found}, found {expected}")
     return gradients
 
 
@@ -85,7 +90,7 @@ class SGD:
     """
 
     def __init__(self, learning_rate, momentum=0.0):
-        self.learning_rate, self.momentum = learning_rate, float(momentum)
+        self.learning_rate, self.momentum, self.velocities = learning_rate, float(momentum), []
         self.updates = np.zeros((), np.int64)  # an array, so that a checkpoint can hold it
 
     def __repr__(self):
@@ -99,7 +104,8 @@ class SGD:
 
     def update(self, parameters, gradients):
         """Move `parameters`, a list of arrays, against `gradients`."""
-        gradients, rate = _fitting(parameters, gradients), _rate(self)
+        gradients = _fitting(parameters, gradients, self.velocities if self.momentum else None)
+        rate = _rate(self)
         if self.momentum:
             for velocity, gradient in zip(self.velocities, gradients):
                 velocity *= self.momentum
@@ -125,7 +131,7 @@ class Adam:
 
     def __init__(self, learning_rate, beta1=0.9, beta2=0.999, epsilon=1e-8):
         self.learning_rate, self.beta1, self.beta2, self.epsilon = learning_rate, beta1, beta2, epsilon
-        self.updates = np.zeros((), np.int64)
+        self.updates, self.means, self.squares = np.zeros((), np.int64), [], []
 
     def __repr__(self):
         return f"Adam(learning_rate={self.learning_rate})"
@@ -140,7 +146,7 @@ class Adam:
 
     def update(self, parameters, gradients):
         """Move `parameters`, a list of arrays, against `gradients`, which are overwritten."""
-        gradients, rate = _fitting(parameters, gradients), _rate(self)
+        gradients, rate = _fitting(parameters, gradients, self.means), _rate(self)
         t = int(self.updates)
         correction = float(np.sqrt(1 - self.beta2**t))  # a number of NumPy's would make float64 of float32
         step = rate * correction / (1 - self.beta1**t)

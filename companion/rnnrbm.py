@@ -233,7 +233,7 @@ class RNNRBM(Estimator):
             The steps of all pieces, one piece after the other.
         lengths : array_like (n_pieces,)
             Steps of each piece.
-        noise : companion.backend.Noise
+        noise : companion.backend.Noise, numpy.random.Generator or int
         chains : array (n_steps, n_keys), optional
             Where the chains begin; at v if not given.
         k : int
@@ -247,6 +247,7 @@ class RNNRBM(Estimator):
             Of the loss, with the ends of the chains held as they are.
         chains : array (n_steps, n_keys)
         """
+        noise = Noise.of(noise)
         states = _States(p, v, lengths, noise, dropout)
         before, machines = states.before, _machines(p, states.before)
         ends = machines.gibbs(v if chains is None else chains, noise, k)
@@ -313,8 +314,9 @@ class RNNRBM(Estimator):
         """
         check_count("steps", steps)
         check_count("n_chains", n_chains)
+        X = self._check_rolls(X)
         v, machines = self.all_machines(X)
-        before = np.concatenate([np.pad(roll, ((1, 0), (0, 0)))[:-1] for roll in self._check_rolls(X)])
+        before = np.concatenate([np.pad(roll, ((1, 0), (0, 0)))[:-1] for roll in X])
         before, noise, hits, all_ = to_device(before, v.dtype), Noise.of(random_state), 0.0, 0.0
         with one_thread():
             for _ in range(n_chains):
@@ -394,9 +396,10 @@ class RNNRBM(Estimator):
     def draw(self, u, noise, given=None, steps=500, inverse_temperature=1.0, anneal=True):
         """Draw a step (n_keys,) from the machine that the state u (n_recurrent,) makes; see `write`.
 
-        `given` (n_keys,) has 0 or 1 for keys that are given, nan for others.
+        `given` (n_keys,) has 0 or 1 for keys that are given, nan for others; `noise` is a `companion.backend.Noise`,
+        a generator or a seed.
         """
-        p = self.parameters_
+        p, noise = self.parameters_, Noise.of(noise)
         machine = _machines(p, u[None])
         v, clamp = bernoulli(sigmoid(machine.visible_bias), noise), None
         if given is not None:
@@ -415,6 +418,9 @@ class RNNRBM(Estimator):
         """Return X as a list of float32 arrays, or raise ValueError."""
         if isinstance(X, np.ndarray) and X.ndim == 2:
             raise ValueError("expected a list of rolls (n_steps, n_keys), found one array: put it into a list")
+        if hasattr(X, "voices"):
+            raise ValueError(f"expected a list of rolls (n_steps, n_keys), found a {type(X).__name__}: take its .roll, "
+                             "in a list")  # fmt: skip
         rolls, width = [], None if reset else getattr(self, "n_features_in_", None)
         for i, roll in enumerate(X):
             rolls.append(check_roll(f"roll {i}", roll, width))

@@ -40,8 +40,9 @@ class StepMachines(NamedTuple):
     def gibbs(self, v, noise, steps, inverse_temperature=1.0, clamp=None):
         """Take so many Gibbs steps from v (n_steps, n_keys), one chain a machine; return the new states.
 
-        Where `clamp` (n_steps, n_keys) is true, v stays.
+        Where `clamp` (n_steps, n_keys) is true, v stays. `noise` is a `companion.backend.Noise`, a generator or a seed.
         """
+        noise = Noise.of(noise)
         W, (x, a), first = self.W, (xp.empty_like(self.hidden_bias), xp.empty_like(self.visible_bias)), v
         h, v = xp.empty_like(x), xp.array(v, copy=True)
         for _ in range(steps):

@@ -31,7 +31,7 @@ _KINDS = "biufcUS"  # of arrays: booleans, integers, real and complex numbers, s
 @contextlib.contextmanager
 def replacing(path):
     """Give a temporary path beside `path`; rename it to `path` only if the block ends without an error."""
-    path = Path(os.path.realpath(path))  # a link stays one: what it leads to is replaced
+    path = Path(os.path.realpath(os.path.expanduser(path)))  # a link stays one: what it leads to is replaced
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
     try:
@@ -48,7 +48,7 @@ def replacing(path):
 
 def expect_writable(path):
     """Raise OSError, naming `path`, if no file can be written there."""
-    path = Path(os.path.realpath(path))
+    path = Path(os.path.realpath(os.path.expanduser(path)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
@@ -107,6 +107,7 @@ def load(path):
     ValueError
         If the file is damaged, is not one of this book's, or was written by a newer version.
     """
+    path = os.path.expanduser(path)
     foreign = f"{path}: expected an .npz file saved by the companion"
     with open(path, "rb") as file:
         if not zipfile.is_zipfile(file):
@@ -221,6 +222,8 @@ def load_model(path, cls):
             if names.shape != (model.n_features_in_,):
                 raise ValueError(f"expected {model.n_features_in_} names of features, found {names.shape}")
             model.feature_names_in_ = names.astype(object)
+        elif cls.NAMED:
+            raise ValueError("expected the names of its features, found none")
     except ValueError as reason:
         raise ValueError(f"{path}: {reason}") from reason
     return model

@@ -17,6 +17,7 @@ from .functions import log_softmax, softmax
 from .layers import Dense, Dropout, SoftmaxCrossEntropy
 from .optimize import Adam, Descent, Schedule
 from .recurrent import GRU, LSTM, Elman, Packing, clip_norm
+from .training import finite_scores
 
 __all__ = ["Tagger"]
 
@@ -127,6 +128,7 @@ class Tagger(Estimator):
         Its validation error is 1 − F1.
     """
 
+    NAMED = True  # the words it knows
     SETTINGS = {
         "cell": one_of(*CELLS),
         "bidirectional": SETTINGS["persistent"],
@@ -366,7 +368,7 @@ class Tagger(Estimator):
         return results
 
     def _tags(self, network, words):
-        best = self._map(network, words, lambda network, *batch: network.forward(*batch).argmax(axis=1))
+        best = self._map(network, words, lambda network, *batch: finite_scores(network.forward(*batch)).argmax(axis=1))
         return [self.classes_[row].tolist() for row in best]
 
 

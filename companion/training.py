@@ -93,7 +93,7 @@ class History:
 
 
 class Divergence(FloatingPointError):
-    """The loss is no longer a finite number."""
+    """The loss, or what a network answers, is no longer a finite number."""
 
 
 class Training:
@@ -145,7 +145,7 @@ class Training:
         self.batch_size, self.n_epochs, self.verbose = batch_size, n_epochs, verbose
         self.rng, self.noise, self.watch = rng, noise, watch
         self.validate, self.patience = validate, (patience or Patience(ENDLESS)) if validate else None
-        self.checkpoint = checkpoint and Path(checkpoint)
+        self.checkpoint = checkpoint and Path(checkpoint).expanduser()
         mine = {"n": n, "batch_size": batch_size, "n_epochs": n_epochs, "validated": validate is not None}
         text = json.dumps(_named_by_words(mine | (identity or {})), default=_said)
         self.identity = json.loads(text)  # as it will come back from a file
@@ -267,7 +267,13 @@ class Training:
         try:
             identity, update, history = dict(facts["identity"]), int(facts["update"]), History(**facts["history"])
             patience = facts["patience"] and Patience(**facts["patience"])
-            state = dict(facts["generator"])
+            if not all(isinstance(row, list) for row in (history.updates, history.train_loss, history.valid_error)):
+                raise ValueError("a history without its rows")
+            if wrong := [name for name, array in arrays.items() if array.dtype.kind not in "fiu"]:
+                raise ValueError(f"{wrong[0]} is not of numbers")
+            mine, state = self.rng.bit_generator.state, dict(facts["generator"])
+            self.rng.bit_generator.state = state  # or it is none
+            self.rng.bit_generator.state = mine
         except (KeyError, TypeError, ValueError) as reason:
             raise ValueError(f"{self.checkpoint} is no checkpoint of a training ({reason!r}); name another file to "
                              "start anew") from reason  # fmt: skip
@@ -312,6 +318,14 @@ def check_loss(loss, updates):
             f"the training loss is {loss} after {updates:,} updates: the steps are too large. Try a learning rate ten "
             "times smaller, and check that the inputs are scaled (pixels to 0 … 1, other columns to unit variance)."
         )
+
+
+def finite_scores(scores):
+    """Return what goes into a softmax, or raise `Divergence` if it is not finite: its largest would mean nothing."""
+    if not bool(xp.isfinite(scores).all()):
+        raise Divergence("the network's scores are not finite: its weights have become too large. Train anew with a "
+                         "learning rate ten times smaller, or with inputs that are scaled")  # fmt: skip
+    return scores
 
 
 def digest(*values):

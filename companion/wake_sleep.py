@@ -155,7 +155,7 @@ class WakeSleep:
         ``up_W1`` (n_visible, n_hidden), ``up_b1`` (n_hidden,), ``down_W1`` (n_visible, n_hidden), ``down_b1``
         (n_visible,), and so on for every layer below the top; then ``W``, ``visible_bias`` and ``hidden_bias`` of the
         machine on top. Not copied.
-    noise : companion.backend.Noise
+    noise : companion.backend.Noise, numpy.random.Generator or int
     k, n_chains : int
         See `companion.rbm.ContrastiveDivergence`.
 
@@ -176,7 +176,7 @@ class WakeSleep:
             ]
             for names in (("up_W{}", "down_b{}", "up_b{}"), ("down_W{}", "down_b{}", "up_b{}"))
         )
-        self.noise = noise
+        self.noise = noise = Noise.of(noise)
         top = RBM.from_parameters(*(parameters[name] for name in ("W", "visible_bias", "hidden_bias")))
         self.contrast = ContrastiveDivergence(top, noise, k=k, n_chains=n_chains)
         self.state = self.contrast.state

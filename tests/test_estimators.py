@@ -18,6 +18,7 @@ from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from companion import training
+from companion.annealing import ais
 from companion.autoencoder import DenoisingAutoencoder
 from companion.backend import add_scaled, generator, to_device, to_numpy, xp
 from companion.dbn import DBN
@@ -520,6 +521,14 @@ def test_masked_arrays_are_refused(data, name, masked):
         clone(MODELS[name]).fit(**given)
 
 
+def test_so_are_they_wherever_a_machine_takes_an_array(data):
+    X, machine = np.ma.masked_equal(data[0], 0), clone(MODELS["RBM"]).fit(data[0])
+    with pytest.raises(ValueError, match="base_bias: expected an array without a mask"):
+        ais(machine, np.ma.masked_equal(np.arange(25.0), 3))
+    with pytest.raises(ValueError, match="x: expected an array without a mask"):
+        clone(MODELS["DenoisingAutoencoder"]).fit(data[0]).corrupt(X)
+
+
 def test_log_probabilities_are_those_of_the_probabilities(data):
     for model in CLASSIFIERS.values():
         model = clone(model).fit(*data)
@@ -1012,3 +1021,56 @@ def test_rows_are_compared_with_as_many(rng):
         rbm.energy(X, np.ones((1, 3)))
     with pytest.raises(ValueError, match="v: expected real numbers"):
         rbm.free_energy(X.astype(complex))
+
+
+@pytest.mark.parametrize("of_words", [False, True])
+def test_words_are_no_numbers_however_many_classes_there_are(of_words):
+    """With many, NumPy compared 10 with "10", which comes before "2"."""
+    y = np.arange(94) % 47
+    images, others = np.eye(47, dtype=np.float32)[y], y.astype(str)
+    if of_words:
+        y, others = others, y
+    model = LogisticRegression(n_epochs=3, random_state=0).fit(images, y)
+    dbn = DBN(hidden_sizes=(5,), pretraining={"n_epochs": 1}, random_state=0).pretrain(images, y)
+    for ask in (
+        lambda: model.errors(images, others),
+        lambda: clone(model).fit(images, y, validation=(images, others)),
+        lambda: clone(model).partial_fit(images, others, classes=np.unique(y)),
+        lambda: dbn.with_label(np.zeros((1, 47), np.float32), others[10]),
+    ):
+        with pytest.raises(ValueError, match="is none of the classes"):
+            ask()
+    with pytest.raises(ValueError, match="pretrained with the labels"):
+        dbn.fit(images, others)
+
+
+def test_a_network_that_answers_no_numbers_answers_nothing(data, tmp_path):
+    """Weights that are finite may be too large for the next layer; the first class is no answer then."""
+    X, y = data
+    model = MLP(hidden_sizes=(5, 5), activation="relu", **QUICK).fit(X, y)
+    for name in ("W1", "W2", "W3"):
+        model.parameters_[name][...] = 1e20
+    for ask in (model.predict, model.predict_proba, lambda X: model.errors(X, y)):
+        with pytest.raises(training.Divergence, match="scores are not finite"):
+            ask(X)
+
+
+def test_classes_of_partial_fit_are_labels_such_as_fit_takes(data):
+    X, y = data
+    with pytest.raises(ValueError, match="[Uu]nknown label type"):
+        LogisticRegression(n_epochs=1).partial_fit(X, 5 * y, classes=np.array([0, 5, 10], object))
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda arrays, facts: arrays.update({key: array.astype(str) for key, array in arrays.items() if "best/" in key}),
+    lambda arrays, facts: facts["history"].update(updates=None),
+    lambda arrays, facts: facts.update(generator={"a": 1}),
+])  # fmt: skip
+def test_a_checkpoint_that_was_altered_inside_is_none(data, tmp_path, spoil):
+    file, model = tmp_path / "run.npz", LogisticRegression(**QUICK)
+    clone(model).fit(*data, checkpoint=file)
+    arrays, facts = load(file)
+    spoil(arrays, facts)
+    save(file, arrays, facts)
+    with pytest.raises(ValueError, match="run.npz is no checkpoint of a training"):
+        clone(model).fit(*data, checkpoint=file)

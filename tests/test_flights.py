@@ -244,6 +244,12 @@ def test_both_forms_of_plain_text(tmp_path, text):
         assert found.tags == [["O", "O", "B-to.city", "I-to.city"], ["O"]]
 
 
+def test_what_other_alphabets_end_lines_with_is_a_word(tmp_path):
+    path = tmp_path / "atis.iob"
+    path.write_bytes("a O\r\n\x85 O\r\n\u2028 O\r\n\u00a0 B-n\r\nb O\r\n".encode())
+    assert read_iob(path).sentences == [["a", "\x85", "\u2028", "\u00a0", "b"]]
+
+
 def test_a_string_is_no_sentence():
     """Its words would be its letters."""
     model = HiddenMarkovModel.count([["to", "boston"]], [["O", "B-city"]])
@@ -257,6 +263,8 @@ def test_a_string_is_no_sentence():
     (b"please\tO\nflights to boston\tO O B-to.city\nto boston\n", "line 3: expected a tag"),
     (b"flights O\nto\n", "line 2: expected a tag"),
     (b"flights to boston\tO O\n", "line 1: expected a tag"),
+    (b"a O\n O\nb O\n", "line 2: expected a tag"),
+    (b"a O\nO\nb O\n", "line 2: expected a tag"),
     (b"\n\n", "found none"),
     (b"\x80\x04\x95 a pickle", "plain text in UTF-8"),
 ])  # fmt: skip

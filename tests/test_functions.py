@@ -15,7 +15,7 @@ from companion.functions import (
     zero_one_loss,
 )
 from companion.hmc import Normal
-from companion.layers import Dropout, GaussianNoise
+from companion.layers import Dropout, GaussianNoise, SoftmaxCrossEntropy
 
 SHAPES = [(7, 4), (1, 4), (7, 1), (1, 1)]
 
@@ -193,3 +193,13 @@ def test_targets_of_another_shape_or_kind_are_refused(targets):
 def test_a_target_below_the_first_class_is_not_the_last_one():
     with pytest.raises(ValueError, match="targets: expected columns from 0, found -1"):
         negative_log_likelihood(log_softmax(np.zeros((3, 2))), np.array([0, -1, 1]))
+    with pytest.raises(ValueError, match="targets: expected columns from 0, found -1"):
+        SoftmaxCrossEntropy().forward(np.zeros((3, 2)), np.array([0, -1, 1]), np.ones(3))
+
+
+def test_plain_and_whole_numbers_are_taken_for_real_ones():
+    assert float(sigmoid(0)) == 0.5 and float(softplus(0.0)) == pytest.approx(np.log(2))
+    whole = to_device(np.array([[0, 1, 2]]))
+    for function in (sigmoid, softplus, softmax, log_softmax):
+        np.testing.assert_allclose(to_numpy(function(whole)), to_numpy(function(whole.astype(float))), rtol=1e-15)
+    np.testing.assert_array_equal(to_numpy(bernoulli(to_device(np.array([0, 1])), 0)), [0, 1])

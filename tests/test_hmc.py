@@ -336,6 +336,8 @@ def square(x):
         (lambda: Metropolis(square, np.zeros((0, 3))), r"x: expected .*\(0, 3\)"),
         (lambda: Metropolis(square, np.zeros((2, 3)), step_size=0.0), "step_size: expected a positive number.*0.0"),
         (lambda: Metropolis(square, np.zeros((2, 3)), step_size=np.nan), "step_size: expected a positive number"),
+        (lambda: Metropolis(square, np.zeros((2, 3)), step_size=np.ones(2)), "step_size: expected a positive number"),
+        (lambda: Metropolis(lambda x: 0 * x[:, 0], np.zeros((2, 3))).adapt(3000, 0.234), "energy: expected one that"),
         (lambda: Metropolis(square, np.full((2, 3), np.inf)), "energy: expected finite numbers"),
         (lambda: Metropolis(lambda x: x, np.zeros((2, 3))), r"energy: expected 2 numbers.*\(2, 3\)"),
         (lambda: HMC(square, lambda x: x[:, :1], np.zeros((2, 3))), r"gradient: .*\(2, 3\).*\(2, 1\)"),

@@ -622,9 +622,10 @@ def test_letters_that_a_terminal_lacks_do_not_end_a_command():
     assert done.returncode == 0 and done.stdout.strip().endswith(b"1 ? F1")
 
 
-def test_asking_for_a_gpu_that_is_not_there_is_one_line():
+@pytest.mark.parametrize("asked", ["info", "reproduce"])
+def test_asking_for_a_gpu_that_is_not_there_is_one_line(asked):
     """In a process of its own, because the backend is chosen at the first import."""
-    code = "import sys; sys.modules['cupy'] = None; from companion.__main__ import main; main(['info'])"
+    code = f"import sys; sys.modules['cupy'] = None; from companion.__main__ import main; main(['{asked}'])"
     environment = {**os.environ, "COMPANION_BACKEND": "cupy"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -123,6 +123,29 @@ def test_what_is_no_score_is_refused(tmp_path):
             read_score(tmp_path / f"{name}.mxl")
 
 
+@pytest.mark.parametrize("measures", [
+    note("C", 4, 10**13), note("C", 30, 4), note("H", 4, 4), note("C", 4, 4).replace("<step>C</step>", ""),
+    note("C", 4, 4).replace("</pitch>", "<alter>0.5</alter></pitch>"), note("C", 4, "nan"), note("C", 4, "long"),
+    "<attributes><divisions>0</divisions></attributes>" + note("C", 4, 4),
+])  # fmt: skip
+def test_a_score_that_cannot_be_is_named(tmp_path, measures):
+    path = score(tmp_path / "odd.mxl", [f"<measure>{measures}</measure>"] * 4)
+    with pytest.raises(ValueError, match="odd.mxl: expected a compressed MusicXML file"):
+        read_score(path)
+
+
+def test_a_score_of_shorter_notes_only_is_none(tmp_path):
+    """Nothing sounds at a quarter."""
+    beats = "<attributes><divisions>4</divisions></attributes><forward><duration>1</duration></forward>"
+    assert read_score(score(tmp_path / "short.mxl", [f"<measure>{beats}{note('C', 4, 1)}</measure>"] * 4)) is None
+
+
+def test_a_word_that_asks_for_no_data_set_is_refused(monkeypatch):
+    monkeypatch.setenv("COMPANION_DATASET", "Sample")
+    with pytest.raises(ValueError, match="COMPANION_DATASET is 'Sample'; expected 'sample' or 'full'"):
+        load_chorales()
+
+
 def test_without_music21_the_toy_composer_steps_in(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(music, "CACHE", tmp_path / "none.npz")
     monkeypatch.delenv("COMPANION_DATASET", raising=False)
@@ -262,6 +285,31 @@ def test_rolls_of_other_keys_are_refused(tmp_path, keys):
             ask(keys)
     with pytest.raises(ValueError, match=r"voices: expected the shape \(n_steps, n_voices\), found \(2,\)"):
         roll([60, 62])
+    with pytest.raises(ValueError, match="voices: expected an array without a mask"):
+        roll(np.ma.masked_equal([[60, 0], [60, 64]], 64))
+
+
+@needs_mido
+def test_midi_that_sounds_at_no_quarter_or_has_no_key_is_named(tmp_path):
+    import mido
+
+    notes = [mido.Message("note_on", note=60, time=10), mido.Message("note_off", note=60, time=400)]
+    path = tmp_path / "odd.mid"
+    mido.MidiFile(ticks_per_beat=480, tracks=[mido.MidiTrack(notes)]).save(path)
+    with pytest.raises(ValueError, match="odd.mid: expected notes that sound at a quarter"):
+        read_midi(path)
+    key = mido.MetaMessage("key_signature", key="C")
+    mido.MidiFile(ticks_per_beat=480, tracks=[mido.MidiTrack([key, *notes])]).save(path)
+    path.write_bytes(path.read_bytes().replace(b"\xff\x59\x02\x00\x00", b"\xff\x59\x02\x0a\x00"))
+    with pytest.raises(ValueError, match="odd.mid: expected a MIDI file, found another"):
+        read_midi(path)
+
+
+@needs_mido
+@pytest.mark.parametrize("tempo", [0, 3, np.nan, np.inf, -80])
+def test_a_tempo_that_no_file_can_say_is_refused(tmp_path, tempo):
+    with pytest.raises(ValueError, match="tempo: expected quarters a minute, at least 3.75"):
+        write_midi(tmp_path / "piece.mid", np.zeros((1, N_KEYS)), tempo)
 
 
 @needs_mido

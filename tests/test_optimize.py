@@ -307,3 +307,16 @@ def test_what_could_not_be_moved_is_refused(make):
             optimizer.start(parameters)
             optimizer.update(parameters, gradients)
         np.testing.assert_array_equal(to_numpy(parameters[0]), before)
+
+
+@pytest.mark.parametrize("make", [lambda: SGD(0.1, 0.5), lambda: Adam(0.1)])
+def test_an_optimizer_moves_all_that_it_is_given_or_nothing(make):
+    """What it remembers are arrays of some parameters; others would stay where they are, without a word."""
+    W, b = to_device(np.zeros((2, 2))), to_device(np.zeros(2))
+    gradients = [to_device(np.ones((2, 2))), to_device(np.ones(2))]
+    begun = make()
+    begun.start([W])
+    for optimizer in (begun, make()):
+        with pytest.raises(ValueError, match="parameters: expected those that `start` was given"):
+            optimizer.update([W, b], gradients)
+    assert not to_numpy(W).any() and not to_numpy(b).any()

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from companion.backend import Noise, generator, to_device, to_numpy, xp
-from companion.music import LOWEST, ToyComposer, roll
+from companion.music import LOWEST, Chorale, ToyComposer, roll
 from companion.rbm import RBM
 from companion.rnnrbm import RNNRBM, _shifted
 from companion.step_machines import (
@@ -266,6 +266,19 @@ def test_chains_have_the_distribution_of_their_machines():
     assert (np.abs(found - p) < 4 * np.sqrt(p * (1 - p) / n)).all()
 
 
+def test_a_seed_is_one_stream_of_random_numbers():
+    """Were it one for every draw, all would be drawn from the same numbers."""
+    model = random_model(n_keys=3, n_hidden=4)
+    machines = model.machines(random_rolls((5,), 3)[0])
+    v, u = xp.zeros_like(machines.visible_bias), model.silence()
+    np.testing.assert_array_equal(
+        to_numpy(machines.gibbs(v, 3, 7)), to_numpy(machines.gibbs(v, Noise(generator(3)), 7))
+    )
+    np.testing.assert_array_equal(to_numpy(model.draw(u, 3)), to_numpy(model.draw(u, Noise(generator(3)))))
+    once, again = (RNNRBM.gradients(model.parameters_, v, [5], noise, k=3) for noise in (3, Noise(generator(3))))
+    np.testing.assert_array_equal(to_numpy(once[2]), to_numpy(again[2]))
+
+
 @pytest.fixture(scope="module")
 def writer():
     _, rolls = toy_rolls(8, 8)
@@ -349,6 +362,12 @@ def test_accuracy_does_not_depend_on_the_order_of_the_pieces():
         assert model.frame_accuracy(pieces, random_state=0) < 0.1  # each begins in silence, and stays there
 
 
+def test_rolls_that_are_made_one_by_one_are_rolls(writer):
+    _, rolls = toy_rolls(2, 6)
+    found = writer.frame_accuracy((roll for roll in rolls), steps=2, n_chains=1, random_state=0)
+    assert found == writer.frame_accuracy(rolls, steps=2, n_chains=1, random_state=0)
+
+
 def test_silence_that_is_found_silent_is_right():
     model = RNNRBM(n_hidden=2, n_recurrent=2, n_epochs=0).fit([np.zeros((3, 4))])
     model.parameters_["visible_bias"] -= 50
@@ -411,6 +430,7 @@ def test_transposing_moves_all_notes_that_have_room():
     ("rolls", "message"),
     [
         (np.zeros((3, 5), np.float32), "expected a list of rolls"),
+        (Chorale("one", np.zeros((3, 4), int), 0), "expected a list of rolls .* found a Chorale: take its .roll"),
         ([], "expected at least one roll"),
         ([np.zeros((3, 5)), np.zeros((3, 4))], r"roll 1: expected shape \(n_steps, 5\), found \(3, 4\)"),
         ([np.zeros((0, 5))], "roll 0: expected at least one step"),

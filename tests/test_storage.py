@@ -457,3 +457,13 @@ def test_a_disk_that_takes_no_more_leaves_the_old_file(path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert error.value.filename == str(path)
     assert load(path)[0]["a"] == 1.0 and list(path.parent.iterdir()) == [path]
+
+
+def test_a_tilde_is_the_home_folder_for_files_that_are_written_too(tmp_path, monkeypatch, X):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    model = LogisticRegression(n_epochs=1, random_state=0).fit(X, np.arange(len(X)) % 2, checkpoint="~/run.npz")
+    save_model("~/model.npz", model)
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {"run.npz", "model.npz"}
+    np.testing.assert_array_equal(load_model("~/model.npz", LogisticRegression).predict(X), model.predict(X))

@@ -9,7 +9,7 @@ from companion.backend import to_device, to_numpy, xp
 from companion.flights import load_flights
 from companion.layers import SoftmaxCrossEntropy
 from companion.recurrent import Packing
-from companion.storage import load_model, save_model
+from companion.storage import load, load_model, save, save_model
 from companion.tagger import Tagger, _Network
 
 QUICK = {
@@ -130,6 +130,10 @@ def test_saved_and_loaded(requests, tmp_path, options):
     for a, b in zip(again.predict_proba(requests.valid.sentences), model.predict_proba(requests.valid.sentences)):
         np.testing.assert_array_equal(a, b)
     assert again.known(["boston", "airport"]) == model.known(["boston", "airport"]) == [True, False]
+    arrays, facts = load(tmp_path / "tagger.npz")
+    save(tmp_path / "tagger.npz", {name: array for name, array in arrays.items() if name != "feature_names"}, facts)
+    with pytest.raises(ValueError, match="tagger.npz: expected the names of its features, found none"):
+        load_model(tmp_path / "tagger.npz", Tagger)
 
 
 def test_scores_by_hand(fitted, requests):
