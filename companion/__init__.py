@@ -23,6 +23,7 @@ _INDEX = {
     "rbm": "RBM",
     "likelihood": "exact_log_partition log_likelihood",
     "annealing": "ais parallel_tempering reverse_ais",
+    "diagnostics": "autocorrelation effective_sample_size precision_and_recall total_variation",
     "dbn": "DBN",
     "wake_sleep": "UpDown",
     "hmc": "HMC DualAveraging Metropolis Normal hamiltonian_ais leapfrog",
