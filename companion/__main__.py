@@ -78,12 +78,12 @@ def lab(arguments):
 
 def _folder(named):
     """Return where the reader's chapters are: in the folder `named`, in this checkout, or in a folder made for them."""
-    from .places import CHECKOUT
+    from .places import CHECKOUT, at_home
     from .published import FOLDER, PATTERN
 
     if named or not CHECKOUT:
         here = Path.cwd()
-        return Path(named or (here if any(here.glob(PATTERN)) else here / "deep-beliefs")).resolve()
+        return at_home(named or (here if any(here.glob(PATTERN)) else here / "deep-beliefs")).resolve()
     return FOLDER
 
 
@@ -92,7 +92,7 @@ def run(arguments, folder=None):
 
     In a checkout these are its own chapters. Elsewhere, or if a `folder` is named, they are copies in it.
     """
-    from .places import CHECKOUT, JUPYTER, ROOT, shown
+    from .places import CHECKOUT, JUPYTER, ROOT, at_home, shown
     from .published import copy_chapters, find_chapter
 
     folder = _folder(folder)
@@ -100,7 +100,7 @@ def run(arguments, folder=None):
     if written := copy_chapters(folder):
         print(f"{len(written)} files of the book are now in {shown(folder)}; they are yours to change.")
     if named := os.environ.get("COMPANION_DATA"):  # relative to where the reader is, not to where a notebook is
-        os.environ["COMPANION_DATA"] = str((ROOT / Path(named).expanduser()).resolve())
+        os.environ["COMPANION_DATA"] = str((ROOT / at_home(named)).resolve())
 
     # Nothing leaves the machine, and nobody is asked whether it may: no look for news or for a newer JupyterLab.
     # Its log holds errors, and its address where that needs a token; `--log-level=INFO` brings the rest back.
@@ -134,9 +134,9 @@ def restore(name, folder=None):
 def student(folder, format="student"):
     """Copy the chapters for a class, without their solutions, or marked for a program that grades."""
     from .classroom import student_copies
-    from .places import shown
+    from .places import at_home, shown
 
-    folder = Path(folder).resolve()
+    folder = at_home(folder).resolve()
     written = student_copies(folder, format)
     print(f"{len(written)} files are now in {shown(folder)}; those that were there already have been left alone.")
 

@@ -64,7 +64,8 @@ class Classifier(ClassifierMixin, Estimator):
             If a hyper-parameter, the images or the labels are not what they must be, or if the checkpoint is that of
             another training: of other settings, data, first parameters or random numbers.
         companion.training.Divergence
-            If the loss is no longer finite. The model then has the best parameters so far.
+            If the loss, or a score on the validation set, is no longer finite. The model then has the best parameters
+            so far.
         """
         self._check_settings()
         goes_on, given = self._goes_on(), self._given()
@@ -145,6 +146,7 @@ class Classifier(ClassifierMixin, Estimator):
         if not self._has_learned():
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit")
+            check_unmasked("classes", classes)
             check_classification_targets(np.repeat(classes, 2))  # once each might be numbers to regress on
             self.classes_ = self._classes(np.unique(classes))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
@@ -261,6 +263,8 @@ class Classifier(ClassifierMixin, Estimator):
         """Return the network that predicts, or raise ValueError if it cannot be that of the settings."""
         self._check_parameters(self.parameters_, self.n_features_in_, len(getattr(self, "classes_", ())))
         return self.network(self.parameters_)
+
+    # All of these raise `companion.training.Divergence` if the weights are so large that the scores are not finite.
 
     def predict_proba(self, X):
         """Probabilities (n, n_classes) of the classes for images X (n, n_features)."""

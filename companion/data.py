@@ -30,7 +30,7 @@ import numpy as np
 
 from .backend import to_device, to_numpy
 from .checks import pixel_rows
-from .places import DATA, ROOT, shown
+from .places import DATA, ROOT, at_home, shown
 
 __all__ = [
     "MNIST", "Pair", "bars_and_stripes", "binarize", "fetch_mnist", "find_mnist", "load_idx", "load_mnist",
@@ -106,7 +106,7 @@ def read_idx(path, sha256=None):
         If the file is not IDX, is truncated, has bytes left over, or has another checksum. The message names the
         file, what was expected and what was found.
     """
-    path = Path(path)
+    path = at_home(path)
     with open(path, "rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
     try:
@@ -190,7 +190,7 @@ def load_idx(folder, name=""):
     ValueError
         If a file is damaged, or images and labels do not fit each other.
     """
-    folder, halves = Path(os.path.expanduser(folder)), []
+    folder, halves = at_home(folder), []
     for half in (("train",), ("t10k", "test")):
         found, files = [], []
         for kind in ("images", "labels"):
@@ -255,7 +255,7 @@ def find_mnist():
     if wanted == "sample":
         return Source("sample", None, "COMPANION_DATASET=sample asks for it")
     if named:
-        folder = ROOT / os.path.expanduser(named)  # an absolute path stays as it is
+        folder = ROOT / at_home(named)  # an absolute path stays as it is
         if missing := _missing(folder):
             raise FileNotFoundError(f"COMPANION_DATA={named}: expected the four files of MNIST in {folder}, "
                                     f"missing {', '.join(missing)} (.gz or not)")  # fmt: skip

@@ -10,7 +10,7 @@ and with a softmax on top, the same weights are a network that classifies.
 import numpy as np
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .checks import check_count, finite_rows
+from .checks import check_count, check_unmasked, finite_rows
 from .classifier import unknown_labels
 from .estimator import check_columns
 from .functions import bernoulli, sigmoid, softplus
@@ -190,6 +190,7 @@ class DBN(PretrainedMLP):
         v = xp.zeros((len(codes), codes.shape[1] + len(self.classes_)), codes.dtype)
         v[:, : codes.shape[1]] = codes
         if label is not None:
+            check_unmasked("label", label)
             if np.shape(label) not in ((), (len(codes),)):
                 raise ValueError(f"label: expected one, or {len(codes)}, one for each row, found {np.shape(label)}")
             v[:, codes.shape[1] :] = self._one_hot(np.broadcast_to(label, len(codes)), len(codes))

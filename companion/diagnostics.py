@@ -14,7 +14,7 @@ def total_variation(p, q):
 
     Raises ValueError if their shapes differ, or what they sum to is not 1.
     """
-    p, q = np.asarray(p, float), np.asarray(q, float)
+    p, q = (np.asarray(real_array("distributions", array), float) for array in (p, q))
     if p.shape != q.shape:
         raise ValueError(f"expected two distributions over as many states, found arrays of shapes {p.shape}, {q.shape}")
     if not np.allclose(sums := [p.sum(), q.sum()], 1, atol=1e-3):

@@ -5,16 +5,16 @@ is outside all phrases. The grammar is a hidden Markov model with many states, s
 of a sentence is computed, and the errors of a tagger stand beside the fewest that anything can make.
 """
 
-import os
 import re
 from bisect import bisect
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .checks import check_count
+from .data import wanted_dataset
+from .places import at_home
 
 __all__ = ["Corpus", "HiddenMarkovModel", "Requests", "f1", "flight_grammar", "load_atis",
            "load_flights", "phrases", "read_iob"]  # fmt: skip
@@ -498,7 +498,7 @@ def load_flights(size=None):
     ValueError
         If `size` is another word, or not three whole numbers above 0.
     """
-    size = (os.environ.get("COMPANION_DATASET") or "full") if size is None else size
+    size = (wanted_dataset() or "full") if size is None else size
     sizes = SIZES.get(size) if isinstance(size, str) else size
     if np.shape(sizes) != (3,):
         raise ValueError(f"expected the size 'full', 'sample' or three numbers of sentences, found {size!r}")
@@ -527,7 +527,7 @@ def read_iob(path):
     ValueError
         If the file is of neither form. The message names the line.
     """
-    path, sentences, tags, rows = Path(path).expanduser(), [], [], []
+    path, sentences, tags, rows = at_home(path), [], [], []
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # other ends of lines may be words, as U+0085 is
     except UnicodeDecodeError as reason:
@@ -557,7 +557,7 @@ def read_iob(path):
 
 def _parts(line):
     """Cut a line at blanks and tabs; a no-break space is a letter of a word."""
-    return [part for part in re.split(r"[ \t\r]+", line) if part]
+    return [part for part in re.split(r"[ \t]+", line) if part]
 
 
 def load_atis(folder):
@@ -570,7 +570,7 @@ def load_atis(folder):
     -------
     Corpus
     """
-    folder = Path(folder).expanduser()
+    folder = at_home(folder)
     train, test = (read_iob(folder / f"atis.{part}.iob") for part in ("train", "test"))
     if (folder / "atis.valid.iob").exists():
         return Corpus(train, read_iob(folder / "atis.valid.iob"), test)

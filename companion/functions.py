@@ -3,8 +3,6 @@
 Rows are examples. ``out`` may be the input itself. Whole numbers, and plain ones, are taken for floating-point ones.
 """
 
-import numpy as np
-
 from .backend import Noise, xp
 
 __all__ = ["bernoulli", "log_softmax", "negative_log_likelihood", "sigmoid", "softmax", "softplus", "zero_one_loss"]
@@ -31,14 +29,13 @@ def log_softmax(scores, out=None):
     array (n, n_classes)
         In nats; every value is at most 0.
     """
-    a = xp.array(
-        _floating(scores).T, order="C"
-    )  # one class a row: sums over long rows are far faster than over short ones
+    scores = _floating(scores)
+    a = xp.array(scores.T, order="C")  # one class a row: sums over long rows are far faster than over short ones
     a -= a.max(axis=0)
     a -= xp.log(xp.exp(a).sum(axis=0))
     if out is None:
         return xp.ascontiguousarray(a.T)
-    out[...] = a.T
+    xp.copyto(out, a.T, casting="same_kind")  # not into whole numbers
     return out
 
 
@@ -98,7 +95,7 @@ def softmax(scores):
     return xp.exp(p, out=p)
 
 
-def negative_log_likelihood(log_probabilities, targets, weights=None):
+def negative_log_likelihood(log_probabilities, targets):
     """Mean of ``-log p(target)`` over the rows, in nats.
 
     Parameters
@@ -106,22 +103,24 @@ def negative_log_likelihood(log_probabilities, targets, weights=None):
     log_probabilities : array (n, n_classes)
     targets : integer array (n,)
         The column of the right class in each row.
-    weights : array (n,), optional
-        By which each row's is multiplied before the mean over the n rows is taken.
 
     Raises
     ------
     ValueError
-        If the targets are of another shape or kind; on the CPU, if one is negative (a GPU would have to wait for it).
+        If the targets are of another shape or kind, or one is negative.
     """
+    if len(targets) and targets.dtype.kind == "i" and int(targets.min()) < 0:
+        raise ValueError(f"targets: expected columns from 0, found {int(targets.min())}")
+    return -log_p_of(log_probabilities, targets).mean()
+
+
+def log_p_of(log_probabilities, targets):
+    """Pick the column that is each row's target, which is not negative; ValueError if shape or kind are others."""
     n = len(log_probabilities)
     if targets.shape != (n,) or targets.dtype.kind not in "iu":
         raise ValueError(f"targets: expected whole numbers of shape ({n},), one for each row, found {targets.dtype} of "
                          f"shape {targets.shape}")  # fmt: skip
-    if xp is np and n and targets.min() < 0:
-        raise ValueError(f"targets: expected columns from 0, found {targets.min()}")
-    log_p = log_probabilities[xp.arange(n), targets]
-    return -(log_p if weights is None else weights * log_p).mean()
+    return log_probabilities[xp.arange(n), targets]
 
 
 def zero_one_loss(predicted, targets):

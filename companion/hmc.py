@@ -151,10 +151,20 @@ class Metropolis:
 
         These transitions are burn-in: while the step depends on the states, the chains have no fixed distribution.
         Good values are .234 for random walks, .574 for single leapfrog steps and .65 to .9 for trajectories.
+
+        Raises
+        ------
+        ValueError
+            If `acceptance` is not between 0 and 1, or steps of any length are accepted: the chains are then far away,
+            the step is as it was.
         """
-        tuning = DualAveraging(self.step_size, acceptance)
-        for _ in islice(self, n):
-            self.step_size = tuning.update(float(self.acceptance.mean()))
+        tuning, begun = DualAveraging(self.step_size, acceptance), self.step_size
+        try:
+            for _ in islice(self, n):
+                self.step_size = tuning.update(float(self.acceptance.mean()))
+        except ValueError:
+            self.step_size = begun
+            raise
         self.step_size = tuning.average
         return self
 
@@ -202,7 +212,7 @@ class HMC(Metropolis):
         self.mass = to_device(real_array("mass", mass), self.x.dtype)
         if self.mass.shape not in ((), self.x.shape[1:]) or not bool(((self.mass > 0) & xp.isfinite(self.mass)).all()):
             raise ValueError(f"mass: expected a positive number, or {self.x.shape[1]} of them, found {mass!r}")
-        if not 0 <= jitter < 1:
+        if not (isinstance(jitter, Real) and 0 <= jitter < 1):
             raise ValueError(f"jitter: expected a number from 0 to below 1, found {jitter!r}")
         self.jitter = jitter
 
@@ -262,7 +272,7 @@ class DualAveraging:
     """
 
     def __init__(self, step_size, acceptance):
-        if not 0 < acceptance < 1:
+        if not (isinstance(acceptance, Real) and 0 < acceptance < 1):
             raise ValueError(f"acceptance: expected a number between 0 and 1, found {acceptance!r}")
         self.centre, self.acceptance = log(10 * step_size), acceptance
         self.t, self.missing, self.average = 0, 0.0, step_size

@@ -8,7 +8,7 @@ live in buffers that the next call overwrites; copy what you want to keep.
 import numpy as np
 
 from .backend import Noise, to_device, xp
-from .functions import log_softmax, negative_log_likelihood, sigmoid
+from .functions import log_p_of, log_softmax, sigmoid
 
 __all__ = [
     "ACTIVATIONS",
@@ -401,7 +401,8 @@ class SoftmaxCrossEntropy:
         With weights (n,) every row's loss is multiplied by its own before the mean over the n rows is taken.
         """
         self._log_p, self._targets, self._weights = log_softmax(scores, out=scores), targets, weights
-        return negative_log_likelihood(self._log_p, targets, weights)
+        log_p = log_p_of(self._log_p, targets)
+        return -(log_p if weights is None else weights * log_p).mean()
 
     def backward(self):
         r"""Return the gradient with respect to the scores, :math:`(p - \mathrm{onehot}(t)) / n`."""

@@ -10,6 +10,7 @@ import io
 import tomllib
 import wave
 import zipfile
+import zlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ import numpy as np
 from .backend import generator
 from .checks import check_count, check_unmasked
 from .data import wanted_dataset
-from .places import DATA
+from .places import DATA, at_home
 from .storage import load, replacing, save
 
 __all__ = [
@@ -186,7 +187,7 @@ def read_score(path):
     ValueError
         If the file is no compressed MusicXML, or larger than any chorale.
     """
-    path = Path(path).expanduser()
+    path = at_home(path)
     try:
         with zipfile.ZipFile(path) as archive:
             member = next(
@@ -196,18 +197,23 @@ def read_score(path):
                 raise ValueError("no score in it, or one that is far too large")
             score = ElementTree.fromstring(archive.read(member))
         parts = score.findall("part")
+        if len(parts) != 4:
+            return None
         notes = [_read_part(part) for part in parts]
-        first = min(map(_upbeat, parts), default=0) % 1
+        first = min(map(_upbeat, parts)) % 1
         fifths = int(score.findtext("part/measure/attributes/key/fifths") or 0)
-        end = max((end for part in notes for _, end, _ in part), default=0)
-        if not end <= MOST_STEPS:  # nor if it is no number
-            raise ValueError(f"{end:,.0f} quarters of music, expected at most {MOST_STEPS:,}")
-    except (zipfile.BadZipFile, ElementTree.ParseError, ValueError, ArithmeticError, LookupError, TypeError) as reason:
+        for time in (time for part in notes for start, end, _ in part for time in (start, end)):
+            if not 0 <= time <= MOST_STEPS:  # nor if it is no number
+                raise ValueError(f"a note at quarter {time:,.0f}, expected 0 to {MOST_STEPS:,}")
+    except (
+        ValueError, ArithmeticError, LookupError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
+        ElementTree.ParseError,
+    ) as reason:  # fmt: skip
         raise ValueError(f"{path}: expected a compressed MusicXML file, found another ({reason!r})") from reason
-    if len(parts) != 4 or not all(notes):
+    if not all(notes):
         return None
     # Quarters are counted from the first bar line: an upbeat of an eighth does not shift the grid.
-    n_steps = int(end - first + 1e-6)
+    n_steps = int(max(end for part in notes for _, end, _ in part) - first + 1e-6)
     voices = np.zeros((n_steps, 4), np.uint8)
     for column, part in enumerate(notes):
         for start, end, number in part:
@@ -365,11 +371,11 @@ def write_midi(path, keys, tempo=80):
     OSError
         If it cannot be written; a file that was there is as it was.
     ValueError
-        If the roll has other keys, or a quarter would last longer than 16 seconds, the most that a file can say.
+        If the roll has other keys, or a quarter would last longer than 16 seconds or less than a microsecond.
     """
     keys, mido = _check_roll(keys), _mido()
-    if not 60 / 16 <= tempo < np.inf:
-        raise ValueError(f"tempo: expected quarters a minute, at least {60 / 16}, found {tempo}")
+    if not 60 / 16 <= tempo <= 60e6:  # a file counts microseconds, in three bytes
+        raise ValueError(f"tempo: expected quarters a minute, {60 / 16} to 60 million, found {tempo}")
     track, now, last = mido.MidiTrack(), 0, 0
     track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo)))
     track.append(mido.Message("program_change", program=19))  # a church organ
@@ -398,7 +404,7 @@ def read_midi(path):
     """
     mido = _mido()
     try:
-        file = mido.MidiFile(path := Path(path).expanduser())
+        file = mido.MidiFile(path := at_home(path))
         messages = list(mido.merge_tracks(file.tracks))
     except FileNotFoundError:
         raise

@@ -3,9 +3,10 @@
 Nothing is ever written into the folder that packages are installed in.
 """
 
+import os
 from pathlib import Path
 
-__all__ = ["BOOK", "CHECKOUT", "DATA", "JUPYTER", "ROOT", "shown"]
+__all__ = ["BOOK", "CHECKOUT", "DATA", "JUPYTER", "ROOT", "at_home", "shown"]
 
 _HERE = Path(__file__).resolve().parent
 
@@ -29,6 +30,11 @@ def _data():
 
 
 DATA = _data()
+
+
+def at_home(path):
+    """Return the path that a reader names, with the home folder in place of ``~``; other names may begin so, too."""
+    return Path(os.path.expanduser(path))
 
 
 def shown(path, root=ROOT):

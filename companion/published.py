@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .places import BOOK, CHECKOUT
+from .places import BOOK, CHECKOUT, at_home
 from .storage import replacing
 
 __all__ = ["FOLDER", "PATTERN", "copy_chapters", "find_chapter", "restore"]
@@ -99,7 +99,7 @@ def _unused(path):
 
 def _expect_folder(folder):
     """Return `folder` as a path, or raise ValueError if it is a file."""
-    folder = Path(folder)
+    folder = at_home(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: expected a folder for the chapters, found a file")
     return folder

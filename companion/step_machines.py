@@ -111,6 +111,8 @@ def sequence_likelihood(minus_free_energies, log_w, lengths):
         If the steps of the pieces are not as many as there are free energies and weights, or a piece has none; if
         there are numbers that are not finite.
     """
+    check_unmasked("minus_free_energies", minus_free_energies)
+    check_unmasked("log_w", log_w)
     minus_free_energies, log_w = (np.asarray(x, np.float64) for x in (minus_free_energies, log_w))
     for name, array in {"minus_free_energies": minus_free_energies, "log_w": log_w}.items():
         if not np.isfinite(array).all():

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .backend import to_numpy
 from .checks import check_finite
+from .places import at_home
 
 __all__ = ["VERSION", "expect_writable", "load", "load_model", "replacing", "save", "save_model"]
 
@@ -31,7 +32,7 @@ _KINDS = "biufcUS"  # of arrays: booleans, integers, real and complex numbers, s
 @contextlib.contextmanager
 def replacing(path):
     """Give a temporary path beside `path`; rename it to `path` only if the block ends without an error."""
-    path = Path(os.path.realpath(os.path.expanduser(path)))  # a link stays one: what it leads to is replaced
+    path = Path(os.path.realpath(at_home(path)))  # a link stays one: what it leads to is replaced
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
     try:
@@ -48,7 +49,7 @@ def replacing(path):
 
 def expect_writable(path):
     """Raise OSError, naming `path`, if no file can be written there."""
-    path = Path(os.path.realpath(os.path.expanduser(path)))
+    path = Path(os.path.realpath(at_home(path)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
@@ -107,7 +108,7 @@ def load(path):
     ValueError
         If the file is damaged, is not one of this book's, or was written by a newer version.
     """
-    path = os.path.expanduser(path)
+    path = at_home(path)
     foreign = f"{path}: expected an .npz file saved by the companion"
     with open(path, "rb") as file:
         if not zipfile.is_zipfile(file):

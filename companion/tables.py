@@ -178,8 +178,9 @@ def _difference(record, key):
 
 def _doubtful(record, figure):
     """The figure; with a word of doubt where annealing had too few effective samples, for one of the seeds."""
-    chosen = [m for m in record.get("measured", []) if m["settings"].items() <= record["parameters"].items()]
-    if min([m["forward"]["effective_sample_size"] for m in chosen] or record["effective_sample_sizes"]) < TRUSTED:
+    measured = [m for m in record.get("measured", []) if m["settings"].items() <= record["parameters"].items()]
+    sizes = [m["forward"]["effective_sample_size"] for m in measured if "forward" in m]  # none where log Z was summed
+    if min(record.get("effective_sample_sizes", sizes), default=TRUSTED) < TRUSTED:
         return f"about {figure} (its AIS cannot be trusted)"
     return figure
 

@@ -269,7 +269,7 @@ class Tagger(Estimator):
         at.descent.update(gradients)
         return loss
 
-    # What it has learned.
+    # What it has learned; all but `states` raise `companion.training.Divergence` if the scores are not finite.
 
     def predict(self, X):
         """The most probable tag of every word: a list of lists of str, of the lengths of the sentences X."""
@@ -277,7 +277,7 @@ class Tagger(Estimator):
 
     def predict_proba(self, X):
         """Probabilities of the tags: for every sentence of X an array (n_words, n_classes)."""
-        return self._map(*self._ready(X), lambda network, *batch: softmax(network.forward(*batch)))
+        return self._map(*self._ready(X), lambda *batch: softmax(_scores(*batch)))
 
     def states(self, X):
         """States of the recurrent layer: for every sentence of X an array (n_words, n_states), both directions."""
@@ -294,7 +294,7 @@ class Tagger(Estimator):
 
     def negative_log_likelihood(self, X, y):
         """Mean of ``-log p(tag | sentence)`` over the words, in nats; infinite where a tag was never learned."""
-        sentences = self._map(*self._ready(X), lambda network, *batch: log_softmax(network.forward(*batch)))
+        sentences = self._map(*self._ready(X), lambda *batch: log_softmax(_scores(*batch)))
         number = {tag: k for k, tag in enumerate(self.classes_.tolist())}
         return -float(np.mean([
             p[number[tag]] if tag in number else -np.inf
@@ -321,7 +321,7 @@ class Tagger(Estimator):
         if not 0 <= position < len(words):
             raise ValueError(f"expected a position from 0 to {len(words) - 1}, found {position}")
         with one_thread():
-            scores = network.forward(np.array(words), Packing([len(words)]))
+            scores = _scores(network, np.array(words), Packing([len(words)]))
             delta = xp.zeros_like(scores)
             delta[position] = -softmax(scores[position : position + 1])[0]
             delta[position, int(scores[position].argmax())] += 1
@@ -368,8 +368,14 @@ class Tagger(Estimator):
         return results
 
     def _tags(self, network, words):
-        best = self._map(network, words, lambda network, *batch: finite_scores(network.forward(*batch)).argmax(axis=1))
+        best = self._map(network, words, lambda *batch: _scores(*batch).argmax(axis=1))
         return [self.classes_[row].tolist() for row in best]
+
+
+def _scores(network, words, packing):
+    """Return what goes into the softmax (n_words, n_classes), or raise `Divergence`."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return finite_scores(network.forward(words, packing))
 
 
 def _check_sequences(X, name):

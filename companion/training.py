@@ -10,7 +10,6 @@ import hashlib
 import json
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -18,6 +17,7 @@ from tqdm.auto import tqdm
 from .backend import one_thread, to_device, to_numpy, xp
 from .data import minibatches
 from .optimize import Patience
+from .places import at_home
 from .storage import expect_writable, load, save
 
 __all__ = ["Divergence", "History", "Training", "digest"]
@@ -145,7 +145,7 @@ class Training:
         self.batch_size, self.n_epochs, self.verbose = batch_size, n_epochs, verbose
         self.rng, self.noise, self.watch = rng, noise, watch
         self.validate, self.patience = validate, (patience or Patience(ENDLESS)) if validate else None
-        self.checkpoint = checkpoint and Path(checkpoint).expanduser()
+        self.checkpoint = checkpoint and at_home(checkpoint)
         mine = {"n": n, "batch_size": batch_size, "n_epochs": n_epochs, "validated": validate is not None}
         text = json.dumps(_named_by_words(mine | (identity or {})), default=_said)
         self.identity = json.loads(text)  # as it will come back from a file
@@ -267,6 +267,8 @@ class Training:
         try:
             identity, update, history = dict(facts["identity"]), int(facts["update"]), History(**facts["history"])
             patience = facts["patience"] and Patience(**facts["patience"])
+            history.epoch = int(history.epoch)
+            history.cpu_seconds, history.wall_seconds = float(history.cpu_seconds), float(history.wall_seconds)
             if not all(isinstance(row, list) for row in (history.updates, history.train_loss, history.valid_error)):
                 raise ValueError("a history without its rows")
             if wrong := [name for name, array in arrays.items() if array.dtype.kind not in "fiu"]:
@@ -274,7 +276,7 @@ class Training:
             mine, state = self.rng.bit_generator.state, dict(facts["generator"])
             self.rng.bit_generator.state = state  # or it is none
             self.rng.bit_generator.state = mine
-        except (KeyError, TypeError, ValueError) as reason:
+        except (KeyError, TypeError, ValueError, OverflowError) as reason:
             raise ValueError(f"{self.checkpoint} is no checkpoint of a training ({reason!r}); name another file to "
                              "start anew") from reason  # fmt: skip
         self._check_identity(identity, {name: array.shape for name, array in arrays.items()})

@@ -22,6 +22,7 @@ from companion.annealing import ais
 from companion.autoencoder import DenoisingAutoencoder
 from companion.backend import add_scaled, generator, to_device, to_numpy, xp
 from companion.dbn import DBN
+from companion.diagnostics import total_variation
 from companion.layers import SoftmaxCrossEntropy
 from companion.lenet import LeNet
 from companion.likelihood import log_likelihood
@@ -527,6 +528,14 @@ def test_so_are_they_wherever_a_machine_takes_an_array(data):
         ais(machine, np.ma.masked_equal(np.arange(25.0), 3))
     with pytest.raises(ValueError, match="x: expected an array without a mask"):
         clone(MODELS["DenoisingAutoencoder"]).fit(data[0]).corrupt(X)
+    with pytest.raises(ValueError, match="clamp: expected an array without a mask"):
+        machine.sample(start=np.zeros((1, 25)), clamp=X[0])
+    with pytest.raises(ValueError, match="label: expected an array without a mask"):
+        clone(MODELS["DBN"]).pretrain(*data).with_label(np.zeros((2, 6)), np.ma.masked_equal([0, 1], 1))
+    with pytest.raises(ValueError, match="classes: expected an array without a mask"):
+        clone(MODELS["MLP"]).partial_fit(*data, classes=np.ma.masked_equal([0, 1, 2], 1))
+    with pytest.raises(ValueError, match="distributions: expected an array without a mask"):
+        total_variation(np.ma.masked_equal([0.5, 0.5, 0], 0), [1, 0, 0])
 
 
 def test_log_probabilities_are_those_of_the_probabilities(data):
@@ -1044,7 +1053,7 @@ def test_words_are_no_numbers_however_many_classes_there_are(of_words):
         dbn.fit(images, others)
 
 
-def test_a_network_that_answers_no_numbers_answers_nothing(data, tmp_path):
+def test_a_network_that_answers_no_numbers_answers_nothing(data):
     """Weights that are finite may be too large for the next layer; the first class is no answer then."""
     X, y = data
     model = MLP(hidden_sizes=(5, 5), activation="relu", **QUICK).fit(X, y)
@@ -1053,6 +1062,8 @@ def test_a_network_that_answers_no_numbers_answers_nothing(data, tmp_path):
     for ask in (model.predict, model.predict_proba, lambda X: model.errors(X, y)):
         with pytest.raises(training.Divergence, match="scores are not finite"):
             ask(X)
+    with pytest.raises(training.Divergence, match="scores are not finite"):  # after an update whose loss still was
+        clone(model).set_params(learning_rate=1e30, n_epochs=1, batch_size=60).fit(X, y, validation=(X, y))
 
 
 def test_classes_of_partial_fit_are_labels_such_as_fit_takes(data):
@@ -1065,6 +1076,9 @@ def test_classes_of_partial_fit_are_labels_such_as_fit_takes(data):
     lambda arrays, facts: arrays.update({key: array.astype(str) for key, array in arrays.items() if "best/" in key}),
     lambda arrays, facts: facts["history"].update(updates=None),
     lambda arrays, facts: facts.update(generator={"a": 1}),
+    lambda arrays, facts: facts["generator"]["state"].update(state=2**200),
+    lambda arrays, facts: facts["history"].update(cpu_seconds=None),
+    lambda arrays, facts: facts.update(update=float("inf")),
 ])  # fmt: skip
 def test_a_checkpoint_that_was_altered_inside_is_none(data, tmp_path, spoil):
     file, model = tmp_path / "run.npz", LogisticRegression(**QUICK)

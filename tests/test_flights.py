@@ -309,3 +309,9 @@ def test_a_model_whose_sentences_never_end_draws_none():
     model = HiddenMarkovModel([1], [[1]], [[1, 0]], ["a"], ["O"])
     with pytest.raises(ValueError, match="expected an end that can be come to, found none from the state of tag 'O'"):
         model.sample(1, np.random.default_rng(0))
+
+
+def test_a_word_that_asks_for_no_corpus_is_refused(monkeypatch):
+    monkeypatch.setenv("COMPANION_DATASET", "Sample")
+    with pytest.raises(ValueError, match="COMPANION_DATASET is 'Sample'; expected 'sample' or 'full'"):
+        load_flights()

@@ -89,6 +89,18 @@ def test_copies_never_overwrite(readers, tmp_path):
     assert (folder / "06_machine.ipynb").read_bytes() == b"mine"
 
 
+def test_copies_in_a_home_folder_are_the_readers_too(readers, tmp_path, monkeypatch):
+    """What is looked for and what is written are the same file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    copy_chapters("~/copies")
+    mine = tmp_path / "copies" / "06_machine.ipynb"
+    mine.write_bytes(b"mine")
+    assert copy_chapters("~/copies") == [] and mine.read_bytes() == b"mine"
+    command_line.main(["restore", "06", "--folder=~/copies"])
+    assert mine.with_name("my_06_machine.ipynb").read_bytes() == b"mine" and mine.read_bytes() == PUBLISHED
+
+
 def test_the_command_says_where_both_are(readers, capsys):
     path = readers / "06_machine.ipynb"
     path.write_bytes(b"mine")

@@ -467,3 +467,6 @@ def test_a_tilde_is_the_home_folder_for_files_that_are_written_too(tmp_path, mon
     save_model("~/model.npz", model)
     assert {path.name for path in (tmp_path / "home").iterdir()} == {"run.npz", "model.npz"}
     np.testing.assert_array_equal(load_model("~/model.npz", LogisticRegression).predict(X), model.predict(X))
+    save_model("~model.npz", model)  # a name that only begins so
+    LogisticRegression(n_epochs=1).fit(X, np.arange(len(X)) % 2, checkpoint="~run.npz")
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "~model.npz", "~run.npz"}

@@ -11,6 +11,7 @@ from companion.layers import SoftmaxCrossEntropy
 from companion.recurrent import Packing
 from companion.storage import load, load_model, save, save_model
 from companion.tagger import Tagger, _Network
+from companion.training import Divergence
 
 QUICK = {
     "n_hidden": 6, "embedding": 4, "window": 3, "n_epochs": 3, "batch_size": 4, "learning_rate": 0.01,
@@ -149,6 +150,17 @@ def test_scores_by_hand(fitted, requests):
 
 
 @pytest.mark.slow
+def test_a_tagger_that_answers_no_numbers_answers_nothing(requests):
+    tagger = Tagger(**QUICK).fit(*requests.train)
+    for array in tagger.parameters_.values():
+        array[...] = 1e30
+    X, y = requests.valid
+    for ask in (tagger.predict, tagger.predict_proba, lambda X: tagger.negative_log_likelihood(X, y),
+                lambda X: tagger.influence(X[0], 0)):  # fmt: skip
+        with pytest.raises(Divergence, match="scores are not finite"):
+            ask(X)
+
+
 def test_influence_is_a_gradient(requests):
     """Against differences of log p with respect to one word's own embedding, made large for float32's sake."""
     model = Tagger(**QUICK, cell="lstm", bidirectional=True).fit(*requests.train)
