@@ -96,7 +96,7 @@ class Anneal:
     @property
     def log_weights(self):
         """What the chains have gathered so far, numpy.ndarray (n_chains,), float64."""
-        return to_numpy(self._log_weights)
+        return to_numpy(self._log_weights).copy()
 
     def __len__(self):
         return len(self.betas) - 1
@@ -389,7 +389,8 @@ class ParallelTempering:
             for here, there in ((cold, hot), (hot, cold))
         )
         accepted = self.noise.uniform(xp.empty_like(gain)) < xp.exp(xp.minimum(gain, 0))
-        for array in (self.v, x, self.replica):
+        self.replica = self.replica.copy()  # who has kept the last one has it as it was
+        for array in (x, self.replica):
             swap = accepted.reshape(accepted.shape + (1,) * (array.ndim - 2))
             array[cold], array[hot] = xp.where(swap, array[hot], array[cold]), xp.where(swap, array[cold], array[hot])
         self._accepted[cold] += accepted.sum(axis=1)

@@ -11,6 +11,7 @@ import copy
 import importlib.util
 import math
 import os
+import threading
 from functools import cache
 
 import numpy as np
@@ -96,8 +97,9 @@ def add_scaled(target, scale, array):
     """
     if xp is np:
         # BLAS asks nobody: it would write into read-only memory, or into a copy that nobody sees.
-        if not (target.flags.c_contiguous and target.flags.writeable):
-            raise ValueError("expected a contiguous array that may be written to, found one that is not")
+        if not (target.flags.c_contiguous and target.flags.writeable and target.dtype in (np.float32, np.float64)):
+            raise ValueError(f"expected a contiguous array that may be written to, float32 or float64, found another "
+                             f"({target.dtype})")  # fmt: skip
         _axpy(target.dtype)(array.reshape(-1), target.reshape(-1), a=scale)
     else:
         target += scale * array
@@ -106,9 +108,31 @@ def add_scaled(target, scale, array):
 _threadpools = cache(ThreadpoolController)  # looking for the libraries takes a millisecond: once is enough
 
 
+class _OneThread:
+    """Limits BLAS from the first that enters, of however many threads of Python, to the last that leaves."""
+
+    def __init__(self):
+        self.lock, self.users, self.limited = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self.lock:
+            if not self.users:
+                self.limited = _threadpools().limit(limits=1, user_api="blas")
+            self.users += 1
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.users -= 1
+            if not self.users:
+                self.limited.restore_original_limits()
+
+
+_one_thread = _OneThread()
+
+
 def one_thread():
     """Return a context in which BLAS uses one thread: two make small products slower, by far on a busy machine."""
-    return _threadpools().limit(limits=1, user_api="blas")
+    return _one_thread
 
 
 def generator(random_state=None):

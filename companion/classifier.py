@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d, compute_class_weight, compute_sample_weight
+from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
@@ -220,9 +220,11 @@ class Classifier(ClassifierMixin, Estimator):
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not isinstance(self.class_weight, dict):
             return weights * compute_sample_weight(self.class_weight, y)
-        # of all classes, whether they occur in y or not
-        of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-        return weights * of_class[to_numpy(self._encode(y, len(X)))]
+        # Of all classes, whether they occur in y or not. scikit-learn would take the word "1" for the number.
+        given, classes = self.class_weight, self.classes_.tolist()
+        if not given.keys() <= set(classes) and not set(classes) <= given.keys():
+            raise ValueError(f"class_weight: expected weights of the classes {classes}, found {given}")
+        return weights * np.array([given.get(label, 1.0) for label in classes])[to_numpy(self._encode(y, len(X)))]
 
     def _disturb(self, x, targets, network, loss):
         """Change a minibatch x (n, n_features), in place, before the network learns from it; here it stays."""

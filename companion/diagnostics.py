@@ -17,6 +17,8 @@ def total_variation(p, q):
     p, q = (np.asarray(real_array("distributions", array), float) for array in (p, q))
     if p.shape != q.shape:
         raise ValueError(f"expected two distributions over as many states, found arrays of shapes {p.shape}, {q.shape}")
+    if (least := min(p.min(initial=0), q.min(initial=0))) < 0:
+        raise ValueError(f"expected two distributions, found a probability of {least:.4g}")
     if not np.allclose(sums := [p.sum(), q.sum()], 1, atol=1e-3):
         raise ValueError(f"expected two distributions, found numbers that sum to {sums[0]:.4g} and {sums[1]:.4g}")
     return float(abs(p - q).sum() / 2)

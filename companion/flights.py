@@ -144,7 +144,10 @@ class HiddenMarkovModel:
         self._number = {word: i for i, word in enumerate(self.words)}
         self._tag_of = np.searchsorted(self.tags_, self.tags)
         self._says = [np.flatnonzero(column) for column in self.emission.T]  # states, for every word
-        self._between = cache(lambda word, following: self.transition[np.ix_(self._says[word], self._says[following])])
+
+    def _between(self, word, following):
+        """The part of the transitions that can lead from one word to the next."""
+        return self.transition[np.ix_(self._says[word], self._says[following])]
 
     @classmethod
     def count(cls, sentences, tags, smoothing=0.1):

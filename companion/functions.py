@@ -8,7 +8,7 @@ from .backend import Noise, xp
 __all__ = ["bernoulli", "log_softmax", "negative_log_likelihood", "sigmoid", "softmax", "softplus", "zero_one_loss"]
 
 
-def _floating(x):
+def floating(x):
     """Return an array as it is if it holds floating-point numbers; others, and plain numbers, in float64."""
     plain = isinstance(x, int | float | list | tuple)
     return xp.asarray(x, xp.float64) if plain or x.dtype.kind in "biu" else x
@@ -29,7 +29,7 @@ def log_softmax(scores, out=None):
     array (n, n_classes)
         In nats; every value is at most 0.
     """
-    scores = _floating(scores)
+    scores = floating(scores)
     a = xp.array(scores.T, order="C")  # one class a row: sums over long rows are far faster than over short ones
     a -= a.max(axis=0)
     a -= xp.log(xp.exp(a).sum(axis=0))
@@ -45,7 +45,7 @@ def sigmoid(x, out=None):
     Computed as :math:`(1 + \tanh(x / 2)) / 2`, which cannot overflow and is several times faster. Do not take its
     logarithm: far below 0 it is rounded to 0.
     """
-    x = _floating(x)
+    x = floating(x)
     out = xp.multiply(x, 0.5, out=xp.empty_like(x) if out is None else out)
     xp.tanh(out, out=out)
     out += 1
@@ -55,7 +55,7 @@ def sigmoid(x, out=None):
 
 def softplus(x):
     r"""Logarithm :math:`\log(1 + e^x)`, computed as :math:`\max(x, 0) + \log(1 + e^{-|x|})`, which cannot overflow."""
-    x = _floating(x)
+    x = floating(x)
     t = xp.abs(x, out=xp.empty_like(x))
     xp.negative(t, out=t)
     xp.exp(t, out=t)
@@ -84,7 +84,7 @@ def bernoulli(probabilities, noise, out=None):
     -------
     array of the type of `probabilities`
     """
-    probabilities = _floating(probabilities)
+    probabilities = floating(probabilities)
     uniform = Noise.of(noise).uniform(xp.empty_like(probabilities) if out is None else out)
     return xp.less(uniform, probabilities, out=uniform)
 

@@ -155,8 +155,8 @@ class Metropolis:
         Raises
         ------
         ValueError
-            If `acceptance` is not between 0 and 1, or steps of any length are accepted: the chains are then far away,
-            the step is as it was.
+            If `acceptance` is not between 0 and 1, or steps of any length are accepted, or none: the step is then as
+            it was, but the chains may be far away.
         """
         tuning, begun = DualAveraging(self.step_size, acceptance), self.step_size
         try:
@@ -282,8 +282,11 @@ class DualAveraging:
         self.t += 1
         self.missing += (self.acceptance - acceptance - self.missing) / (self.t + 10)
         step = self.centre - sqrt(self.t) / 0.05 * self.missing
-        if step > 100:  # the logarithm of the next step's length
-            raise ValueError("energy: expected one that grows in some direction, found that any step is taken")
+        if not abs(step) <= 100:  # the logarithm of the next step's length
+            found = "any is taken" if step > 0 else "none is taken"
+            raise ValueError(
+                f"energy: expected one for which some steps are taken and some refused, found that {found}"
+            )
         weight = self.t**-0.75
         self.average = exp(weight * step + (1 - weight) * log(self.average))
         return exp(step)

@@ -8,6 +8,7 @@ top.
 import numpy as np
 
 from .backend import to_device, xp
+from .functions import floating
 
 __all__ = ["Banana", "Funnel", "Hills", "Ridge", "Valley"]
 
@@ -27,9 +28,11 @@ class Valley:
         self.scales = np.array([length, width])
 
     def energy(self, x):
+        x = floating(x)
         return 0.5 * (self.gradient(x) * x).sum(axis=1)
 
     def gradient(self, x):
+        x = floating(x)
         return x / to_device(self.scales**2, x.dtype)
 
     def draw(self, n, rng):
@@ -52,9 +55,11 @@ class Ridge:
         self.precision = np.linalg.inv(self.covariance)
 
     def energy(self, x):
+        x = floating(x)
         return 0.5 * (self.gradient(x) * x).sum(axis=1)
 
     def gradient(self, x):
+        x = floating(x)
         return x @ to_device(self.precision, x.dtype)
 
     def draw(self, n, rng):
@@ -114,7 +119,7 @@ class Hills:
         return squares - xp.logaddexp(0 * squares, self._odds(x))
 
     def gradient(self, x):
-        gradient = x.copy()
+        gradient = floating(x).copy()
         gradient[:, 0] -= 0.5 * self.distance * xp.tanh(0.5 * self._odds(x))
         return gradient
 

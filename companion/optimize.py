@@ -24,7 +24,7 @@ def _pieces(*arrays):
 def _check_parameters(parameters):
     """Raise ValueError unless all arrays can be moved in place: BLAS would move a copy that nobody sees."""
     for array in parameters:
-        if array.dtype.char not in "fd" or not array.flags.c_contiguous:
+        if array.dtype not in (xp.float32, xp.float64) or not array.flags.c_contiguous:
             raise ValueError(f"parameters: expected contiguous arrays, float32 or float64, found {array.dtype}, "
                              f"shape {array.shape}, strides {array.strides}")  # fmt: skip
 
@@ -99,6 +99,7 @@ class SGD:
     def start(self, parameters):
         """Make what the optimiser remembers of `parameters`, a list of arrays; return it by name."""
         _check_parameters(parameters)
+        self.updates[...] = 0
         self.velocities = [xp.zeros_like(parameter) for parameter in parameters] if self.momentum else []
         return {"updates": self.updates} | {f"velocity{i}": array for i, array in enumerate(self.velocities)}
 
@@ -139,6 +140,7 @@ class Adam:
     def start(self, parameters):
         """Make what the optimiser remembers of `parameters`, a list of arrays; return it by name."""
         _check_parameters(parameters)
+        self.updates[...] = 0
         self.means = [xp.zeros_like(parameter) for parameter in parameters]
         self.squares = [xp.zeros_like(parameter) for parameter in parameters]
         named = {f"mean{i}": array for i, array in enumerate(self.means)}
@@ -146,7 +148,10 @@ class Adam:
 
     def update(self, parameters, gradients):
         """Move `parameters`, a list of arrays, against `gradients`, which are overwritten."""
-        gradients, rate = _fitting(parameters, gradients, self.means), _rate(self)
+        gradients = _fitting(parameters, gradients, self.means)
+        if len({*map(id, parameters), *map(id, gradients)}) < 2 * len(parameters):
+            raise ValueError("gradients: expected arrays of their own, which Adam may overwrite, found one twice")
+        rate = _rate(self)
         t = int(self.updates)
         correction = float(np.sqrt(1 - self.beta2**t))  # a number of NumPy's would make float64 of float32
         step = rate * correction / (1 - self.beta1**t)

@@ -106,8 +106,9 @@ def _as_images(images, shape):
     images, n_pixels = to_numpy(images), prod(shape)
     if not images.size or n_pixels not in (images.shape[-1], prod(images.shape[-2:])):
         raise ValueError(f"images: expected the shape (n, {n_pixels}), n at least 1, found {images.shape}")
-    if images.dtype == np.uint8 and images.max() > 1:
-        raise ValueError(f"images: expected pixels from 0 to 1, found bytes up to {images.max()}: divide by 255")
+    if images.dtype.kind in "iu" and images.max() > 1:
+        raise ValueError(f"images: expected pixels from 0 to 1, found whole numbers up to {images.max()}: divide by "
+                         "the most that a pixel can be, 255 if they are bytes")  # fmt: skip
     return images.reshape(-1, *shape)
 
 
@@ -134,7 +135,7 @@ def tile_images(images, columns=None, shape=(28, 28), gap=1, background=1.0):
     columns = columns or int(np.ceil(np.sqrt(len(images))))
     rows = -(-len(images) // columns)
     height, width = shape[0] + gap, shape[1] + gap
-    tiles = np.full((rows * columns, height, width), background, images.dtype)
+    tiles = np.full((rows * columns, height, width), background, np.result_type(images, np.float32))
     tiles[: len(images), : shape[0], : shape[1]] = images
     tiles = tiles.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
     return tiles[: rows * height - gap, : columns * width - gap]
@@ -189,10 +190,7 @@ def image_strips(strips, columns=10, shape=(28, 28), width=7.0, limit=None):
     limit : float, optional
         Show values from −limit (blue) to +limit (red) instead of grey levels.
     """
-    tiles = [
-        tile_images(to_numpy(images).astype(np.float32), columns, shape, gap=2, background=np.nan)
-        for images in strips.values()
-    ]
+    tiles = [tile_images(images, columns, shape, gap=2, background=np.nan) for images in strips.values()]
     # Placed by hand, in inches, so that all images are of one size whatever the names.
     left, gap = 0.085 * max(map(len, strips)) + 0.14, 0.06
     scale = (width - left) / tiles[0].shape[1]

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
-from .checks import check_count, check_finite, check_unmasked, finite_rows, pixel_rows, real_array
+from .checks import check_count, check_finite, finite_rows, pixel_rows, real_array
 from .estimator import TiedLayer, check_columns, one_of, own_copy
 from .functions import bernoulli, sigmoid, softplus
 from .optimize import Descent
@@ -259,8 +259,10 @@ class RBM(TiedLayer):
         if not (0 <= inverse_temperature < float("inf") and (inverse_temperature or self.visible == "binary")):
             least = "at least 0" if self.visible == "binary" else "above 0"
             raise ValueError(f"inverse_temperature: expected a finite number {least}, found {inverse_temperature!r}")
-        check_unmasked("clamp", clamp)
-        held = None if clamp is None else to_device(clamp, bool)
+        held = None if clamp is None else to_device(real_array("clamp", clamp))
+        if held is not None and not bool(((held == 0) | (held == 1)).all()):
+            raise ValueError("clamp: expected true where a unit keeps its value of `start`, false elsewhere")
+        held = None if held is None else held.astype(bool)
         if held is not None and held.shape not in (start.shape, start.shape[1:]):
             raise ValueError(f"clamp: expected shape {start.shape[1:]} or {start.shape}, found {held.shape}")
         return self._walk(start, Noise.of(rng), held, inverse_temperature)

@@ -229,7 +229,9 @@ def _softplus_change(x, before, beta):
     ratio += 1
     below += 1
     ratio /= below
-    change = xp.log(xp.prod(ratio, axis=1, dtype=xp.float64))
+    # Each is from 1/2 to 2: a product of a thousand is still a number.
+    pieces = (ratio[:, first : first + 1000] for first in range(0, x.shape[1], 1000))
+    change = sum(xp.log(xp.prod(piece, axis=1, dtype=xp.float64)) for piece in pieces)
     change += (beta - before) / 2 * (size.sum(axis=1) + x.sum(axis=1))  # max(x, 0) is half of |x| + x
     return change
 

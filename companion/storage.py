@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import to_numpy
-from .checks import check_finite
+from .checks import check_finite, check_unmasked
 from .places import at_home
 
 __all__ = ["VERSION", "expect_writable", "load", "load_model", "replacing", "save", "save_model"]
@@ -73,12 +73,14 @@ def save(path, arrays, facts=None):
     Raises
     ------
     ValueError
-        If an array has a name that is no word, or one that `numpy.savez` needs for itself.
+        If an array has a name that is no word, or one that `numpy.savez` needs for itself; or if it has a mask.
     TypeError
         If an array holds Python objects, dates or records, if the facts are no dict, or one not JSON serializable.
     OSError
         If the disk is full or the folder may not be written to; a file that was there is as it was.
     """
+    for name, array in arrays.items():
+        check_unmasked(name, array)
     arrays = {name: to_numpy(array) for name, array in arrays.items()}
     if taken := [name for name in arrays if not isinstance(name, str) or name in _TAKEN]:
         raise ValueError(f"expected names of arrays that are words, other than {', '.join(_TAKEN)}; found {taken[0]!r}")

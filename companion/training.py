@@ -144,7 +144,9 @@ class Training:
         self.step, self.n, self.parameters, self.state = step, n, parameters, state or {}
         self.batch_size, self.n_epochs, self.verbose = batch_size, n_epochs, verbose
         self.rng, self.noise, self.watch = rng, noise, watch
-        self.validate, self.patience = validate, (patience or Patience(ENDLESS)) if validate else None
+        # A copy: what the patience has been through belongs to this training.
+        self.validate = validate
+        self.patience = dataclasses.replace(patience or Patience(ENDLESS)) if validate else None
         self.checkpoint = checkpoint and at_home(checkpoint)
         mine = {"n": n, "batch_size": batch_size, "n_epochs": n_epochs, "validated": validate is not None}
         text = json.dumps(_named_by_words(mine | (identity or {})), default=_said)

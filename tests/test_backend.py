@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import strict_cupy
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from companion import backend
-from companion.backend import Noise, generator, to_device, to_numpy, xp
+from companion.backend import Noise, generator, one_thread, to_device, to_numpy, xp
 
 HERE = Path(__file__).parent
 CUPY = importlib.util.find_spec("cupy") is not None  # the real one, or the stand-in in its place
@@ -501,3 +502,16 @@ def test_a_step_moves_nothing_between_host_and_device():
     ran = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert ran.stdout == ""
+
+
+@pytest.mark.skipif(xp is not np, reason="a GPU has no such threads")
+def test_blas_has_its_threads_back_when_the_last_has_left():
+    """Whoever enters second finds one thread, and must not hand that on when all have left."""
+    with threadpool_limits(2, "blas"):
+        before, first, second = threadpool_info(), one_thread(), one_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert all(pool["num_threads"] == 1 for pool in threadpool_info() if pool["user_api"] == "blas")
+        second.__exit__(None, None, None)
+        assert threadpool_info() == before

@@ -1088,3 +1088,13 @@ def test_a_checkpoint_that_was_altered_inside_is_none(data, tmp_path, spoil):
     save(file, arrays, facts)
     with pytest.raises(ValueError, match="run.npz is no checkpoint of a training"):
         clone(model).fit(*data, checkpoint=file)
+
+
+def test_words_that_look_like_numbers_weigh_what_is_given_to_them(data):
+    """scikit-learn's function looks for the number, as which OpenML's digits would weigh."""
+    X, y = data
+    heavy = LogisticRegression(**QUICK, class_weight={0: 5.0, 1: 1.0, 2: 1.0}).fit(X, y)
+    words = LogisticRegression(**QUICK, class_weight={"0": 5.0, "1": 1.0, "2": 1.0}).fit(X, y.astype(str))
+    assert_same(host(heavy.parameters_), host(words.parameters_))
+    with pytest.raises(ValueError, match="class_weight: expected weights of the classes"):
+        LogisticRegression(**QUICK, class_weight={0: 5.0}).fit(X, y.astype(str))

@@ -1,5 +1,6 @@
 """The grammar of flight requests: its posterior against enumeration, F1 against conlleval's rules, files of others."""
 
+import pickle
 from itertools import product
 
 import numpy as np
@@ -315,3 +316,11 @@ def test_a_word_that_asks_for_no_corpus_is_refused(monkeypatch):
     monkeypatch.setenv("COMPANION_DATASET", "Sample")
     with pytest.raises(ValueError, match="COMPANION_DATASET is 'Sample'; expected 'sample' or 'full'"):
         load_flights()
+
+
+def test_a_copy_has_probabilities_of_its_own():
+    model = HiddenMarkovModel.count([["to", "boston"], ["boston", "to"]], [["O", "B-city"], ["B-city", "O"]])
+    before = model.log_likelihood(["to", "boston"])
+    again = pickle.loads(pickle.dumps(model))
+    again.transition[:] = again.transition[::-1].copy()
+    assert again.log_likelihood(["to", "boston"]) != before == model.log_likelihood(["to", "boston"])

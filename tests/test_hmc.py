@@ -272,6 +272,20 @@ def test_the_acceptance_falls_with_the_dimension_unless_the_step_does(rng):
     assert acceptance(1024, 6) == pytest.approx(few, abs=0.03)
 
 
+@pytest.mark.parametrize("landscape", [Banana, Funnel, Hills, Ridge, Valley])
+def test_a_landscape_is_the_same_at_whole_numbers(landscape):
+    whole, place = to_device(np.array([[1, 1], [2, 0], [-1, 3]])), landscape()
+    for function in (place.energy, place.gradient):
+        np.testing.assert_array_equal(to_numpy(function(whole)), to_numpy(function(whole.astype(xp.float64))))
+
+
+def test_a_step_that_could_not_be_tuned_is_as_it_was():
+    chains = Metropolis(lambda x: 0 * x[:, 0], np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="any is taken"):
+        chains.adapt(3000, 0.234)
+    assert chains.step_size == 0.1
+
+
 def test_many_more_effective_samples_than_random_walks():
     d, n = 50, 400
     start = np.random.default_rng(0).standard_normal((4, d))
@@ -337,7 +351,12 @@ def square(x):
         (lambda: Metropolis(square, np.zeros((2, 3)), step_size=0.0), "step_size: expected a positive number.*0.0"),
         (lambda: Metropolis(square, np.zeros((2, 3)), step_size=np.nan), "step_size: expected a positive number"),
         (lambda: Metropolis(square, np.zeros((2, 3)), step_size=np.ones(2)), "step_size: expected a positive number"),
-        (lambda: Metropolis(lambda x: 0 * x[:, 0], np.zeros((2, 3))).adapt(3000, 0.234), "energy: expected one that"),
+        (
+            lambda: Metropolis(lambda x: 0 * x[:, 0], np.zeros((2, 3))).adapt(3000, 0.234),
+            "some refused, found that any is taken",
+        ),
+        (lambda: DualAveraging(0.1, 0.5).update(np.nan), "some refused, found that none is taken"),
+        (lambda: HMC(square, xp.copy, np.zeros((2, 3)), jitter=np.ones(2)), "jitter: expected a number from 0"),
         (lambda: Metropolis(square, np.full((2, 3), np.inf)), "energy: expected finite numbers"),
         (lambda: Metropolis(lambda x: x, np.zeros((2, 3))), r"energy: expected 2 numbers.*\(2, 3\)"),
         (lambda: HMC(square, lambda x: x[:, :1], np.zeros((2, 3))), r"gradient: .*\(2, 3\).*\(2, 1\)"),

@@ -941,3 +941,15 @@ def test_distances_are_between_distributions():
     for p, q in ([[3, 5], [0.3, 0.7]], [np.uint8([3, 5]), np.uint8([5, 3])]):
         with pytest.raises(ValueError, match="expected two distributions, found numbers that sum to"):
             total_variation(p, q)
+
+
+def test_what_was_kept_of_chains_stays_as_it_was(rng):
+    machine = RBM.from_parameters(rng.normal(0, 1, (6, 4)), rng.normal(0, 1, 6), rng.normal(0, 1, 4))
+    weights = [chains.log_weights for chains in Anneal(machine, 5, temperature_ladder(20), rng=0)]
+    assert len({array.mean() for array in weights}) == len(weights)
+    tempering = ParallelTempering(machine, np.zeros((9, 6)), [1, 0.7, 0.4, 0], rng=0)
+    kept = [(step.v, step.v.copy(), step.replica, step.replica.copy()) for step in itertools.islice(tempering, 20)]
+    for v, as_it_was, replica, as_this_was in kept:
+        np.testing.assert_array_equal(to_numpy(v), to_numpy(as_it_was))
+        np.testing.assert_array_equal(to_numpy(replica), to_numpy(as_this_was))
+    assert not (to_numpy(kept[0][2]) == to_numpy(kept[-1][2])).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from companion import optimize
-from companion.backend import add_scaled, to_device, to_numpy
+from companion.backend import add_scaled, to_device, to_numpy, xp
 from companion.optimize import SGD, Adam, MovingAverage, Patience, Schedule, limit_norms
 
 
@@ -297,6 +297,7 @@ def test_what_could_not_be_moved_is_refused(make):
         ([w.astype(np.int64)], [w.astype(np.int64)]),
         ([w.astype(np.float16)], [w.astype(np.float16)]),
         ([w.T], [w.T.copy()]),
+        ([w.astype(">f8") if xp is np else w.T], [w]),
         ([w], [w.T.copy()]),
         ([w], [w[0]]),
         ([w, w], [w]),
@@ -320,3 +321,35 @@ def test_an_optimizer_moves_all_that_it_is_given_or_nothing(make):
         with pytest.raises(ValueError, match="parameters: expected those that `start` was given"):
             optimizer.update([W, b], gradients)
     assert not to_numpy(W).any() and not to_numpy(b).any()
+
+
+@pytest.mark.parametrize("make", [lambda rate: SGD(rate), lambda rate: SGD(rate, 0.5), lambda rate: Adam(rate)])
+def test_start_begins_anew(make):
+    """Its schedule, too, and what Adam knows of how many updates its means are of."""
+    optimizer, ends = make(Schedule(0.1, 20, "linear")), []
+    for _ in range(2):
+        w = to_device(np.array([4.0, -1.0]))
+        optimizer.start([w])
+        for _ in range(20):
+            optimizer.update([w], [2 * w])
+        ends.append(to_numpy(w))
+    np.testing.assert_array_equal(*ends)
+    assert abs(ends[0][0]) < 4
+
+
+def test_adam_overwrites_no_gradient_that_it_still_needs():
+    a, b, g = (to_device(np.array([3.0])) for _ in range(3))
+    for parameters, gradients in (([a, b], [g, g]), ([a], [a])):
+        optimizer = Adam(0.1)
+        optimizer.start(parameters)
+        with pytest.raises(ValueError, match="gradients: expected arrays of their own"):
+            optimizer.update(parameters, gradients)
+
+
+@pytest.mark.skipif(xp is not np, reason="only BLAS is deceived")
+@pytest.mark.parametrize("kind", ["i8", "f2", ">f8"])
+def test_blas_moves_what_it_can_move_or_says_so(kind):
+    with pytest.raises(ValueError, match="that may be written to, float32 or float64, found another"):
+        add_scaled(np.array([3, 4], kind), 0.1, np.ones(2))
+    with pytest.raises(ValueError, match="parameters: expected contiguous arrays"):
+        MovingAverage([np.array([3, 4], kind)], 0.9)

@@ -89,9 +89,24 @@ def test_images_of_another_size_are_refused(shape):
 
 
 def test_what_would_make_a_wrong_picture_is_refused():
-    with pytest.raises(ValueError, match="found bytes up to 255: divide by 255"):
+    with pytest.raises(ValueError, match="found whole numbers up to 255: divide by the most"):
         plots.image_grid(np.full((1, 784), 255, np.uint8))
     with pytest.raises(ValueError, match="titles: expected 2, one for each image, found 1"):
         plots.image_grid(np.zeros((2, 784)), ["a"])
     with pytest.raises(ValueError, match="W: expected finite weights"):
         plots.weight_images(np.full((784, 2), np.nan))
+
+
+def test_whole_numbers_are_no_pixels_whatever_their_kind():
+    for images in (np.full((2, 64), 16), np.full((2, 64), 16, np.uint8)):
+        for draw in (
+            plots.image_grid,
+            plots.tile_images,
+            lambda images, shape: plots.image_strips({"a": images}, shape=shape),
+        ):
+            with pytest.raises(
+                ValueError, match="found whole numbers up to 16: divide by the most that a pixel can be"
+            ):
+                draw(images, shape=(8, 8))
+    tiles = plots.tile_images(np.ones((1, 4), int), columns=2, shape=(2, 2), background=0.5)
+    np.testing.assert_array_equal(tiles, [[1, 1, 0.5, 0.5, 0.5], [1, 1, 0.5, 0.5, 0.5]])

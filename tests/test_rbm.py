@@ -297,6 +297,13 @@ def test_clamped_units_leave_the_others_their_conditional_distribution(rng, beta
     assert distance(index(v[:N]), p) > 2 * floor(p, N)
 
 
+@pytest.mark.parametrize("clamp", [[1, 0, np.nan, np.nan, 0], ["True", "", "", "", ""], [0, 2, 3, 1, 4]])
+def test_a_clamp_says_which_units_stay_and_nothing_else(clamp):
+    """Values, as `RNNRBM.write` wants them, words and numbers of units would hold others."""
+    with pytest.raises(ValueError, match="clamp: expected"):
+        machine(np.random.default_rng(0)).sample(start=np.zeros((1, 5)), steps=1, clamp=clamp)
+
+
 def test_sample_clamps_for_each_row_or_for_all(rng):
     rbm, start = machine(rng), rng.random((6, 5))  # grey levels too are kept
     for clamp in ([True, False, True, False, False], rng.random((6, 5)) < 0.5, np.ones(5, bool)):

@@ -165,6 +165,13 @@ def test_annealing_from_both_sides_meets_the_exact_value():
             assert abs(low) < level and abs(high) < level
 
 
+def test_annealing_of_many_units_that_nearly_cancel_is_a_number():
+    """The product of 2,000 factors near a half is none in float64; the sum of their logarithms is."""
+    rng = np.random.default_rng(0)
+    machines = StepMachines(*(to_device(rng.normal(0, 3, shape)) for shape in ((8, 2000), (2, 8), (2, 2000))))
+    assert np.isfinite(annealed_log_partitions(machines, n_temperatures=1, random_state=0).log_weights).all()
+
+
 def test_annealing_is_exact_without_weights():
     model = random_model(scale=0.0)
     machines = model.machines(random_rolls((5,))[0])

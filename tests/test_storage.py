@@ -118,6 +118,11 @@ def test_other_files_are_refused_by_name(tmp_path, content):
     assert str(path) in str(error.value)
 
 
+def test_a_mask_would_be_lost(path):
+    with pytest.raises(ValueError, match="a: expected an array without a mask"):
+        save(path, {"a": np.ma.masked_equal([1.0, 999.0], 999)})
+
+
 def test_a_missing_file_is_said_to_be_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "nothing.npz")

@@ -397,3 +397,12 @@ def test_a_checkpoint_is_not_written_more_often_than_needed(tmp_path, monkeypatc
 def test_history_says_how_it_ended():
     history = History(n_batches=10, updates=[10, 20], train_loss=[1, 0.5], stopped="patience", epoch=2)
     assert str(history) == "Patience exhausted after 20 updates (2 epochs)"
+
+
+def test_a_patience_belongs_to_the_caller():
+    """Whatever one training has been through, the next begins with it as it was given."""
+    patience, ends = Patience(1000), []
+    for _ in range(2):
+        w = to_device(np.zeros(1))
+        ends.append(train(w, errors=[0.5, 0.2, 0.3, 0.4, 0.4], patience=patience).run().best_update)
+    assert ends[0] == ends[1] > 0 and patience == Patience(1000)

@@ -41,6 +41,8 @@ class Adversary(Panel):
 
     def __init__(self, networks, images, labels, seed=0):
         check_kind(MLP, **networks)
+        if untold := [name for name, network in networks.items() if not hasattr(network, "classes_")]:
+            raise ValueError(f"networks: expected them to have learned labels, found that {', '.join(untold)} has not")
         if normalised := [name for name, network in networks.items() if network.batch_norm]:
             raise ValueError(
                 f"networks: expected them without batch normalisation, found it in {', '.join(normalised)}"
