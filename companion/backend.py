@@ -87,6 +87,8 @@ def to_numpy(array):
 
 @cache
 def _axpy(dtype):
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"expected an array of float32 or float64, found {dtype}")
     return get_blas_funcs("axpy", dtype=dtype)
 
 
@@ -97,9 +99,8 @@ def add_scaled(target, scale, array):
     """
     if xp is np:
         # BLAS asks nobody: it would write into read-only memory, or into a copy that nobody sees.
-        if not (target.flags.c_contiguous and target.flags.writeable and target.dtype in (np.float32, np.float64)):
-            raise ValueError(f"expected a contiguous array that may be written to, float32 or float64, found another "
-                             f"({target.dtype})")  # fmt: skip
+        if not (target.flags.c_contiguous and target.flags.writeable):
+            raise ValueError("expected a contiguous array that may be written to, found one that is not")
         _axpy(target.dtype)(array.reshape(-1), target.reshape(-1), a=scale)
     else:
         target += scale * array

@@ -12,7 +12,8 @@ __all__ = ["autocorrelation", "effective_sample_size", "precision_and_recall", "
 def total_variation(p, q):
     r"""Total variation distance :math:`\frac12 \sum_i |p_i - q_i|`, from 0 to 1, of two distributions (n,).
 
-    Raises ValueError if their shapes differ, or what they sum to is not 1.
+    Raises ValueError if their shapes differ, if one has a mask or a probability below 0, or if what they sum to is not
+    1.
     """
     p, q = (np.asarray(real_array("distributions", array), float) for array in (p, q))
     if p.shape != q.shape:

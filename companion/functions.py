@@ -109,9 +109,10 @@ def negative_log_likelihood(log_probabilities, targets):
     ValueError
         If the targets are of another shape or kind, or one is negative.
     """
-    if len(targets) and targets.dtype.kind == "i" and int(targets.min()) < 0:
+    log_p = log_p_of(log_probabilities, targets)
+    if len(targets) and int(targets.min()) < 0:
         raise ValueError(f"targets: expected columns from 0, found {int(targets.min())}")
-    return -log_p_of(log_probabilities, targets).mean()
+    return -log_p.mean()
 
 
 def log_p_of(log_probabilities, targets):

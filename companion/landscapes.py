@@ -28,7 +28,6 @@ class Valley:
         self.scales = np.array([length, width])
 
     def energy(self, x):
-        x = floating(x)
         return 0.5 * (self.gradient(x) * x).sum(axis=1)
 
     def gradient(self, x):
@@ -55,7 +54,6 @@ class Ridge:
         self.precision = np.linalg.inv(self.covariance)
 
     def energy(self, x):
-        x = floating(x)
         return 0.5 * (self.gradient(x) * x).sum(axis=1)
 
     def gradient(self, x):

@@ -396,7 +396,7 @@ class SoftmaxCrossEntropy:
     """The loss at the top of a classifier: softmax and mean negative log-likelihood in one stable step."""
 
     def forward(self, scores, targets, weights=None):
-        """Return the mean loss in nats for scores (n, n_classes), which are overwritten, and targets (n,).
+        """Return the mean loss in nats for scores (n, n_classes), which are overwritten, and targets (n,) from 0.
 
         With weights (n,) every row's loss is multiplied by its own before the mean over the n rows is taken.
         """

@@ -203,11 +203,11 @@ def read_score(path):
         first = min(map(_upbeat, parts)) % 1
         fifths = int(score.findtext("part/measure/attributes/key/fifths") or 0)
         for time in (time for part in notes for start, end, _ in part for time in (start, end)):
-            if not 0 <= time <= MOST_STEPS:  # nor if it is no number
+            if not -1e-6 <= time <= MOST_STEPS:  # nor if it is no number
                 raise ValueError(f"a note at quarter {time:,.0f}, expected 0 to {MOST_STEPS:,}")
     except (
-        ValueError, ArithmeticError, LookupError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
-        ElementTree.ParseError,
+        ValueError, ArithmeticError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile,
+        zlib.error, ElementTree.ParseError,
     ) as reason:  # fmt: skip
         raise ValueError(f"{path}: expected a compressed MusicXML file, found another ({reason!r})") from reason
     if not all(notes):

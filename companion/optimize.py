@@ -97,7 +97,7 @@ class SGD:
         return f"SGD(learning_rate={self.learning_rate}, momentum={self.momentum})"
 
     def start(self, parameters):
-        """Make what the optimiser remembers of `parameters`, a list of arrays; return it by name."""
+        """Begin anew, the schedule too; return what is remembered of `parameters`, a list of arrays, by name."""
         _check_parameters(parameters)
         self.updates[...] = 0
         self.velocities = [xp.zeros_like(parameter) for parameter in parameters] if self.momentum else []
@@ -138,7 +138,7 @@ class Adam:
         return f"Adam(learning_rate={self.learning_rate})"
 
     def start(self, parameters):
-        """Make what the optimiser remembers of `parameters`, a list of arrays; return it by name."""
+        """Begin anew, the schedule too; return what is remembered of `parameters`, a list of arrays, by name."""
         _check_parameters(parameters)
         self.updates[...] = 0
         self.means = [xp.zeros_like(parameter) for parameter in parameters]

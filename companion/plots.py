@@ -101,12 +101,15 @@ def show(fig, alt, number=None):
         display(caption(number), raw=True)
 
 
-def _as_images(images, shape):
-    """Return images (n, height * width), or one of them, as (n, height, width), or raise ValueError."""
+def _as_images(images, shape, limit=None):
+    """Return images (n, height * width), or one of them, as (n, height, width), or raise ValueError.
+
+    Whole numbers above 1 are no pixels, unless a `limit` says what they are shown by.
+    """
     images, n_pixels = to_numpy(images), prod(shape)
     if not images.size or n_pixels not in (images.shape[-1], prod(images.shape[-2:])):
         raise ValueError(f"images: expected the shape (n, {n_pixels}), n at least 1, found {images.shape}")
-    if images.dtype.kind in "iu" and images.max() > 1:
+    if not limit and images.dtype.kind in "iu" and images.max() > 1:
         raise ValueError(f"images: expected pixels from 0 to 1, found whole numbers up to {images.max()}: divide by "
                          "the most that a pixel can be, 255 if they are bytes")  # fmt: skip
     return images.reshape(-1, *shape)
@@ -156,7 +159,7 @@ def image_grid(images, titles=None, columns=10, shape=(28, 28), size=0.7, limit=
     limit : float, optional
         Show values from −limit (blue) to +limit (red) instead of grey levels.
     """
-    images = _as_images(images, shape)
+    images = _as_images(images, shape, limit)
     titles = titles if titles is None else list(titles)  # by their places, whatever else they are numbered by
     if titles is not None and len(titles) < len(images):
         raise ValueError(f"titles: expected {len(images)}, one for each image, found {len(titles)}")
@@ -190,7 +193,10 @@ def image_strips(strips, columns=10, shape=(28, 28), width=7.0, limit=None):
     limit : float, optional
         Show values from −limit (blue) to +limit (red) instead of grey levels.
     """
-    tiles = [tile_images(images, columns, shape, gap=2, background=np.nan) for images in strips.values()]
+    tiles = [
+        tile_images(to_numpy(images) * 1.0 if limit else images, columns, shape, gap=2, background=np.nan)
+        for images in strips.values()
+    ]
     # Placed by hand, in inches, so that all images are of one size whatever the names.
     left, gap = 0.085 * max(map(len, strips)) + 0.14, 0.06
     scale = (width - left) / tiles[0].shape[1]

@@ -261,7 +261,8 @@ class RBM(TiedLayer):
             raise ValueError(f"inverse_temperature: expected a finite number {least}, found {inverse_temperature!r}")
         held = None if clamp is None else to_device(real_array("clamp", clamp))
         if held is not None and not bool(((held == 0) | (held == 1)).all()):
-            raise ValueError("clamp: expected true where a unit keeps its value of `start`, false elsewhere")
+            raise ValueError(f"clamp: expected true where a unit keeps its value of `start`, false elsewhere, found "
+                             f"values from {float(held.min()):.3g} to {float(held.max()):.3g}")  # fmt: skip
         held = None if held is None else held.astype(bool)
         if held is not None and held.shape not in (start.shape, start.shape[1:]):
             raise ValueError(f"clamp: expected shape {start.shape[1:]} or {start.shape}, found {held.shape}")

@@ -218,7 +218,7 @@ def _anneal(machines, base, betas, v, noise):
 
 
 def _softplus_change(x, before, beta):
-    r"""What the sums over the columns of softplus(βx) gain (n,) from one β to the next: one logarithm a row.
+    r"""What the sums over the columns of softplus(βx) gain (n,) from one β to the next: a logarithm for every thousand.
 
     Of :math:`\max(\beta x, 0) + \log(1 + e^{-\beta |x|})` the second terms give a product of ratios near 1.
     """

@@ -640,7 +640,7 @@ def test_a_record_that_lacks_a_key_is_named(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["rbm_wide", "dbn_bound", "dbn_dreams", "ranking"])
-@pytest.mark.parametrize(("sizes", "doubtful"), [([100, 5, 100], True), ([100, 50, 100], False)])
+@pytest.mark.parametrize(("sizes", "doubtful"), [([100, 5, 100], True), ([100, 50, 100], False), (None, False)])
 def test_annealing_that_one_seed_cannot_be_trusted_with_is_said_beside_the_figure(
     monkeypatch, tmp_path, name, sizes, doubtful
 ):
@@ -648,9 +648,13 @@ def test_annealing_that_one_seed_cannot_be_trusted_with_is_said_beside_the_figur
     if "measured" in record:  # of machines that learned in two ways: those count that learned in the chosen one
         assert record["parameters"]["persistent"]
         for found in record["measured"]:
-            found["forward"]["effective_sample_size"] = sizes[found["seed"]] if found["settings"]["persistent"] else 1
+            found["forward"]["effective_sample_size"] = 1
+            if found["settings"]["persistent"] and sizes:
+                found["forward"]["effective_sample_size"] = sizes[found["seed"]]
+            elif found["settings"]["persistent"]:  # summed, not annealed
+                del found["forward"]
     else:
-        record["effective_sample_sizes"] = sizes
+        record["effective_sample_sizes"] = sizes or [100]
     monkeypatch.setattr(results, "DATA", tmp_path)
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / f"{name}.json").write_text(json.dumps(record), encoding="utf8")

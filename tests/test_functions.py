@@ -180,7 +180,7 @@ def test_what_is_no_noise_yet_becomes_it(rng):
     assert abs(float(Normal(np.zeros(3), np.ones(3)).sample(1000, np.random.default_rng(0)).std()) - 1) < 0.05
 
 
-@pytest.mark.parametrize("targets", [[[0], [1], [1]], [0, 1], [True, False, True], [0.0, 1.0, 1.0]])
+@pytest.mark.parametrize("targets", [1, [[0], [1], [1]], [0, 1], [True, False, True], [0.0, 1.0, 1.0]])
 def test_targets_of_another_shape_or_kind_are_refused(targets):
     table = log_softmax(to_device(np.zeros((3, 2))))
     with pytest.raises(ValueError, match=r"targets: expected whole numbers of shape \(3,\)"):

@@ -600,6 +600,8 @@ def test_distributions_are_over_the_same_states():
     assert total_variation([0.9, 0.1], [0.5, 0.5]) == pytest.approx(0.4)
     with pytest.raises(ValueError, match=r"arrays of shapes \(2,\), \(2, 1\)"):
         total_variation([0.9, 0.1], [[0.9], [0.1]])
+    with pytest.raises(ValueError, match="found a probability of -0.5"):
+        total_variation([1.5, -0.5], [1, 0])
 
 
 def test_chains_stuck_in_different_places_count_as_correlated(rng):

@@ -127,13 +127,21 @@ def test_what_is_no_score_is_refused(tmp_path):
     note("C", 4, 10**13), note("C", 30, 4), note("H", 4, 4), note("C", 4, 4).replace("<step>C</step>", ""),
     note("C", 4, 4).replace("</pitch>", "<alter>0.5</alter></pitch>"), note("C", 4, "nan"), note("C", 4, "long"),
     note("C", 4, 4) + note("D", 4, "nan"), "<backup><duration>inf</duration></backup>" + note("C", 4, 4),
-    "<backup><duration>9</duration></backup>" + note("C", 4, 4),
+    "<backup><duration>9</duration></backup>" + note("C", 4, 4), "</measure></part><part id='P5'>",
     "<attributes><divisions>0</divisions></attributes>" + note("C", 4, 4),
 ])  # fmt: skip
 def test_a_score_that_cannot_be_is_named(tmp_path, measures):
     path = score(tmp_path / "odd.mxl", [f"<measure>{measures}</measure>"] * 4)
     with pytest.raises(ValueError, match="odd.mxl: expected a compressed MusicXML file"):
         read_score(path)
+
+
+def test_lengths_that_do_not_quite_add_up_are_forgiven(tmp_path):
+    """Six sixths of a quarter, and a quarter back, are a rounding before the beginning."""
+    sixths = "<attributes><divisions>6</divisions></attributes>" + 6 * note("C", 4, 1)
+    back = "<backup><duration>6</duration></backup>" + note("C", 4, 6)
+    found = read_score(score(tmp_path / "sixths.mxl", [f"<measure>{sixths}{back}</measure>"] * 4))
+    np.testing.assert_array_equal(found.voices, [[60] * 4])
 
 
 def test_an_odd_score_of_three_parts_is_none_as_well(tmp_path):

@@ -108,5 +108,9 @@ def test_whole_numbers_are_no_pixels_whatever_their_kind():
                 ValueError, match="found whole numbers up to 16: divide by the most that a pixel can be"
             ):
                 draw(images, shape=(8, 8))
+    signed = np.arange(-8, 8).reshape(4, 4)
+    plots.image_grid(signed, shape=(2, 2), limit=8)
+    plots.image_strips({"a": signed}, shape=(2, 2), limit=8)
+    plots.weight_images(signed, shape=(2, 2))
     tiles = plots.tile_images(np.ones((1, 4), int), columns=2, shape=(2, 2), background=0.5)
     np.testing.assert_array_equal(tiles, [[1, 1, 0.5, 0.5, 0.5], [1, 1, 0.5, 0.5, 0.5]])

@@ -95,7 +95,7 @@ class Tempering(Panel):
         self.refresh()
 
     def _replicas(self):
-        return to_numpy(self.tempering.replica[:, 0]).copy()  # the next step changes it in place
+        return to_numpy(self.tempering.replica[:, 0])
 
     def _classify(self):
         """Return the digits of all chains: those of every temperature, then the plain ones."""

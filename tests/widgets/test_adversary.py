@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from companion.backend import generator
+from companion.dbn import DBN
 from companion.mlp import MLP
 from companion.widgets import Adversary
 from companion.widgets.adversary import STEP
@@ -119,6 +120,8 @@ def test_labels_and_classes_that_do_not_fit_are_refused(networks, images):
         Adversary(networks, images, 15 * (labels == 3))
     with pytest.raises(ValueError, match="labels: expected 200 of the classes .*found 7 of"):
         Adversary(networks, images, labels[:7])
+    with pytest.raises(ValueError, match="networks: expected them to have learned labels, found that dbn has not"):
+        Adversary({"dbn": DBN(hidden_sizes=(5,), pretraining={"n_epochs": 1}).pretrain(images)}, images, labels)
     other = MLP(hidden_sizes=(2,), n_epochs=1).fit(images, labels % 2)
     with pytest.raises(ValueError, match="the same classes in all, found .*'other'"):
         Adversary(networks | {"other": other}, images, labels)
