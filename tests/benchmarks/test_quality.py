@@ -32,7 +32,7 @@ def trained(library, name, n_epochs):
     [
         ("mlp", 0.02, 5),
         ("mlp", 0.015, 12),
-        ("mlp", 0.01, 75),
+        ("mlp", 0.01, 100),
         ("rbm", -90, 18),
         ("rbm", -86, 75),
         ("rbm_wide", -84, 300),
