@@ -340,7 +340,7 @@ def _find_or_fetch():
             return Source("full", folder := fetch_mnist(), f"downloaded to {shown(folder, ROOT)}")
         except OSError as problem:
             reason = str(problem)
-    if os.environ.get("COMPANION_DATASET") == "full":
+    if wanted_dataset() == "full":
         raise FileNotFoundError(f"COMPANION_DATASET=full asks for all of MNIST, but {reason}. {REMEDY}")
     return Source("sample", None, reason)
 

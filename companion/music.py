@@ -202,9 +202,9 @@ def read_score(path):
         notes = [_read_part(part) for part in parts]
         first = min(map(_upbeat, parts)) % 1
         fifths = int(score.findtext("part/measure/attributes/key/fifths") or 0)
-        for time in (time for part in notes for start, end, _ in part for time in (start, end)):
-            if not -1e-6 <= time <= MOST_STEPS:  # nor if it is no number
-                raise ValueError(f"a note at quarter {time:,.0f}, expected 0 to {MOST_STEPS:,}")
+        for start, end, _ in (note for part in notes for note in part):
+            if not -1e-6 <= start <= end <= MOST_STEPS:  # nor if one is no number
+                raise ValueError(f"a note from quarter {start:,.0f} to {end:,.0f}, expected 0 to {MOST_STEPS:,}")
     except (
         ValueError, ArithmeticError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile,
         zlib.error, ElementTree.ParseError,

@@ -259,14 +259,15 @@ class RBM(TiedLayer):
         if not (0 <= inverse_temperature < float("inf") and (inverse_temperature or self.visible == "binary")):
             least = "at least 0" if self.visible == "binary" else "above 0"
             raise ValueError(f"inverse_temperature: expected a finite number {least}, found {inverse_temperature!r}")
-        held = None if clamp is None else to_device(real_array("clamp", clamp))
-        if held is not None and not bool(((held == 0) | (held == 1)).all()):
-            raise ValueError(f"clamp: expected true where a unit keeps its value of `start`, false elsewhere, found "
-                             f"values from {float(held.min()):.3g} to {float(held.max()):.3g}")  # fmt: skip
-        held = None if held is None else held.astype(bool)
-        if held is not None and held.shape not in (start.shape, start.shape[1:]):
-            raise ValueError(f"clamp: expected shape {start.shape[1:]} or {start.shape}, found {held.shape}")
-        return self._walk(start, Noise.of(rng), held, inverse_temperature)
+        if clamp is not None:
+            clamp = to_device(real_array("clamp", clamp))
+            if not bool(((clamp == 0) | (clamp == 1)).all()):
+                raise ValueError(f"clamp: expected true where a unit keeps its value of `start`, false elsewhere, "
+                                 f"found {float(clamp.min()):.3g} to {float(clamp.max()):.3g}")  # fmt: skip
+            if clamp.shape not in (start.shape, start.shape[1:]):
+                raise ValueError(f"clamp: expected shape {start.shape[1:]} or {start.shape}, found {clamp.shape}")
+            clamp = clamp.astype(bool)
+        return self._walk(start, Noise.of(rng), clamp, inverse_temperature)
 
     def _walk(self, start, noise, held, inverse_temperature):
         v = start
