@@ -120,7 +120,7 @@ class Contributions(Panel):
             draw = ImageDraw.Draw(image)
             frame = (left - 3, top - 3, left + TILE + 2, top + TILE + 2)
             draw.rectangle(frame, outline="black" if first else PALE, width=3 if first else 1)
-            score = f"{scores[k]:+.1f}" if round(float(scores[k]), 1) else "0.0"  # not a sign that rounding has left over
+            score = f"{scores[k]:+.1f}" if round(float(scores[k]), 1) else "0.0"  # no sign left over
             text(image, (left, top + TILE + 8), short(f"{label}", 20, TILE - 6 - wide(score, 14)), 20)
             text(image, (left + TILE, top + TILE + 11), score, 14, INK, "rt")
             bar = top + TILE + 33
