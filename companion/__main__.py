@@ -11,7 +11,7 @@ from pathlib import Path
 def info():
     """Print versions, the backend, and which data a chapter would see and why."""
     from . import __version__
-    from .data import DATA, NO_NETWORK, find_mnist, network_answers
+    from .data import DATA, NO_NETWORK, find_mnist, network_answers, wanted_dataset
     from .places import shown
     from .results import environment
 
@@ -22,6 +22,9 @@ def info():
     source = find_mnist()
     if source is None and network_answers():
         print(f"data:     all of MNIST (will be downloaded to {shown(DATA / 'mnist')}, once)")
+        return
+    if source is None and wanted_dataset() == "full":
+        print(f"data:     none (COMPANION_DATASET=full asks for all of MNIST, but {NO_NETWORK})")
         return
     name = "all of MNIST" if source and source.kind == "full" else "the packaged sample of 5,000 digits"
     print(f"data:     {name} ({source.reason if source else NO_NETWORK})")
@@ -59,6 +62,21 @@ def _encrypted():
     return ["--KernelManager.transport_encryption=auto"] if known else []
 
 
+# What Jupyter's programs also call some of the settings that are given below.
+SHORT = {
+    "--ip": "--ServerApp.ip",
+    "--notebook-dir": "--ServerApp.root_dir",
+    "--VoilaConfiguration.template": "--template",
+}
+
+
+def _unless_given(settings, arguments):
+    """Return our settings, without those that the reader's `arguments` have too, and then these."""
+    names = [argument.partition("=")[0] for argument in arguments]
+    given = {SHORT.get(name, name) for name in names}
+    return [setting for setting in settings if setting.partition("=")[0] not in given] + arguments
+
+
 def lab(arguments):
     """Open the Gibbs lab alone in a browser, for a projector; further `arguments` are passed on to Voilà."""
     from .places import JUPYTER
@@ -73,7 +91,7 @@ def lab(arguments):
     loaded = ("@voila-dashboards/widgets-manager8", "@jupyter-widgets/jupyterlab-manager", "anywidget")
     settings = ["--Voila.ip=127.0.0.1", "--template=projector", "--VoilaConfiguration.attempt_fix_notebook=False"]
     settings += [f"--VoilaConfiguration.extension_allowlist={name}" for name in loaded]
-    Voila.launch_instance([str(JUPYTER / "gibbs_lab.ipynb"), *settings, *_encrypted(), *arguments])
+    Voila.launch_instance([str(JUPYTER / "gibbs_lab.ipynb"), *_unless_given(settings + _encrypted(), arguments)])
 
 
 def _folder(named):
@@ -83,7 +101,8 @@ def _folder(named):
 
     if named or not CHECKOUT:
         here = Path.cwd()
-        return at_home(named or (here if any(here.glob(PATTERN)) else here / "deep-beliefs")).resolve()
+        has_chapters = any((here / chapter.name).exists() for chapter in FOLDER.glob(PATTERN))
+        return at_home(named or (here if has_chapters else here / "deep-beliefs")).resolve()
     return FOLDER
 
 
@@ -108,7 +127,7 @@ def run(arguments, folder=None):
     from jupyterlab.labapp import LabApp
 
     logging.getLogger("asyncio").addFilter(_closed)
-    print("Opening the book in JupyterLab; Ctrl-C here ends it.", flush=True)
+    print("Opening the book in JupyterLab; Ctrl-C here, twice, ends it.", flush=True)
     settings = [
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.root_dir={root}",
@@ -117,8 +136,7 @@ def run(arguments, folder=None):
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         settings.append("--allow-root")  # in a container there is no one else
-    given = {argument.partition("=")[0] for argument in arguments}
-    LabApp.launch_instance([s for s in settings if s.partition("=")[0] not in given] + arguments)
+    LabApp.launch_instance(_unless_given(settings, arguments))
 
 
 def restore(name, folder=None):
@@ -138,7 +156,9 @@ def student(folder, format="student"):
 
     folder = at_home(folder).resolve()
     written = student_copies(folder, format)
-    print(f"{len(written)} files are now in {shown(folder)}; those that were there already have been left alone.")
+    if not written:
+        raise ValueError(f"{shown(folder)}: expected a folder without the chapters, found them; they are as they were")
+    print(f"{len(written)} files were written to {shown(folder)}; what was there already has been left alone.")
 
 
 def headlines():
@@ -157,12 +177,16 @@ def headlines():
         runs = "1 run" if runs == 1 else f"{runs} runs"
         lines.append(f"  {name:<16} chapter {int(recipe['chapter'][:2]):<3} {model:<28} {runs:>7}  {takes:>15}")
     head = "NAME is one of these; the minutes are those of the recorded runs, on two cores of 2026:\n\n"
-    return head + "\n".join(lines) + "\n\nEach needs all of MNIST, and goes on where it was if it is interrupted."
+    foot = "All need all of MNIST but tagger, and rnnrbm, which needs music21.\n"
+    foot += "Each goes on where it was if it is interrupted, after the last whole epoch."
+    return head + "\n".join(lines) + "\n\n" + foot
 
 
 def reproduce(name, every, checking, jobs):
     """Run a headline recipe and record its result, or only check a record; without a name, say which there are."""
     if not (name or every):
+        if checking or jobs != 1:
+            raise ValueError("expected NAME or --all beside --check and --jobs, found neither")
         print(f"{_called()} reproduce NAME\n\n{headlines()}")
         return
     from .reproduce import read_result, recipes
@@ -298,7 +322,8 @@ def _one_line(command):
     try:
         yield
     except KeyboardInterrupt:
-        sys.exit("Interrupted. What was done is kept; the same command goes on from there.")
+        kept = " Epochs that were done are kept; the same command goes on from there." if command == "reproduce" else ""
+        sys.exit(f"Interrupted.{kept}")
     except (OSError, ValueError, RuntimeError, FloatingPointError) as problem:
         sys.exit(f"{command}: {problem}")
     except KeyError as problem:

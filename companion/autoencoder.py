@@ -99,10 +99,13 @@ class DenoisingAutoencoder(TiedLayer):
 
     def corrupt(self, x, random_state=None):
         """Spoil images x (n, n_visible); `random_state` is a seed, a NumPy generator or a `companion.backend.Noise`."""
-        noise = Noise.of(random_state)
+        self._check_settings()
         check_columns(self, x)
-        x, level = to_device(real_array("x", x)), self.corruption_level
-        x = x if x.dtype == xp.float64 else x.astype(xp.float32, copy=False)
+        x = to_device(real_array("x", x))
+        return self._corrupt(x if x.dtype == xp.float64 else x.astype(xp.float32, copy=False), Noise.of(random_state))
+
+    def _corrupt(self, x, noise):
+        level = self.corruption_level
         if not level:
             return x.copy()
         uniform = noise.uniform(xp.empty_like(x))
@@ -122,6 +125,7 @@ class DenoisingAutoencoder(TiedLayer):
 
     def reconstruct(self, x):
         """What becomes of images x (n, n_visible) on their way through the code."""
+        self._check_settings()
         with one_thread():
             return self.decode(self.encode(x))
 
@@ -193,7 +197,7 @@ class DenoisingAutoencoder(TiedLayer):
         return SimpleNamespace(rng=rng, noise=Noise(rng), descent=descent, gradient=gradient, state={})
 
     def _update(self, at, x):
-        loss = at.gradient(self.corrupt(x, at.noise), x)
+        loss = at.gradient(self._corrupt(x, at.noise), x)
         if self.weight_decay:
             add_scaled(at.gradient.gradients[0], self.weight_decay, at.gradient.autoencoder.W_)
         at.descent.update(at.gradient.gradients)

@@ -146,7 +146,7 @@ class Classifier(ClassifierMixin, Estimator):
         if not self._has_learned():
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit")
-            check_unmasked("classes", classes)
+            check_unmasked("classes", classes := list(classes) if isinstance(classes, set) else classes)
             check_classification_targets(np.repeat(classes, 2))  # once each might be numbers to regress on
             self.classes_ = self._classes(np.unique(classes))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
@@ -240,6 +240,8 @@ class Classifier(ClassifierMixin, Estimator):
         y = column_or_1d(to_numpy(y), warn=True)
         if y.shape != (n,):
             raise ValueError(f"labels: expected shape ({n},), one for each image, found {y.shape}")
+        if y.dtype == object and (missing := [i for i, label in enumerate(y) if _is_missing(label)]):
+            raise ValueError(f"labels: expected one for each image, found {y[missing[0]]!r} for image {missing[0]}")
         check_classification_targets(y)
         return y
 
@@ -290,6 +292,14 @@ class Classifier(ClassifierMixin, Estimator):
         """Fraction of the images, between 0 and 1, that are given a wrong label."""
         scores = self._scores(X)
         return float(zero_one_loss(scores.argmax(axis=1), self._encode(y, len(scores))))
+
+
+def _is_missing(label):
+    """Return whether a label is none: None, not a number, or pandas' NA, which will not say whether it is itself."""
+    try:
+        return label is None or bool(label != label)
+    except TypeError:
+        return True
 
 
 def unknown_labels(y, classes):

@@ -114,26 +114,26 @@ def read_idx(path, sha256=None):
             magic = file.read(4)
             if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES:
                 types = ", ".join(f"{code:02x}" for code in IDX_TYPES)
-                raise ValueError(f"{path.name}: expected an IDX file, which begins with 00 00, a type ({types}) and a "
+                raise ValueError(f"{path}: expected an IDX file, which begins with 00 00, a type ({types}) and a "
                                  f"count of dimensions, found {magic.hex(' ') or 'an empty file'}")  # fmt: skip
             sizes, dtype = file.read(4 * magic[3]), np.dtype(IDX_TYPES[magic[2]])
             if magic[3] > 32:
-                raise ValueError(f"{path.name}: expected at most 32 dimensions, found {magic[3]}")
+                raise ValueError(f"{path}: expected at most 32 dimensions, found {magic[3]}")
             if len(sizes) < 4 * magic[3]:
-                raise ValueError(f"{path.name}: expected {magic[3]} dimensions, found a file that ends before them")
+                raise ValueError(f"{path}: expected {magic[3]} dimensions, found a file that ends before them")
             shape = struct.unpack(f">{magic[3]}I", sizes)
             promised = math.prod(shape) * dtype.itemsize  # of Python integers: it cannot overflow
             if math.prod(size or 1 for size in shape) * dtype.itemsize > LARGEST:  # behind a 0 no others may hide
-                raise ValueError(f"{path.name}: expected at most {LARGEST:,} bytes, found a header of shape {shape} "
+                raise ValueError(f"{path}: expected at most {LARGEST:,} bytes, found a header of shape {shape} "
                                  f"that promises {promised:,}")  # fmt: skip
             content = _read_at_most(file, promised + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as reason:
-        raise ValueError(f"{path.name}: expected a whole gzip file, found a damaged one ({reason})") from reason
+        raise ValueError(f"{path}: expected a whole gzip file, found a damaged one ({reason})") from reason
     if len(content) != promised:
         found = f"{len(content):,}" if len(content) < promised else "more"
-        raise ValueError(f"{path.name}: expected {promised:,} bytes after its header of shape {shape}, found {found}")
+        raise ValueError(f"{path}: expected {promised:,} bytes after its header of shape {shape}, found {found}")
     if sha256 and (digest := hashlib.sha256(magic + sizes + content).hexdigest()) != sha256:
-        raise ValueError(f"{path.name}: expected the SHA-256 checksum {sha256}, found {digest}: this is not MNIST, or "
+        raise ValueError(f"{path}: expected the SHA-256 checksum {sha256}, found {digest}: this is not MNIST, or "
                          "it was damaged on the way; other data of its format are read by load_idx")  # fmt: skip
     return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 

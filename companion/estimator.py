@@ -249,7 +249,8 @@ class Estimator(BaseEstimator):
         return max(1, self.n_epochs) * -(-len(X) // self.batch_size)
 
     def _check_parameters(self, first, n_features, n_classes=0):
-        """Raise ValueError if parameters that were learned are not those of a network with the present settings."""
+        """Raise ValueError unless the settings are such as may be, and the parameters, learned before, fit them."""
+        self._check_settings()
         found = {name: array.shape for name, array in first.items()}
         if found != (expected := self._shapes(n_features, n_classes, found)):
             raise ValueError(f"expected parameters of the shapes {expected}, found {found}; the settings are no longer "
@@ -516,6 +517,7 @@ class TiedLayer(Encoder, Estimator):
 
     def _checked(self, X):
         check_is_fitted(self, "parameters_")
+        self._check_settings()
         return self._check_data(X)
 
     @property

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from .backend import generator
-from .checks import check_count, check_unmasked
+from .checks import check_count, check_unmasked, real_array
 from .data import wanted_dataset
 from .places import DATA, at_home
 from .storage import load, replacing, save
@@ -84,14 +84,15 @@ def roll(voices):
 
 
 def _check_roll(keys):
-    """Return a roll as an array, or raise ValueError if its columns are not the keys of the compass."""
-    check_unmasked("keys", keys)
+    """Return a roll as an array, or raise ValueError unless it is of finite numbers, a column for every key."""
     if isinstance(keys, Chorale):
         raise ValueError(f"keys: expected a roll (n_steps, {N_KEYS}), found a Chorale: take its .roll")
-    keys = np.asarray(keys)
+    keys = real_array("keys", keys)
     if keys.ndim != 2 or keys.shape[1] != N_KEYS:
         raise ValueError(f"keys: expected a roll of shape (n_steps, {N_KEYS}), the keys from {note_name(LOWEST)} to "
                          f"{note_name(HIGHEST)}, found {keys.shape}")  # fmt: skip
+    if not np.isfinite(keys).all():
+        raise ValueError("keys: expected finite numbers, found NaN or infinity among them")
     return keys
 
 
@@ -394,6 +395,8 @@ def write_midi(path, keys, tempo=80):
 def read_midi(path):
     """Read a MIDI file as a roll, float32 (n_steps, 46): what sounds at every quarter. Drums are left out.
 
+    The roll goes from the first note to the last: rests at both ends are left out too.
+
     Raises
     ------
     ImportError
@@ -443,7 +446,7 @@ def _mido():
     try:
         import mido
     except ImportError as reason:
-        raise ImportError("MIDI files need the package mido: install the extra, pip install -e '.[music]'") from reason
+        raise ImportError("MIDI files need the package mido: pip install mido") from reason
     return mido
 
 
@@ -474,8 +477,8 @@ def organ(keys, tempo=80, rate=11_025):
         If the roll has other keys, no steps or numbers that are not finite, or a step no samples.
     """
     keys = _check_roll(keys).astype(np.float32)
-    if not keys.size or not np.isfinite(keys).all():
-        raise ValueError(f"keys: expected finite numbers, and a step at least, found a roll of {len(keys)} steps")
+    if not keys.size:
+        raise ValueError("keys: expected a roll of at least a step, found an empty one")
     step = int(rate * 60 / tempo) if tempo > 0 else 0
     if step < 1:
         raise ValueError(f"expected a tempo above 0, and samples in every quarter, found tempo={tempo}, rate={rate}")

@@ -39,5 +39,5 @@ def at_home(path):
 
 def shown(path, root=ROOT):
     """Return `path` as it is told to the reader: short inside `root`, whole elsewhere; with slashes."""
-    path = Path(path)
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    path, root = Path(path), Path(root)
+    return (path.relative_to(root) if path.is_relative_to(root) and path != root else path).as_posix()

@@ -253,6 +253,7 @@ class PretrainedMLP(Encoder, MLP):
     def transform(self, X):
         """The codes (n, hidden_sizes[-1]) at the top, for images X (n, n_features)."""
         self._check_depth()
+        self._check_settings()
         X = self._check_data(X)
         with one_thread():
             return to_numpy(self._encoder(1, self._depth).predict(X))
@@ -268,7 +269,8 @@ class PretrainedMLP(Encoder, MLP):
         See `companion.classifier.Classifier.fit`. If there are images without labels, it is them that the layers learn
         to describe, unless that is done; without `virtual_adversarial` the fine-tuning leaves them aside. What moves
         are copies of the pretrained parameters, which the network then has in their place: to fine-tune the same layers
-        several times, copy the pretrained model (``copy.deepcopy``).
+        several times, copy the pretrained model (``copy.deepcopy``). Interrupted while it pretrains, it begins anew the
+        next time, or goes on from the checkpoint.
         """
         self._check_settings()
         fresh = self._given() is None
@@ -277,7 +279,7 @@ class PretrainedMLP(Encoder, MLP):
         if unlabelled is not None:
             self._check_unlabelled(unlabelled)
         if fresh:
-            self.pretrain(X if unlabelled is None else unlabelled, checkpoint=checkpoint)
+            self._pretrain_on_the_way(X if unlabelled is None else unlabelled, checkpoint)
         if not self.virtual_adversarial:
             unlabelled = None
         return super().fit(X, y, validation, checkpoint, sample_weight, unlabelled)
@@ -288,11 +290,19 @@ class PretrainedMLP(Encoder, MLP):
 
         See `companion.classifier.Classifier.partial_fit`.
         """
-        if "parameters_" not in vars(self):
+        if not (self._has_learned() or self._given()):
             self._check_settings()
             self._more_examples(X, y, classes, sample_weight)  # before the long part
-            self.pretrain(X)
+            self._pretrain_on_the_way(X)
         return super().partial_fit(X, y, classes, sample_weight)
+
+    def _pretrain_on_the_way(self, X, checkpoint=None):
+        """Pretrain as a part of a `fit`: if that is interrupted now, the next one begins with pretraining again."""
+        try:
+            self.pretrain(X, checkpoint=checkpoint)
+        except KeyboardInterrupt:
+            self._pretrained = False
+            raise
 
     def _prepare(self, X, first=None):
         at = super()._prepare(X, first)

@@ -14,16 +14,18 @@ FOLDER = BOOK / "chapters"
 
 
 def _git(*arguments):
-    """Return what git says in the checkout, bytes; None where there is no git, no repository or no such file."""
+    """Return what git says in the checkout, bytes; or None, where there is no git, repository or file; and why."""
     try:
-        return subprocess.run(["git", "-C", str(CHECKOUT), *arguments], capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
+        return subprocess.run(["git", "-C", str(CHECKOUT), *arguments], capture_output=True, check=True).stdout, ""
+    except OSError as problem:
+        return None, str(problem)
+    except subprocess.CalledProcessError as problem:
+        return None, problem.stderr.decode(errors="replace").partition("\n")[0]
 
 
 def _names():
     """Return the file names of all chapters, in reading order; of the committed ones too, should one be deleted."""
-    committed = (_git("ls-tree", "--name-only", "HEAD", "./chapters/") or b"").decode() if CHECKOUT else ""
+    committed = (_git("ls-tree", "--name-only", "HEAD", "./chapters/")[0] or b"").decode() if CHECKOUT else ""
     names = {Path(line).name for line in committed.splitlines() if Path(line).match(PATTERN)}
     return sorted(names | {path.name for path in FOLDER.glob(PATTERN)})
 
@@ -47,11 +49,11 @@ def _published(name):
     """Return the bytes of a chapter as it was published: out of the wheel, or as it was last committed."""
     if not CHECKOUT:
         return (FOLDER / name).read_bytes()
-    content = _git("show", f"HEAD:./chapters/{name}")
+    content, why = _git("show", f"HEAD:./chapters/{name}")
     if content is None:
         raise ValueError(
-            f"expected a git checkout that holds {name} as it was published, found none: take the file out of a new "
-            "download of the book"
+            f"expected a git checkout that holds {name} as it was published, found none ({why}): take the file out of "
+            "a new download of the book"
         )
     return content
 
@@ -122,14 +124,17 @@ def copy_chapters(folder, change=lambda notebook: notebook):
     Raises
     ------
     ValueError
-        If `folder` is a file.
+        If `folder` is a file, or a chapter is no notebook; nothing has been written then.
     """
-    written, folder = [], _expect_folder(folder)
+    texts, folder = {}, _expect_folder(folder)
     for source in [*sorted(FOLDER.glob(PATTERN)), FOLDER / "LICENSE.md"]:
-        path = folder / source.name
-        if not path.exists():
-            with replacing(path) as temporary:
-                text = source.read_text(encoding="utf8")
-                temporary.write_text(change(text) if source.suffix == ".ipynb" else text, encoding="utf8", newline="\n")
-            written.append(path)
-    return written
+        if not (path := folder / source.name).exists():
+            text = source.read_text(encoding="utf8")
+            try:
+                texts[path] = change(text) if source.suffix == ".ipynb" else text
+            except (ValueError, KeyError) as reason:
+                raise ValueError(f"{source}: expected a notebook of the book, found another ({reason})") from reason
+    for path, text in texts.items():
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf8", newline="\n")
+    return list(texts)

@@ -252,6 +252,7 @@ class RBM(TiedLayer):
             At once, if `start`, `clamp` or the inverse temperature is not what it must be, or if the machine has a
             parameter that is not finite.
         """
+        self._check_settings()
         self.check_finite()
         check_columns(self, start)
         start = finite_rows("start", start, len(self.visible_bias_), self.W_.dtype)

@@ -180,7 +180,6 @@ def save_model(path, model):
     if inner := [name for name, value in settings.items() if isinstance(value, BaseEstimator)]:
         raise ValueError(f"expected a model with plain hyper-parameters, found a {type(model).__name__}, whose "
                          f"{inner[0]} is a model itself: save its network_")  # fmt: skip
-    model._check_settings()
     model._check_parameters(model.parameters_, model.n_features_in_, len(getattr(model, "classes_", ())))
     for name, array in model.parameters_.items():
         check_finite(name, array)
@@ -192,6 +191,13 @@ def save_model(path, model):
     if hasattr(model, "feature_names_in_"):
         arrays["feature_names"] = model.feature_names_in_.astype(str)
     settings = {name: _with_pairs(value) for name, value in settings.items()}
+    for name, value in settings.items():
+        try:
+            json.dumps(value, default=_plain)
+        except TypeError:
+            raise ValueError(
+                f"{name} is a {type(value).__name__}; expected what a file can hold: numbers, words, a generator"
+            ) from None
     facts = {"model": type(model).__name__, "parameters": settings, "n_features": model.n_features_in_}
     save(path, arrays, facts | {name: vars(model)[name] for name in REMEMBERED if name in vars(model)})
 
@@ -205,6 +211,8 @@ def load_model(path, cls):
         If the file holds another kind of model, or none (see `load`), or if its settings, labels or arrays are not
         what such a model can have.
     """
+    if not isinstance(cls, type):
+        raise ValueError(f"cls: expected a class of models, such as MLP, found {cls!r}")
     arrays, facts = load(path)
     if facts.get("model") != cls.__name__:
         raise ValueError(f"{path}: expected a {cls.__name__}, found {facts.get('model') or 'no model'}")

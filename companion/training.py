@@ -22,7 +22,7 @@ from .storage import expect_writable, load, save
 
 __all__ = ["Divergence", "History", "Training", "digest"]
 
-CHECKPOINT_SECONDS = 20  # at most so much work is lost, plus the epoch under way
+CHECKPOINT_SECONDS = 20  # at most so much work is lost, plus the epoch under way; only that, by an interrupt
 ENDLESS = 1e18  # updates that no training makes
 # What of an identity is a checksum, and says nothing to a reader.
 CHANGED = {"data": "it learned from other data", "start": "it started from other parameters or random numbers"}
@@ -158,6 +158,7 @@ class Training:
         self.update = 0
         self.loss_sum = xp.zeros(())  # since the last entry; on the device, so that adding to it does not wait
         self._keep_best()
+        self.snapshot = None  # what a checkpoint holds: arrays and facts as they were after the latest epoch
         self._resume()
         if self.checkpoint and not self.history.stopped:
             expect_writable(self.checkpoint)  # not when the first one is due, after hours
@@ -182,6 +183,8 @@ class Training:
             except KeyboardInterrupt:
                 self.history.stopped = "interrupt"
                 print("Interrupted; the parameters are the best so far.")
+                if self.snapshot:
+                    self._save()
             finally:
                 for name, array in self.best.items():
                     self.parameters[name][...] = array
@@ -198,12 +201,11 @@ class Training:
             else:
                 self._run_epoch(bar)
             clock.read()
-            if self.checkpoint and (self.history.stopped or time.perf_counter() - saved > CHECKPOINT_SECONDS):
-                try:
+            if self.checkpoint:
+                self._take_snapshot()
+                if self.history.stopped or time.perf_counter() - saved > CHECKPOINT_SECONDS:
                     self._save()
-                except OSError as problem:  # the disk is full: what has been learned is worth more than the file
-                    warnings.warn(f"{problem}; training goes on", stacklevel=2)
-                saved = time.perf_counter()
+                    saved = time.perf_counter()
         if self.update > self.history.last_update:  # stopped between two validations
             self._record()
 
@@ -251,7 +253,7 @@ class Training:
         named = {f"{kind}/{name}": array for kind, arrays in kinds.items() for name, array in arrays.items()}
         return named | {"loss_sum": self.loss_sum}
 
-    def _save(self):
+    def _take_snapshot(self):
         facts = {
             "identity": self.identity,
             "update": self.update,
@@ -259,7 +261,13 @@ class Training:
             "patience": dataclasses.asdict(self.patience) if self.patience else None,
             "generator": self.rng.bit_generator.state,
         }
-        save(self.checkpoint, self._arrays(), facts)
+        self.snapshot = {name: array.copy() for name, array in self._arrays().items()}, facts
+
+    def _save(self):
+        try:
+            save(self.checkpoint, *self.snapshot)
+        except OSError as problem:  # the disk is full: what has been learned is worth more than the file
+            warnings.warn(f"{problem}; training goes on", stacklevel=2)
 
     def _resume(self):
         """Go back to where the checkpoint stood, if there is one."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from companion import _INDEX, widgets
+from companion import _INDEX, published, widgets
 from companion import __main__ as command_line
 from companion.classroom import FORMATS, check, class_copy, names_read, parted
 
@@ -182,9 +182,23 @@ def test_a_class_gets_all_chapters_and_keeps_its_own_work(format, tmp_path, caps
     command_line.main(["student", str(folder), "--format", format])
     assert {path.name for path in CHAPTERS} < {path.name for path in folder.iterdir()}
     (folder / CHAPTERS[0].name).write_text("answered", encoding="utf8")
+    (folder / CHAPTERS[1].name).unlink()
     command_line.main(["student", str(folder), "--format", format])
+    assert capsys.readouterr().out.splitlines()[-1].startswith("1 files were written to ")
+    with pytest.raises(SystemExit, match="expected a folder without the chapters, found them; they are as they were"):
+        command_line.main(["student", str(folder), "--format", format])
     assert (folder / CHAPTERS[0].name).read_text(encoding="utf8") == "answered"
-    assert capsys.readouterr().out.splitlines()[-1].startswith("0 files are now in ")
+
+
+def test_a_chapter_that_is_no_notebook_is_named_and_nothing_is_written(tmp_path, monkeypatch):
+    (tmp_path / "book").mkdir()
+    whole = CHAPTERS[0].read_text(encoding="utf8")
+    for name, text in (("00_first.ipynb", whole), ("05_fifth.ipynb", "x"), ("LICENSE.md", "")):
+        (tmp_path / "book" / name).write_text(text, encoding="utf8")
+    monkeypatch.setattr(published, "FOLDER", tmp_path / "book")
+    with pytest.raises(SystemExit, match="05_fifth.ipynb: expected a notebook of the book, found another"):
+        command_line.main(["student", str(tmp_path / "class")])
+    assert not (tmp_path / "class").exists()
 
 
 def test_the_guide_names_controls_that_the_panels_have():

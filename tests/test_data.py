@@ -160,7 +160,7 @@ BAD = {
 def test_bad_files_get_a_clear_error(tmp_path, what):
     content, name, says = BAD[what]
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"^{name}: expected.*{says}"):
+    with pytest.raises(ValueError, match=f"{name}: expected.*{says}"):
         read_idx(tmp_path / name)
 
 
@@ -168,7 +168,7 @@ def test_bad_files_get_a_clear_error(tmp_path, what):
 def test_another_checksum_is_refused_and_both_are_named(tmp_path, name):
     (tmp_path / name).write_bytes(PACKED if name.endswith(".gz") else WHOLE)
     expected, found = hashlib.sha256(b"other").hexdigest(), hashlib.sha256(WHOLE).hexdigest()
-    with pytest.raises(ValueError, match=f"^{name}: expected the SHA-256 checksum {expected}, found {found}"):
+    with pytest.raises(ValueError, match=f"{name}: expected the SHA-256 checksum {expected}, found {found}"):
         read_idx(tmp_path / name, expected)
 
 
@@ -700,7 +700,7 @@ def test_nobody_is_told_to_delete_a_file(tmp_path):
     (tmp_path / "digits").write_bytes(WHOLE)
     with pytest.raises(ValueError, match="load_idx") as error:
         read_idx(tmp_path / "digits", hashlib.sha256(b"other").hexdigest())
-    assert "delete" not in str(error.value)
+    assert "delete" not in str(error.value).replace(str(tmp_path), "")
 
 
 def test_names_as_some_archives_have_them(project, monkeypatch, tmp_path):

@@ -735,7 +735,74 @@ def test_an_interrupted_pretraining_has_no_codes_yet(data, tmp_path, monkeypatch
         assert np.isfinite(begun.fit(*data).predict_proba(data[0])).all()
 
 
+@pytest.mark.parametrize("learn", ["fit", "partial_fit"])
+@pytest.mark.parametrize("name", ["DBN", "StackedDenoisingAutoencoder"])
+def test_a_fit_that_is_interrupted_in_its_pretraining_begins_anew(data, monkeypatch, name, learn):
+    """The next one is what an undisturbed one is, without a word said: what was half learned counts for nothing."""
+    X, y = data
+    options = {"classes": np.unique(y)} if learn == "partial_fit" else {}
+    expected = getattr(clone(MODELS[name]), learn)(X, y, **options)
+    model, fit_layer, calls = clone(MODELS[name]), type(MODELS[name])._fit_layer, []
+
+    def interrupted(self, number, layer, codes, y, **options):
+        fit_layer(self, number, layer, codes, y, **options)
+        calls.append(number)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(model), "_fit_layer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(model, learn)(X, y, **options)
+    getattr(model, learn)(X, y, **options)
+    assert calls == [1, 1, 2]
+    assert_same(host(model.parameters_), host(expected.parameters_))
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "ask"),
+    [
+        ("MLP", {"activation": "foo"}, lambda model, X: model.predict(X)),
+        ("LeNet", {"n_filters": 3}, lambda model, X: model.predict(X)),
+        ("DenoisingAutoencoder", {"activation": "tanh"}, lambda model, X: model.transform(X)),
+        ("DenoisingAutoencoder", {"loss": "foo"}, lambda model, X: model.score(X)),
+        ("DenoisingAutoencoder", {"corruption_level": 7}, lambda model, X: model.corrupt(X)),
+        ("DenoisingAutoencoder", {"activation": "tanh"}, lambda model, X: model.reconstruct(X)),
+        ("RBM", {"visible": "Gaussian"}, lambda model, X: model.transform(X)),
+        ("RBM", {"visible": "Gaussian"}, lambda model, X: model.sample(3, 2, random_state=0)),
+        ("DBN", {"hidden_sizes": "no"}, lambda model, X: model.predict(X)),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_after_fit_as_before(data, name, setting, ask):
+    model = clone(MODELS[name]).fit(*data).set_params(**setting)
+    with pytest.raises(ValueError, match=f"{list(setting)[0]} is .*; expected"):
+        ask(model, data[0])
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+@pytest.mark.parametrize("learn", ["fit", "partial_fit"])
+def test_a_missing_label_among_words_is_named(data, learn, missing):
+    X, y = data
+    words = np.array([f"class {label}" for label in y], object)
+    options = {"classes": set(words)} if learn == "partial_fit" else {}
+    getattr(MLP(hidden_sizes=(3,), n_epochs=1), learn)(X, words, **options)
+    words[5] = missing
+    with pytest.raises(ValueError, match=f"labels: expected one for each image, found {missing} for image 5"):
+        getattr(MLP(hidden_sizes=(3,), n_epochs=1), learn)(X, words, **options)
+
+
 # -------------------------------------------------------------------------------------------- files that nobody trusts
+
+
+def test_a_setting_that_no_file_holds_is_named(data, tmp_path):
+    model = clone(MODELS["MLP"]).set_params(random_state=np.random.SeedSequence(1)).fit(*data)
+    with pytest.raises(ValueError, match="random_state is a SeedSequence; expected what a file can hold"):
+        save_model(tmp_path / "model.npz", model)
+
+
+@pytest.mark.parametrize("cls", ["MLP", MLP()])
+def test_a_file_is_read_as_a_class_of_models(tmp_path, cls):
+    with pytest.raises(ValueError, match="cls: expected a class of models, such as MLP, found"):
+        load_model(tmp_path / "model.npz", cls)
 
 
 @every_model

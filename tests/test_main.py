@@ -79,7 +79,6 @@ def test_reproduce_goes_on_after_an_interrupt(small, monkeypatch, capsys):
 
     from companion import training
 
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     record, calls = training.Training._record, []
 
     def interrupted(self):
@@ -92,6 +91,7 @@ def test_reproduce_goes_on_after_an_interrupt(small, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="the same command goes on"):
         command_line.main(["reproduce", "small"])
     assert not path.exists(), "an interrupted run is not a result"
+    assert list((small / "checkpoints").iterdir()), "the epochs that were done are kept, however short they were"
     command_line.main(["reproduce", "small"])
     resumed = json.loads(path.read_text(encoding="utf8"))
     for key in ("test_errors", "valid_error", "parameters", "candidates"):
@@ -515,6 +515,11 @@ def test_info_says_which_data_and_why(monkeypatch, capsys, tmp_path):
         ("sample", True, f"{sample} (COMPANION_DATASET=sample asks for it)"),
         ("", True, f"data:     all of MNIST (will be downloaded to {(tmp_path / 'mnist').as_posix()}, once)"),
         ("", False, f"{sample} (there is no network to download MNIST)"),
+        (
+            "full",
+            False,
+            "data:     none (COMPANION_DATASET=full asks for all of MNIST, but there is no network to download MNIST)",
+        ),
     ):
         monkeypatch.setenv("COMPANION_DATASET", dataset)
         monkeypatch.setattr(data, "network_answers", lambda network=network: network)
@@ -550,12 +555,43 @@ def test_reproduce_lists_its_names_with_what_they_take(capsys, arguments):
         assert len(line) <= 100
 
 
+@pytest.mark.parametrize("options", [["--check"], ["--jobs", "3"]])
+def test_reproduce_asks_what_the_options_are_for(options):
+    with pytest.raises(SystemExit, match="expected NAME or --all beside --check and --jobs"):
+        command_line.main(["reproduce", *options])
+
+
+def test_what_was_done_is_kept_by_reproduce_only(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "info", interrupted)
+    with pytest.raises(SystemExit, match=r"^Interrupted\.$"):
+        command_line.main(["info"])
+
+
 @pytest.mark.parametrize(("word", "whose"), [("run", "JupyterLab"), ("lab", "Voilà")])
 def test_help_says_what_is_passed_on(capsys, word, whose):
     with pytest.raises(SystemExit):
         command_line.main([word, "--help"])
     printed = capsys.readouterr().out
     assert f"passed on to {whose}" in printed and "--no-browser" in printed and "=9000" in printed
+
+
+@pytest.mark.parametrize("given", [["--ip=0.0.0.0"], ["--ip", "0.0.0.0"], ["--ServerApp.ip=0.0.0.0"]])
+def test_a_setting_of_ours_gives_way_to_the_readers_by_each_of_its_names(given):
+    settings = command_line._unless_given(["--ServerApp.ip=127.0.0.1", "--allow-root"], given)
+    assert settings == ["--allow-root", *given]
+
+
+@pytest.mark.parametrize(
+    "mine, made", [("1_homework.ipynb", "deep-beliefs"), ("06_restricted_boltzmann_machine.ipynb", "")]
+)
+def test_a_folder_is_the_books_by_its_chapters_not_by_a_digit(monkeypatch, tmp_path, mine, made):
+    monkeypatch.setattr(places, "CHECKOUT", None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / mine).touch()
+    assert command_line._folder(None) == tmp_path / made
 
 
 @pytest.mark.parametrize("place", ["checkout", "wheel", "wheel, again", "folder"])

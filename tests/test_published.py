@@ -72,10 +72,10 @@ def test_a_name_is_that_of_one_chapter(readers, name):
 
 
 def test_without_git_the_reader_is_told_where_a_fresh_copy_is(readers, monkeypatch):
-    monkeypatch.setattr(published, "_git", lambda *arguments: None)
+    monkeypatch.setattr(published, "_git", lambda *arguments: (None, "fatal: detected dubious ownership"))
     if published.CHECKOUT:
         (readers / "06_machine.ipynb").write_bytes(b"mine")
-        with pytest.raises(ValueError, match="new download"):
+        with pytest.raises(ValueError, match="found none .*dubious ownership.*new download"):
             restore("06", readers)
     assert contents(readers) == ["06_machine.ipynb", "07_likelihood.ipynb", "LICENSE.md"], "nothing was moved"
 

@@ -212,7 +212,7 @@ def companion_autoencoder(batch):
 
     def step():
         x = X[next(minibatches)]
-        gradient(model.corrupt(x, noise), x)
+        gradient(model._corrupt(x, noise), x)
         optimizer.update(parameters, gradient.gradients)
 
     def products():
