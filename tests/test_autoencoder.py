@@ -87,13 +87,13 @@ def test_corruption_spoils_that_fraction_and_nothing_else(rng, kind, level):
 
 
 def test_every_minibatch_is_spoilt_anew(images, monkeypatch):
-    seen, corrupt = [], DenoisingAutoencoder.corrupt
+    seen, corrupt = [], DenoisingAutoencoder._corrupt
 
-    def spy(self, x, random_state=None):
-        seen.append((to_numpy(x).copy(), to_numpy(result := corrupt(self, x, random_state))))
+    def spy(self, x, noise):
+        seen.append((to_numpy(x).copy(), to_numpy(result := corrupt(self, x, noise))))
         return result
 
-    monkeypatch.setattr(DenoisingAutoencoder, "corrupt", spy)
+    monkeypatch.setattr(DenoisingAutoencoder, "_corrupt", spy)
     DenoisingAutoencoder(n_hidden=4, batch_size=50, n_epochs=3, corruption_level=0.5, random_state=0).fit(images)
     masks = {(spoilt == 0).tobytes() for _, spoilt in seen}
     assert len(seen) == 12 == len(masks)

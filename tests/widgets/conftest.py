@@ -78,7 +78,7 @@ def book(request, tmp_path_factory):
     with jupyterlab(folder, settings) as address:
         yield address, folder
         log = (settings / "server.log").read_text(encoding="utf8").splitlines()
-    assert log[0] == "Opening the book in JupyterLab; Ctrl-C here ends it."
+    assert log[0] == "Opening the book in JupyterLab; Ctrl-C here, twice, ends it."
     # Once in many runs a kernel is told to end just when its page goes, and Jupyter complains of that; of nothing else.
     gone = any("WebSocketClosedError" in line or "Socket operation on non-socket" in line for line in log)
     assert gone or not log[1:], "and nothing that frightens"
