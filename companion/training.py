@@ -267,7 +267,7 @@ class Training:
         try:
             save(self.checkpoint, *self.snapshot)
         except OSError as problem:  # the disk is full: what has been learned is worth more than the file
-            warnings.warn(f"no checkpoint was written: {problem}", stacklevel=2)
+            warnings.warn(f"{problem}; what was learned is not lost", stacklevel=2)
 
     def _resume(self):
         """Go back to where the checkpoint stood, if there is one."""
