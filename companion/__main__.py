@@ -62,7 +62,7 @@ def _encrypted():
     return ["--KernelManager.transport_encryption=auto"] if known else []
 
 
-# What Jupyter's programs also call some of the settings that are given below.
+# What JupyterLab (the first two) and Voilà also call settings that are given below.
 SHORT = {
     "--ip": "--ServerApp.ip",
     "--notebook-dir": "--ServerApp.root_dir",

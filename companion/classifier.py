@@ -143,10 +143,12 @@ class Classifier(ClassifierMixin, Estimator):
         """Return, on the device, what `partial_fit` was given: X, targets, and weights or None."""
         X = self._check_data(X, reset="parameters_" not in vars(self))
         self._check_batches(len(X))
+        if isinstance(classes, set | frozenset):  # of which NumPy would make one object
+            classes = list(classes)
         if not self._has_learned():
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit")
-            check_unmasked("classes", classes := list(classes) if isinstance(classes, set) else classes)
+            check_unmasked("classes", classes)
             check_classification_targets(np.repeat(classes, 2))  # once each might be numbers to regress on
             self.classes_ = self._classes(np.unique(classes))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
@@ -295,10 +297,10 @@ class Classifier(ClassifierMixin, Estimator):
 
 
 def _is_missing(label):
-    """Return whether a label is none: None, not a number, or pandas' NA, which will not say whether it is itself."""
+    """Return whether a label is none: None, not a number, or what will not say whether it is itself, as pandas' NA."""
     try:
         return label is None or bool(label != label)
-    except TypeError:
+    except (TypeError, ValueError):
         return True
 
 

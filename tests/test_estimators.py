@@ -784,7 +784,7 @@ def test_a_missing_label_among_words_is_named(data, learn, missing):
     X, y = data
     words = np.array([f"class {label}" for label in y], object)
     options = {"classes": set(words)} if learn == "partial_fit" else {}
-    getattr(MLP(hidden_sizes=(3,), n_epochs=1), learn)(X, words, **options)
+    getattr(getattr(MLP(hidden_sizes=(3,), n_epochs=1), learn)(X, words, **options), learn)(X, words, **options)
     words[5] = missing
     with pytest.raises(ValueError, match=f"labels: expected one for each image, found {missing} for image 5"):
         getattr(MLP(hidden_sizes=(3,), n_epochs=1), learn)(X, words, **options)
