@@ -33,7 +33,10 @@ def check(exercise):
         if type(problem) is NameError and check_itself:
             print(f"Exercise {exercise}: the check reads `{problem.name}`, which is not there yet.")
             return
-        print(f"Exercise {exercise}: the check cannot use your answer yet ({type(problem).__name__}: {problem}).")
+        print(
+            f"Exercise {exercise}: the check cannot use your answer yet ({type(problem).__name__}: {problem}). "
+            "What it expects is said in its cell."
+        )
     else:
         print(f"Exercise {exercise}: the check passes.")
 

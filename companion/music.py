@@ -115,7 +115,7 @@ def load_chorales(verbose=True):
     """Return Bach's four-part chorales out of an installed music21, or the toy composer's pieces without it.
 
     The scores that music21 ships are read once, without importing it, and kept in ``data/music/``. The split by piece
-    is listed in ``chorales.toml``: settings whose melodies begin alike are together.
+    is listed in ``chorales.toml``: settings that share a melody are together.
     ``COMPANION_DATASET=sample`` takes the toy pieces in any case.
 
     Returns

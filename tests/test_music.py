@@ -194,6 +194,7 @@ def test_the_chorales_are_read_once_and_split_as_listed(monkeypatch, tmp_path):
     np.testing.assert_array_equal(load_chorales().test[0].voices, first.test[0].voices)
 
 
+@needs_music21
 def test_bach_is_split_by_piece_and_melodies_stay_together(monkeypatch):
     monkeypatch.setenv("COMPANION_DATASET", "full")
     chorales = load_chorales()
