@@ -53,6 +53,14 @@ def _closed(record):
     return "WebSocketClosedError" not in record.getMessage()
 
 
+def _data_from_here():
+    """Let COMPANION_DATA be relative to where the reader is, not to where a notebook is."""
+    from .places import ROOT, at_home
+
+    if named := os.environ.get("COMPANION_DATA"):
+        os.environ["COMPANION_DATA"] = str((ROOT / at_home(named)).resolve())
+
+
 def _encrypted():
     """Settings for encrypted messages between server and kernel, where that is known; else the kernel warns."""
     import zmq
@@ -81,6 +89,7 @@ def lab(arguments):
     """Open the Gibbs lab alone in a browser, for a projector; further `arguments` are passed on to Voilà."""
     from .places import JUPYTER
 
+    _data_from_here()
     _offer("JUPYTER_PATH", JUPYTER)  # our template
     from voila.app import Voila
 
@@ -111,15 +120,14 @@ def run(arguments, folder=None):
 
     In a checkout these are its own chapters. Elsewhere, or if a `folder` is named, they are copies in it.
     """
-    from .places import CHECKOUT, JUPYTER, ROOT, at_home, shown
+    from .places import CHECKOUT, JUPYTER, shown
     from .published import copy_chapters, find_chapter
 
     folder = _folder(folder)
     root = CHECKOUT if CHECKOUT and folder.is_relative_to(CHECKOUT) else folder
     if written := copy_chapters(folder):
         print(f"{len(written)} files of the book are now in {shown(folder)}; they are yours to change.")
-    if named := os.environ.get("COMPANION_DATA"):  # relative to where the reader is, not to where a notebook is
-        os.environ["COMPANION_DATA"] = str((ROOT / at_home(named)).resolve())
+    _data_from_here()
 
     # Nothing leaves the machine, and nobody is asked whether it may: no look for news or for a newer JupyterLab.
     # Its log holds errors, and its address where that needs a token; `--log-level=INFO` brings the rest back.
@@ -154,6 +162,8 @@ def student(folder, format="student"):
     from .classroom import student_copies
     from .places import at_home, shown
 
+    if not folder:
+        raise ValueError("expected the name of a folder, found ''")
     folder = at_home(folder).resolve()
     written = student_copies(folder, format)
     if not written:
@@ -169,14 +179,16 @@ def headlines():
     for name, recipe in recipes().items():
         runs, model = len(recipe["seeds"]) * len(recipe["candidates"]), recipe["model"].rpartition(".")[2]
         try:
-            takes = f"{read_result(name)['cpu_minutes_all_candidates']:.0f} CPU minutes"
+            record = read_result(name)
+            recorded = sum(len(trial.get("seeds", record["seeds"])) for trial in record.get("candidates", [{}]))
+            takes = f"{record['cpu_minutes_all_candidates'] * runs / recorded:.0f} CPU minutes"
         except FileNotFoundError:
             takes = "never recorded"
-        except (ValueError, KeyError):  # a new run puts that right
+        except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):  # a new run puts that right
             takes = "unreadable"
         runs = "1 run" if runs == 1 else f"{runs} runs"
         lines.append(f"  {name:<16} chapter {int(recipe['chapter'][:2]):<3} {model:<28} {runs:>7}  {takes:>15}")
-    head = "NAME is one of these; the minutes are those of the recorded runs, on two cores of 2026:\n\n"
+    head = "NAME is one of these; the minutes are by those of the recorded runs, on two cores of 2026:\n\n"
     foot = "All need all of MNIST but tagger, and rnnrbm, which needs music21.\n"
     foot += "Each goes on where it was if it is interrupted, after the last whole epoch."
     return head + "\n".join(lines) + "\n\n" + foot
@@ -322,7 +334,8 @@ def _one_line(command):
     try:
         yield
     except KeyboardInterrupt:
-        kept = " Epochs that were done are kept; the same command goes on from there." if command == "reproduce" else ""
+        kept = " What was done is kept, with --jobs but for the last seconds; the same command goes on from there."
+        kept *= command == "reproduce"
         sys.exit(f"Interrupted.{kept}")
     except (OSError, ValueError, RuntimeError, FloatingPointError) as problem:
         sys.exit(f"{command}: {problem}")

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
@@ -54,7 +54,8 @@ class Classifier(ClassifierMixin, Estimator):
         sample_weight : array_like (n,), optional
             What each image weighs in the loss, beside its class (`class_weight`); only their ratios count, since the
             weights are divided by their mean. An image of weight 2 counts as two, in the mean over minibatches. What
-            `virtual_adversarial` adds has no weights.
+            `virtual_adversarial` adds has no weights, nor have the means and variances of batch normalisation, nor
+            pretraining: there every image counts as one.
         unlabelled : array_like (m, n_features), optional
             Images without labels, for a network with `virtual_adversarial`: as many are drawn beside a minibatch.
 
@@ -220,8 +221,12 @@ class Classifier(ClassifierMixin, Estimator):
             return None
         check_unmasked("sample_weight", sample_weight)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not isinstance(self.class_weight, dict):
-            return weights * compute_sample_weight(self.class_weight, y)
+        if self.class_weight is None:
+            return weights
+        if not isinstance(self.class_weight, dict):  # balanced: the classes count alike, weights and all
+            names, columns = np.unique(y, return_inverse=True)
+            together = len(names) * np.bincount(columns, weights)
+            return weights * (weights.sum() / np.where(together > 0, together, 1))[columns]
         # Of all classes, whether they occur in y or not. scikit-learn would take the word "1" for the number.
         given, classes = self.class_weight, self.classes_.tolist()
         if not given.keys() <= set(classes) and not set(classes) <= given.keys():
@@ -244,6 +249,8 @@ class Classifier(ClassifierMixin, Estimator):
             raise ValueError(f"labels: expected shape ({n},), one for each image, found {y.shape}")
         if y.dtype == object and (missing := [i for i, label in enumerate(y) if _is_missing(label)]):
             raise ValueError(f"labels: expected one for each image, found {y[missing[0]]!r} for image {missing[0]}")
+        if y.dtype.kind in "mMV":
+            raise ValueError(f"labels: expected numbers or words, found {y.dtype}")
         check_classification_targets(y)
         return y
 
@@ -254,9 +261,11 @@ class Classifier(ClassifierMixin, Estimator):
     def _encode(self, y, n):
         """Return the n labels y as column numbers (n,) on the device."""
         y = self._check_labels(y, n)
-        if (unknown := unknown_labels(y, self.classes_)).any():
+        with_and_without_sign = {y.dtype.kind, self.classes_.dtype.kind} == {"i", "u"}
+        alike = y.astype(self.classes_.dtype) if with_and_without_sign else y  # NumPy would look them up as float64
+        if (unknown := unknown_labels(alike, self.classes_) | (alike != y)).any():
             raise ValueError(f"label {y[unknown].tolist()[0]!r} is none of the classes {self.classes_.tolist()}")
-        return to_device(np.searchsorted(self.classes_, y))
+        return to_device(np.searchsorted(self.classes_, alike))
 
     def _scores(self, X):
         """Return what goes into the softmax, (n, n_classes) on the device."""

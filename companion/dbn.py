@@ -8,6 +8,7 @@ and with a softmax on top, the same weights are a network that classifies.
 """
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from .checks import check_count, check_unmasked, finite_rows
@@ -184,6 +185,7 @@ class DBN(PretrainedMLP):
             If the network learned no labels, or not this one, or if there are neither one label nor n of them; if the
             codes are of another shape, or not finite.
         """
+        check_is_fitted(self, "parameters_")
         if "label_weights" not in self.parameters_:
             raise ValueError("this network has learned no labels; give them to pretrain")
         codes = finite_rows("codes", codes, *self._codes())

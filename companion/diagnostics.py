@@ -88,7 +88,7 @@ def autocorrelation(series, n_lags=None):
 
     Returns
     -------
-    numpy.ndarray (n_lags + 1,)
+    numpy.ndarray (n_lags + 1,), n_steps at most
 
     Raises
     ------
@@ -104,6 +104,7 @@ def autocorrelation(series, n_lags=None):
     series = series.reshape(len(series), -1)
     n = len(series)
     n_lags = n - 1 if n_lags is None else min(check_count("n_lags", n_lags, least=0), n - 1)
+    series = series / (np.abs(series).max() or 1.0)  # so that squares neither overflow nor vanish
     deviations = series - series.mean()
     if (series == series[0, 0]).all():
         raise ValueError("the series never changes: its autocorrelation is not defined")

@@ -141,9 +141,11 @@ def stays_if_refused(learn):
         try:
             return learn(self, *arguments, **options)
         except BaseException as reason:
-            # Has anything been learned? A pretraining that is interrupted leaves no history, but parameters.
-            sign = "parameters_" if isinstance(reason, KeyboardInterrupt) else "history_"
-            if not (left := vars(self).get(sign)) or left is before.get(sign):
+            # Has anything been learned? A pretraining that is interrupted leaves no history, but parameters; one that
+            # diverges in an upper layer, the histories of those below.
+            signs = {KeyboardInterrupt: ["parameters_"], Divergence: ["history_", "pretraining_histories_"]}
+            signs = signs.get(type(reason), ["history_"])
+            if not any(vars(self).get(sign) and vars(self)[sign] is not before.get(sign) for sign in signs):
                 vars(self).clear()
                 vars(self).update(before)
             raise
@@ -154,7 +156,9 @@ def stays_if_refused(learn):
 class Estimator(BaseEstimator):
     """The base of all models: scikit-learn's conventions, with everything checked before it is used.
 
-    Where a model refuses what it is given to learn from, it stays as it was.
+    Where a model refuses what it is given to learn from, it stays as it was. Settings that say what is computed from
+    the parameters (``activation``, ``visible``, ``image_shape``) have to stay, after `fit`, what they were: as long as
+    the shapes of the parameters fit, nothing is said.
 
     Attributes
     ----------
@@ -224,11 +228,13 @@ class Estimator(BaseEstimator):
     def __getstate__(self):
         """What a copy is made of: what training works with, packed together with what it shares with the model.
 
-        Those are the arrays, and a generator; joblib, which writes every array by itself, would part them.
+        Those are the arrays, chains among them, and a generator; joblib, which writes every array by itself, would part
+        them.
         """
         state = dict(super().__getstate__())
         if "_learner" in state:
-            together = {name: state.pop(name) for name in ("parameters_", "random_state", "_learner")}
+            names = ("parameters_", "random_state", "_learner", "chains_")
+            together = {name: state.pop(name) for name in names if name in state}
             state["_together"] = pickle.dumps(together, pickle.HIGHEST_PROTOCOL)
         return state
 

@@ -544,7 +544,7 @@ def read_iob(path):
             rows = [(w, t) for w, t in zip(words, row) if w not in ("BOS", "EOS")]
         elif parts:
             rows.append((parts[0], parts[-1]))
-        alone = not whole and len(parts) == 1  # a tag without its word, or a word without
+        alone = not whole and (len(parts) == 1 or (on_lines and parts))  # words without tags, or tags without words
         if alone or (whole and len(words) > len(row)) or any(not IOB.fullmatch(t) for _, t in rows):
             raise ValueError(
                 f"{path.name}, line {number}: expected a tag, O, B-slot or I-slot, for every word, found {line!r}"

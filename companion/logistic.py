@@ -3,6 +3,8 @@ r"""Softmax regression, which the tutorials call logistic regression: one linear
 .. math:: p(y = k \mid x) = \frac{e^{a_k}}{\sum_j e^{a_j}}, \qquad a = x W + b
 """
 
+from sklearn.utils.validation import check_is_fitted
+
 from .classifier import Classifier
 from .layers import Dense, Dropout, Network, blank_parameters
 
@@ -84,9 +86,11 @@ class LogisticRegression(Classifier):
     @property
     def W_(self):
         """Weights (n_features, n_classes), on the device."""
+        check_is_fitted(self, "parameters_")
         return self.parameters_["W"]
 
     @property
     def b_(self):
         """Biases (n_classes,), on the device."""
+        check_is_fitted(self, "parameters_")
         return self.parameters_["b"]

@@ -21,7 +21,7 @@ import numpy as np
 from .backend import generator
 from .checks import check_count, check_unmasked, real_array
 from .data import wanted_dataset
-from .places import DATA, at_home
+from .places import DATA, at_home, shown
 from .storage import load, replacing, save
 
 __all__ = [
@@ -136,6 +136,15 @@ def load_chorales(verbose=True):
     if not CACHE.exists():
         _fill_cache(Path(spec.submodule_search_locations[0]) / "corpus" / "bach")
     arrays, facts = load(CACHE)
+    if (
+        not {"names", "lengths", "fifths", "voices"} <= arrays.keys()
+        or not len(arrays["names"]) == len(arrays["lengths"]) == len(arrays["fifths"])
+        or arrays["lengths"].sum() != len(arrays["voices"])
+        or "music21" not in facts
+    ):
+        raise ValueError(
+            f"{shown(CACHE)}: expected all the chorales, found another file: delete it, and it is made anew"
+        )
     ends = np.cumsum(arrays["lengths"])
     pieces = [
         Chorale(str(name), voices, int(fifths))
@@ -214,7 +223,7 @@ def read_score(path):
     if not all(notes):
         return None
     # Quarters are counted from the first bar line: an upbeat of an eighth does not shift the grid.
-    n_steps = int(max(end for part in notes for _, end, _ in part) - first + 1e-6)
+    n_steps = int(np.ceil(max(end for part in notes for _, end, _ in part) - first - 1e-6))
     voices = np.zeros((n_steps, 4), np.uint8)
     for column, part in enumerate(notes):
         for start, end, number in part:
@@ -439,7 +448,8 @@ def read_midi(path):
         keys[-(-start // quarter) - first : -(-end // quarter) - first, number - LOWEST] = 1
     if not keys.any():
         raise ValueError(f"{path}: expected notes that sound at a quarter, found shorter ones between them only")
-    return keys
+    sounding = np.flatnonzero(keys.any(axis=1))
+    return keys[sounding[0] : sounding[-1] + 1]
 
 
 def _mido():

@@ -149,6 +149,8 @@ class PretrainedMLP(Encoder, MLP):
         ------
         ValueError
             If a hyper-parameter, of the network or of a layer, or the images are not what they must be.
+        companion.training.Divergence
+            If the loss of a layer is no longer finite. The layers below it are kept.
         KeyboardInterrupt
             If interrupted. What was learned is kept; layers above start, in `fit`, from random weights.
         """
@@ -297,10 +299,10 @@ class PretrainedMLP(Encoder, MLP):
         return super().partial_fit(X, y, classes, sample_weight)
 
     def _pretrain_on_the_way(self, X, checkpoint=None):
-        """Pretrain as a part of a `fit`: if that is interrupted now, the next one begins with pretraining again."""
+        """Pretrain as a part of a `fit`: if that ends early, the next one begins with pretraining again."""
         try:
             self.pretrain(X, checkpoint=checkpoint)
-        except KeyboardInterrupt:
+        except BaseException:
             self._pretrained = False
             raise
 

@@ -123,8 +123,9 @@ class RBM(TiedLayer):
         W, visible_bias, hidden_bias
         visible_offset, hidden_offset : array_like (n_visible,) and (n_hidden,), optional
             :math:`\mu` and :math:`\lambda` of a centred machine, whose energy is
-            :math:`-b^\top(v - \mu) - c^\top(h - \lambda) - (v - \mu)^\top W (h - \lambda)`; they are taken into the
-            biases, which leaves the distribution as it is.
+            :math:`-b^\top(v - \mu) - c^\top(h - \lambda) - (v - \mu)^\top W (h - \lambda)`, for Gaussian units with
+            :math:`\|v - b\|^2 / 2` in place of the first term; they are taken into the biases, which leaves the
+            distribution as it is.
         """
         rbm = super().from_parameters(W, visible_bias, hidden_bias, **hyperparameters)
         W, b, c = rbm.parameters_.values()

@@ -126,6 +126,9 @@ def check(name, jobs=1):
     """
     recipe, record = _recipe(name), read_result(name)
     judge, checkpoint = judge_of(recipe, jobs), _checkpoint(name, "check", 0)
+    for fact, kind in (("parameters", dict), ("seeds", list), (judge.reported, float)):
+        if not record.get(fact) or not isinstance(record[fact], kind):
+            raise ValueError(f"the record of {name}: expected its {fact}, found {record.get(fact)!r}")
     seed = record.get("seed", record["seeds"][0])
     model = _train(recipe, judge, record["parameters"], seed, checkpoint)
     found = judge.test([model], [] if "refit" in recipe else [judge.validate(model)])[judge.reported]

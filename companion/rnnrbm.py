@@ -386,10 +386,12 @@ class RNNRBM(Estimator):
 
     def silence(self):
         """Return the state (n_recurrent,) before the first step: zeros."""
+        check_is_fitted(self, "parameters_")
         return xp.zeros(self.n_recurrent, self.parameters_["W"].dtype)
 
     def follow(self, u, v):
         """Return the state (n_recurrent,) after the step v (n_keys,), from u, that before it."""
+        check_is_fitted(self, "parameters_")
         p = self.parameters_
         return xp.tanh(v @ p["W_vu"] + p["state_bias"] + u @ p["W_uu"])
 
@@ -399,6 +401,7 @@ class RNNRBM(Estimator):
         `given` (n_keys,) has 0 or 1 for keys that are given, nan for others; `noise` is a `companion.backend.Noise`,
         a generator or a seed.
         """
+        check_is_fitted(self, "parameters_")
         p, noise = self.parameters_, Noise.of(noise)
         machine = _machines(p, u[None])
         v, clamp = bernoulli(sigmoid(machine.visible_bias), noise), None

@@ -273,7 +273,10 @@ class Training:
         """Go back to where the checkpoint stood, if there is one."""
         if not self.checkpoint or not self.checkpoint.exists():
             return
-        arrays, facts = load(self.checkpoint)
+        try:
+            arrays, facts = load(self.checkpoint)
+        except ValueError as reason:
+            raise ValueError(f"{reason}; delete it, or name another file, to start anew") from reason
         try:
             identity, update, history = dict(facts["identity"]), int(facts["update"]), History(**facts["history"])
             patience = facts["patience"] and Patience(**facts["patience"])
@@ -287,13 +290,13 @@ class Training:
             self.rng.bit_generator.state = state  # or it is none
             self.rng.bit_generator.state = mine
         except (KeyError, TypeError, ValueError, OverflowError) as reason:
-            raise ValueError(f"{self.checkpoint} is no checkpoint of a training ({reason!r}); name another file to "
-                             "start anew") from reason  # fmt: skip
+            raise ValueError(f"{self.checkpoint} is no checkpoint of a training ({reason!r}); delete it, or name "
+                             "another file, to start anew") from reason  # fmt: skip
         self._check_identity(identity, {name: array.shape for name, array in arrays.items()})
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"{self.checkpoint}: expected finite numbers, found {name} with NaN or infinity; "
-                                 "name another file to start anew")  # fmt: skip
+                                 "delete it, or name another file, to start anew")  # fmt: skip
         for name, array in self._arrays().items():
             # an array of the host, such as a count of updates, stays there
             array[...] = arrays[name] if isinstance(array, np.ndarray) else to_device(arrays[name])
@@ -309,8 +312,8 @@ class Training:
         ]
         if changed or shapes != {name: array.shape for name, array in self._arrays().items()}:
             raise ValueError(f"{self.checkpoint} is the checkpoint of another training "
-                             f"({', '.join(changed) or 'its arrays have other shapes'}); name another file to start "
-                             "anew")  # fmt: skip
+                             f"({', '.join(changed) or 'its arrays have other shapes'}); delete it, or name another "
+                             "file, to start anew")  # fmt: skip
 
 
 def _named_by_words(value):

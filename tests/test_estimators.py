@@ -1016,6 +1016,10 @@ def test_a_weight_is_a_number_of_copies(data, name):
     balanced = copy.deepcopy(model).set_params(class_weight="balanced").fit(X, y)
     by_hand = copy.deepcopy(model).fit(X, y, sample_weight=(60 / (3 * np.bincount(y)))[y])
     assert_same(host(balanced.parameters_), host(by_hand.parameters_))
+    balanced = copy.deepcopy(model).set_params(class_weight="balanced")
+    weighted = copy.deepcopy(balanced).fit(X, y, sample_weight=copies)
+    repeated = copy.deepcopy(balanced).fit(np.repeat(X, copies, axis=0), np.repeat(y, copies))
+    np.testing.assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), atol=2e-5)
     without = copy.deepcopy(model).set_params(class_weight={0: 0.0}).fit(X, y)
     assert without.classes_.tolist() == [0, 1, 2] and (without.predict(X[some]) != 0).all()
     for wrong in (np.ones(5), -np.ones(60), np.zeros(60), np.full(60, np.nan)):
@@ -1165,3 +1169,41 @@ def test_words_that_look_like_numbers_weigh_what_is_given_to_them(data):
     assert_same(host(heavy.parameters_), host(words.parameters_))
     with pytest.raises(ValueError, match="class_weight: expected weights of the classes"):
         LogisticRegression(**QUICK, class_weight={0: 5.0}).fit(X, y.astype(str))
+
+
+def test_chains_of_a_copy_go_on_as_those_of_the_model(data):
+    model = RBM(n_hidden=5, persistent=True, batch_size=10, random_state=0).partial_fit(data[0])
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        went_on = copy.deepcopy(model).partial_fit(data[0])
+        again.partial_fit(data[0])
+        np.testing.assert_array_equal(to_numpy(again.chains_), to_numpy(went_on.chains_))
+        assert (to_numpy(again.chains_) != to_numpy(model.chains_)).any()
+
+
+def test_labels_with_and_without_a_sign_are_the_same_numbers(data):
+    """As float64, as NumPy compares them, neighbours above 2 ** 53 are one."""
+    X, y = data
+    large = 2**60 + y
+    model = LogisticRegression(**QUICK).fit(X, large)
+    assert model.errors(X, large.astype(np.uint64)) == model.errors(X, large) < 0.6
+    with pytest.raises(ValueError, match="none of the classes"):
+        LogisticRegression(**QUICK).fit(X, y.astype(np.uint64)).errors(X, -1 - y)
+
+
+def test_labels_that_are_dates_are_refused(data):
+    dates = np.array(["2020-01-01", "2021-01-01", "2022-01-01"], "datetime64[D]")[data[1]]
+    with pytest.raises(ValueError, match="labels: expected numbers or words, found datetime64"):
+        LogisticRegression(**QUICK).fit(data[0], dates)
+
+
+@pytest.mark.parametrize("ask", [
+    lambda: LogisticRegression().W_,
+    lambda: LogisticRegression().b_,
+    lambda: DBN().with_label(np.zeros((1, 3))),
+    lambda: RNNRBM().silence(),
+    lambda: RNNRBM().follow(np.zeros(3), np.zeros(5)),
+    lambda: RNNRBM().draw(np.zeros(3), 0),
+])  # fmt: skip
+def test_what_is_not_fitted_says_so(ask):
+    with pytest.raises(NotFittedError):
+        ask()

@@ -265,6 +265,8 @@ def test_a_string_is_no_sentence():
     (b"flights O\nto\n", "line 2: expected a tag"),
     (b"flights to boston\tO O\n", "line 1: expected a tag"),
     (b"a O\n O\nb O\n", "line 2: expected a tag"),
+    (b"BOS fly home EOS\tO O O O go\nBOS show me O O O\nBOS go home EOS\tO O O O go\n", "line 2: expected a tag"),
+    (b"BOS fly home EOS\tO O O O go\nBOS show me O O O\n", "line 2: expected a tag"),
     (b"a O\nO\nb O\n", "line 2: expected a tag"),
     (b"\n\n", "found none"),
     (b"\x80\x04\x95 a pickle", "plain text in UTF-8"),

@@ -594,6 +594,8 @@ def test_autocorrelation_by_its_definition(rng):
     np.testing.assert_allclose(autocorrelation(x), expected / expected[0], rtol=1e-9)
     np.testing.assert_allclose(autocorrelation(to_device(x), 4), expected[:5] / expected[0], rtol=1e-9)
     np.testing.assert_allclose(autocorrelation(-5 * x + 2, 99), expected / expected[0], rtol=1e-9)
+    for scale in (1e-200, 1e200):  # whose squares float64 does not have
+        np.testing.assert_allclose(autocorrelation(scale * x), expected / expected[0], rtol=1e-9)
 
 
 def test_distributions_are_over_the_same_states():

@@ -27,6 +27,7 @@ from companion.music import (
     write_midi,
 )  # fmt: skip
 from companion.rnnrbm import RNNRBM
+from companion.storage import load, save
 
 needs_music21 = pytest.mark.skipif(importlib.util.find_spec("music21") is None, reason="music21 is not installed")
 
@@ -104,6 +105,14 @@ def test_a_score_is_read_quarter_by_quarter(tmp_path):
     assert piece.roll.sum() == 7
 
 
+def test_the_last_quarter_of_a_score_may_be_short(tmp_path):
+    """What sounds at a quarter is in the roll, also if the piece ends before the next one."""
+    divisions = "<attributes><divisions>2</divisions></attributes>"
+    bars = f"<measure>{divisions}{note('D', 4, 1)}</measure><measure>{note('E', 4, 2)}{note('A', 4, 1)}</measure>"
+    piece = read_score(score(tmp_path / "bwv0.mxl", 4 * [bars]))
+    np.testing.assert_array_equal(piece.voices[:, 0], [64, 69])
+
+
 def test_a_score_of_other_than_four_parts_is_none(tmp_path):
     measure = f"<measure>{note('C', 4, 1)}</measure>"
     assert read_score(score(tmp_path / "three.mxl", [measure] * 3)) is None
@@ -151,7 +160,8 @@ def test_an_odd_score_of_three_parts_is_none_as_well(tmp_path):
 
 def test_a_score_of_shorter_notes_only_is_none(tmp_path):
     """Nothing sounds at a quarter."""
-    beats = "<attributes><divisions>4</divisions></attributes><forward><duration>1</duration></forward>"
+    rest = "<note><rest/><duration>1</duration></note>"
+    beats = f"<attributes><divisions>4</divisions></attributes>{rest}"
     assert read_score(score(tmp_path / "short.mxl", [f"<measure>{beats}{note('C', 4, 1)}</measure>"] * 4)) is None
 
 
@@ -192,6 +202,16 @@ def test_the_chorales_are_read_once_and_split_as_listed(monkeypatch, tmp_path):
     assert [[piece.name for piece in part] for part in first] == [["bwv1000"], ["bwv2.6"], ["bwv7.7"]]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # the cache is enough
     np.testing.assert_array_equal(load_chorales().test[0].voices, first.test[0].voices)
+    arrays, facts = load(music.CACHE)
+    for wrong in (
+        ({"voices": arrays["voices"]}, facts),
+        (arrays | {"voices": arrays["voices"][1:]}, facts),
+        (arrays | {"names": arrays["names"][1:]}, facts),
+        (arrays, {}),
+    ):
+        save(music.CACHE, *wrong)
+        with pytest.raises(ValueError, match="cache.npz: expected all the chorales"):
+            load_chorales()
 
 
 @needs_music21
@@ -317,6 +337,21 @@ def test_rolls_of_other_keys_are_refused(tmp_path, keys):
         roll([60, 62])
     with pytest.raises(ValueError, match="voices: expected an array without a mask"):
         roll(np.ma.masked_equal([[60, 0], [60, 64]], 64))
+
+
+@needs_mido
+def test_a_roll_of_midi_begins_and_ends_with_notes(tmp_path):
+    import mido
+
+    file, track = mido.MidiFile(ticks_per_beat=480), mido.MidiTrack()
+    for tick, number in ((240, 60), (480, 62), (480, 64)):  # the last one ends before the next quarter
+        track.append(mido.Message("note_on", note=number, velocity=64, time=tick if number == 60 else 0))
+        track.append(mido.Message("note_off", note=number, velocity=0, time=480 if number != 64 else 100))
+    file.tracks.append(track)
+    file.save(tmp_path / "piece.mid")
+    keys = read_midi(tmp_path / "piece.mid")
+    assert keys.any(axis=1).all()
+    np.testing.assert_array_equal(keys.argmax(axis=1) + LOWEST, [60, 62])
 
 
 @needs_mido

@@ -74,6 +74,8 @@ def test_no_data_set_and_nothing_large_is_committed():
     for name in filter(None, listed.stdout.split("\0")):
         assert not re.search(r"ubyte|mnist\.(npz|pkl)|uv\.lock|\.pyc$", name), name
         assert not (ROOT / name).exists() or (ROOT / name).stat().st_size < 4_000_000, name
+    ignored = subprocess.run(["git", "ls-files", "-ci", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    assert ignored.stdout == ""  # committed all the same
 
 
 def test_the_tables_of_results_are_those_of_the_records():

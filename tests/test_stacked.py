@@ -7,6 +7,7 @@ from companion.autoencoder import DenoisingAutoencoder
 from companion.backend import generator, to_numpy
 from companion.data import load_mnist
 from companion.stacked import StackedDenoisingAutoencoder
+from companion.training import Divergence
 
 QUICK = {"hidden_sizes": (12, 8), "pretraining": {"corruption_level": (0.1, 0.3), "learning_rate": 0.1, "n_epochs": 3},
          "n_epochs": 5}  # fmt: skip
@@ -54,3 +55,24 @@ def test_it_learns_digits_from_few_labels():
         )
         errors[n_epochs] = stack.pretrain(train.images).fit(*few).errors(*valid)
     assert errors[5] < errors[0] - 0.01
+
+
+def test_what_the_lower_layers_learned_outlives_a_divergence_above(rng):
+    """As it outlives an interrupt; in a `fit` pretraining then begins again."""
+    X = rng.random((40, 6))
+    wild = {"loss": "squared", "activation": "identity", "learning_rate": (0.01, 1e8), "n_epochs": 20}
+    stack = StackedDenoisingAutoencoder(hidden_sizes=(4, 3), pretraining=wild, n_epochs=1, random_state=0)
+    with pytest.raises(Divergence):
+        stack.pretrain(X)
+    calm = wild | {"learning_rate": 0.01}
+    one = StackedDenoisingAutoencoder(hidden_sizes=(4, 3), pretraining=calm, n_epochs=1, random_state=0).pretrain(X)
+    np.testing.assert_array_equal(to_numpy(stack.parameters_["W1"]), to_numpy(one.parameters_["W1"]))
+    assert "W2" not in stack.parameters_ and len(stack.pretraining_histories_) == 1
+
+    again = StackedDenoisingAutoencoder(hidden_sizes=(4, 3), pretraining=wild, n_epochs=1, random_state=0)
+    y = rng.integers(0, 2, 40)
+    with pytest.raises(Divergence):
+        again.fit(X, y)
+    again.set_params(pretraining=calm).fit(X, y)
+    fresh = StackedDenoisingAutoencoder(hidden_sizes=(4, 3), pretraining=calm, n_epochs=1, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(again.predict_proba(X), fresh.predict_proba(X))

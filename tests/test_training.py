@@ -373,7 +373,7 @@ def test_a_checkpoint_that_lacks_facts_is_none(tmp_path, w, change):
     train(w, checkpoint=path, **validated).run()
     arrays, facts = load(path)
     save(path, arrays, {name: fact for name, fact in (facts | change).items() if fact is not None})
-    with pytest.raises(ValueError, match="run.npz is no checkpoint of a training .*; name another file"):
+    with pytest.raises(ValueError, match="run.npz is no checkpoint of a training .*; delete it, or name another file"):
         train(w, checkpoint=path, **validated)
     assert float(w[0]) == 5  # the best of the training before
 
