@@ -6,13 +6,17 @@ import inspect
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 
 from companion import _INDEX, published, widgets
 from companion import __main__ as command_line
 from companion.classroom import FORMATS, check, class_copy, names_read, parted
+from companion.likelihood import exact_log_partition
+from companion.rbm import RBM
 
 CHAPTERS = sorted((Path(__file__).parents[1] / "chapters").glob("[0-9]*.ipynb"))
 
@@ -169,6 +173,40 @@ def test_a_check_says_what_it_sees_and_never_raises(answer, says, capsys):
 
     exec(f"with check(7):\n    {answer}", {"check": check, "answer": typed})
     assert capsys.readouterr().out.startswith(f"Exercise 7: {says}")
+
+
+MEANS = np.random.default_rng(0).random((10, 784))
+MEANS[0], MEANS[1] = 0.9, 0.1
+THETA = np.ones((3, 8)), np.arange(3.0), np.arange(8.0)
+BASS = np.full((2, 46), np.nan)
+TAGS = SimpleNamespace(tags_=["O", "B-people", "B-depart.time", "I-depart.time", "B-arrive.time"])
+
+
+@pytest.mark.parametrize(("chapter", "number", "wrong"), [
+    ("00", 2, {"means": MEANS, "mean_ink": MEANS.mean(axis=0)}),  # the wrong axis
+    ("00", 2, {"means": MEANS, "mean_ink": MEANS.mean()}),
+    ("00", 1, {"modest": [0.4, 0.8, 0.8, 0.3], "reckless": [0.8, 0.8, 0.8, 1e-3]}),  # two mistakes
+    ("01", 3, {"before": 0.07, "after": 0.9}),  # the images were shuffled
+    ("06", 5, {"restarted": -4.30, "final": {"CD-1": -4.311, "exact": -4.1}}),  # CD-1 itself
+    ("07", 2, {"over_v": 1.0, "over_h": 1.0, "tiny": RBM.from_parameters(np.ones((2, 2)), [0, 0], [0, 0])}),
+    ("10", 1, {"of_two": np.array([0, 0, 0, 0.6, 0]), "grammar": TAGS}),  # those of the next word
+    ("11", 4, {"above": np.zeros((2, 46)), "bass": BASS, "held": ~np.isnan(BASS)}),  # nothing was held
+])  # fmt: skip
+def test_a_check_sees_the_usual_slips(chapter, number, wrong):
+    book = Book(next(path for path in CHAPTERS if path.name.startswith(chapter)))
+    at_hand = {"np": np, "exact_log_partition": exact_log_partition}
+    with pytest.raises(AssertionError):
+        exec(parted(book.solutions[number])[1], at_hand | wrong)
+
+
+def test_renaming_a_unit_takes_more_than_exchanging_two():
+    """Exercise 2 of chapter 6: p(v) stays, and so do the visible biases, but the machine is not the one asked for."""
+    book = Book(next(path for path in CHAPTERS if path.name.startswith("06")))
+    order = [1, 0, *range(2, 8)]
+    exchanged = THETA[0][:, order], THETA[1], THETA[2][order]
+    at_hand = {"np": np, "everything": None, "log_p": lambda *_: 0.0, "theta": THETA, "flipped": exchanged}
+    with pytest.raises(AssertionError, match="visible biases have to change"):
+        exec(parted(book.solutions[2])[1], at_hand)
 
 
 def test_a_check_lets_the_reader_interrupt():
