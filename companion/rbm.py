@@ -269,16 +269,7 @@ class RBM(TiedLayer):
             if clamp.shape not in (start.shape, start.shape[1:]):
                 raise ValueError(f"clamp: expected shape {start.shape[1:]} or {start.shape}, found {clamp.shape}")
             clamp = clamp.astype(bool)
-        return self._walk(start, Noise.of(rng), clamp, inverse_temperature)
-
-    def _walk(self, start, noise, held, inverse_temperature):
-        v = start
-        while True:
-            with one_thread():
-                h, means, v = self.gibbs_vhv(v, noise, inverse_temperature)
-            if held is not None:
-                v, means = xp.where(held, start, v), xp.where(held, start, means)
-            yield v, means, h
+        return _Chains(self, start, Noise.of(rng), clamp, inverse_temperature)
 
     def sample(
         self, n=1, steps=1000, *, start=None, clamp=None, inverse_temperature=1.0, means=False, random_state=None
@@ -414,6 +405,25 @@ class RBM(TiedLayer):
         W = to_device(0.01 * rng.standard_normal((X.shape[1], self.n_hidden)), xp.float32)
         b = _log_odds(X) if self.visible == "binary" else X.mean(axis=0)
         return W, b, xp.zeros(self.n_hidden, xp.float32)
+
+
+class _Chains:
+    """What `RBM.chains` returns. An interrupt does not end it, as it would a generator: the step is taken again."""
+
+    def __init__(self, rbm, start, noise, held, inverse_temperature):
+        self.rbm, self.start, self.held = rbm, start, held
+        self.v, self.noise, self.inverse_temperature = start, noise, inverse_temperature
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        with one_thread():
+            h, means, v = self.rbm.gibbs_vhv(self.v, self.noise, self.inverse_temperature)
+        if self.held is not None:
+            v, means = xp.where(self.held, self.start, v), xp.where(self.held, self.start, means)
+        self.v = v
+        return v, means, h
 
 
 class ContrastiveDivergence:

@@ -24,6 +24,8 @@ function dress(panel) {
     for (const box of panel.querySelectorAll(".widget-inline-hbox")) {
       const label = box.querySelector(".widget-label")?.textContent ?? "";
       for (const part of box.querySelectorAll(".noUi-handle, .widget-readout")) part.setAttribute("aria-label", label);
+      const handle = box.querySelector(".noUi-handle"), seen = box.querySelector(".widget-readout")?.textContent;
+      if (handle && seen && handle.getAttribute("aria-valuetext") !== seen) handle.setAttribute("aria-valuetext", seen);
     }
     for (const group of panel.querySelectorAll(".widget-toggle-buttons")) {
       group.setAttribute("role", "group");
@@ -33,7 +35,8 @@ function dress(panel) {
       if (button.getAttribute("aria-pressed") !== String(button.classList.contains("mod-active")))
         button.setAttribute("aria-pressed", button.classList.contains("mod-active"));
   }
-  const changes = { subtree: true, childList: true, attributes: true, attributeFilter: ["class"] };
+  const changes = { subtree: true, childList: true, characterData: true, attributes: true,
+                    attributeFilter: ["class", "aria-valuetext"] };
   new MutationObserver(name).observe(panel, changes);
   name();
 }
@@ -73,10 +76,15 @@ function render({ model, el }) {
       context.globalCompositeOperation = "source-over";
     }
     if (cursor && document.activeElement === canvas) {
+      const size = step();
       context.fillStyle = "rgba(213, 94, 0, 0.7)";
-      context.fillRect(cursor[1], cursor[0], 1, 1);
+      context.fillRect(cursor[1] - (size >> 1), cursor[0] - (size >> 1), size, size);
     }
     canvas.dataset.frame = shown;
+  }
+
+  function step() {  // of the cursor, and its size: a pixel, or what can be seen where those are of the screen
+    return model.get("scale") === 1 ? 8 : 1;
   }
 
   function send() {
@@ -121,7 +129,7 @@ function render({ model, el }) {
     event.preventDefault(); event.stopPropagation();
     cursor = cursor || [model.get("height") >> 1, model.get("width") >> 1];
     if (event.key in moves) {
-      const [rows, columns] = moves[event.key];
+      const [rows, columns] = moves[event.key].map((direction) => direction * step());
       cursor = [Math.min(Math.max(cursor[0] + rows, 0), model.get("height") - 1),
                 Math.min(Math.max(cursor[1] + columns, 0), model.get("width") - 1)];
       draw();
@@ -179,7 +187,7 @@ STYLE = """
 .companion-panel .companion-line { flex-flow: row wrap; gap: 0 2px; }
 .companion-panel .companion-line > * { flex: 1 1 auto; }
 .companion-panel button { min-height: 36px; height: auto; line-height: normal; padding: 0 8px; }
-.companion-panel .widget-readout { min-width: 44px; max-width: 60px; color: inherit; }
+.companion-panel .widget-readout { min-width: 58px; max-width: 72px; color: inherit; }
 .companion-panel .widget-toggle-buttons { height: auto; display: flex; flex-flow: row wrap; align-items: center; }
 .companion-panel .widget-toggle-buttons > .widget-label { text-align: right; margin-right: 6px; }
 .companion-panel .widget-toggle-buttons > div { display: flex; flex-flow: row wrap; }

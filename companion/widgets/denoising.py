@@ -45,7 +45,13 @@ class Denoising(Panel):
         self.number = control(widgets.BoundedIntText, "digit no.", 0, 0, len(images) - 1)
         self.kind = control(widgets.Dropdown, "corruption", options=list(KINDS), value=kind)
         self.level = control(
-            widgets.FloatSlider, "level", model.corruption_level, min=0, max=0.9, step=0.05, readout_format=".0%"
+            widgets.FloatSlider,
+            "level",
+            model.corruption_level,
+            min=0,
+            max=max(0.9, model.corruption_level),
+            step=0.05,
+            readout_format=".0%",
         )
         self.source = control(
             widgets.Dropdown, "a step corrupts", options=["clean image", "restored image"],

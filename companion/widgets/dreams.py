@@ -102,7 +102,7 @@ class Dreams(Panel):
         asked = "any digit" if self.label.value == ANY else f"a {self.label.value}"
         self.large.caption = f"first chain · step {self.steps:,} · asked for {asked}"
         self.codes.caption = f"its {self.n_codes} codes, below the label units"
-        words = f"all {len(self.images)} chains"
+        words = f"all {len(self.images)} chains" if len(self.images) > 1 else "the chain"
         if self.classifier is not None:
             digits = self.classifier.predict(self.images)
             words += f", read as {' '.join(map(str, digits))}"
@@ -113,6 +113,6 @@ class Dreams(Panel):
 
     def _draw_bars(self):
         held = self.label.value != ANY
-        title = "label units, clamped" if held else "label units: p(on)"
+        title = "label units, clamped" if held else "label units: p(on)" if self.steps else "label units: coin tosses"
         means = to_numpy(self.means[0, self.n_codes :])
         return label_bars(self.dbn.classes_, means, title, HELD if held else FREE, BARS)

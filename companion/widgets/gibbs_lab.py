@@ -133,6 +133,7 @@ class GibbsLab(Panel):
             free = erase or self.brush.value == "free"
             self.held[pixels] = not free
             self.painted[pixels] = not free and self.brush.value == "on"
+        self.digits = None  # of the pixels as they were
         self._continue()
 
     def free(self):
@@ -159,7 +160,7 @@ class GibbsLab(Panel):
         if self.digits is not None:
             words += f"\nlooks like {self.digits[0]}, {_times(self.switches[0])} changed"
         if self.energies:
-            words += f"\nfree energy {self.energies[-1][0]:.0f} nats"
+            words += f"\nfree energy {float(self.rbm.free_energy(self.v[:1])[0]):.0f} nats"
         if self.start.value == "drawing":
             words += "\npaint, then Reset: chains begin at the drawing"
         self.pad.caption = words

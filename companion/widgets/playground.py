@@ -84,11 +84,13 @@ class Playground(Panel):
         """Draw everything anew."""
         self.plane.draw(self._draw_plane())
         self.curve.draw(self._draw_curve())
-        wrong = float((self.network.predict(self.X).argmax(axis=1) != self.targets).mean())
-        if not np.isfinite(self.losses[-1:]).all():
+        scores = self.network.predict(self.X)
+        wrong = float((scores.argmax(axis=1) != self.targets).mean())
+        nll = float(self.loss.forward(scores, self.targets))  # after the last update, as the share that is wrong
+        if not np.isfinite([*self.losses[-1:], nll]).all():
             loss = "diverged: a smaller rate, then Reset"
         else:
-            loss = f"{self.losses[-1]:.3f} nats" if self.losses else "not trained yet"
+            loss = f"{nll:.3f} nats" if self.losses else "not trained yet"
         self.plane.caption = f"step {len(self.losses):,} · {loss} · {wrong:.1%} of the points wrong"
 
     def _draw_plane(self):

@@ -14,6 +14,7 @@ __all__ = ["Roll"]
 
 CELL, TEMPO = 11, 80  # screen pixels of a step and a key; quarters a minute
 PAPER, DARKER, BAR, NOW = (255, 255, 255), (240, 242, 244), (229, 233, 237), (255, 240, 190)
+LATE = (250, 214, 190)
 WRITTEN, GIVEN, WAITING = (
     [int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in (COLORS[0], COLORS[1], COLORS[4])
 )
@@ -71,6 +72,7 @@ class Roll(Panel):
     def reset(self):
         """Begin anew, with an empty page and the melody as it is drawn."""
         self.noise, self.state, self.music = Noise(generator(self.seed.value)), self.model.silence(), []
+        self.held = []  # for every quarter that is written, the key that was given, from 1; 0 for none
         self.refresh()
 
     def step(self, steps=1):
@@ -79,6 +81,7 @@ class Roll(Panel):
             given = self.given(len(self.music))
             v = self.model.draw(self.state, self.noise, given, self.steps.value, 1 / self.temperature.value)
             self.state = self.model.follow(self.state, v)
+            self.held.append(self.melody[len(self.music)])
             self.music.append(to_numpy(v))
         if len(self.music) == self.n_steps:
             self.pause()
@@ -94,7 +97,7 @@ class Roll(Panel):
         return keys
 
     def paint(self, strokes):
-        """Take (row, column, erase) triples: one note of the melody a column; what is written already stays."""
+        """Take (row, column, erase) triples: one note of the melody a column; what is written stays, until `reset`."""
         for row, column, erase in strokes:
             if column < self.n_steps:
                 self.melody[column] = 0 if erase else N_KEYS - row
@@ -112,7 +115,9 @@ class Roll(Panel):
             "the page is full" if len(self.music) == self.n_steps else f"quarter {len(self.music)} of {self.n_steps}"
         )
         keys = f"{note_name(LOWEST)} at the bottom, {note_name(LOWEST + N_KEYS - 1)} at the top"
-        self.page.caption = f"{words}, {np.count_nonzero(self.melody)} drawn · {keys}"
+        late = np.count_nonzero(self.melody[: len(self.held)] != self.held)
+        late = f" ({late} changed too late: Reset takes them in)" if late else ""
+        self.page.caption = f"{words}, {np.count_nonzero(self.melody)} drawn{late} · {keys}"
 
     def _draw(self):
         """Return the page, uint8 (46, n_steps, 3): the highest key on top."""
@@ -123,10 +128,10 @@ class Roll(Panel):
         now = len(self.music)
         if now < self.n_steps:
             page[:, now] = NOW
-        for t, keys in enumerate(self.music):
-            page[::-1, t][keys > 0.5] = WRITTEN
         for t in np.flatnonzero(self.melody):
-            key = self.melody[t] - 1
-            sounds = t < now and self.music[t][key] > 0.5
-            page[N_KEYS - 1 - key, t] = GIVEN if sounds else WAITING
+            page[N_KEYS - self.melody[t], t] = LATE if t < now else WAITING
+        for t, (keys, held) in enumerate(zip(self.music, self.held)):
+            page[::-1, t][keys > 0.5] = WRITTEN
+            if held:
+                page[N_KEYS - held, t] = GIVEN
         return page

@@ -87,7 +87,8 @@ class Sandwich(Panel):
         """Draw everything anew."""
         self.plots.draw(self._draw())
         gaps = np.array([reverse.log_z - forward.log_z for forward, reverse in self.runs])
-        words = f"{len(self.runs)} runs · exact log Z {self.exact:.2f} nats · gap {gaps[-1]:.2f} nats"
+        runs = "1 run" if len(gaps) == 1 else f"{len(gaps)} runs"
+        words = f"{runs} · exact log Z {self.exact:.2f} nats · gap {gaps[-1]:.2f} nats"
         self.plots.caption = words + (f", {gaps.mean():.2f} in the mean" if len(gaps) > 1 else "")
 
     def _draw(self):

@@ -63,6 +63,7 @@ export class Chains {
     for (const chain of this.held ? this.chains : []) {
       this._hold(chain);
       this.rbm.inputs(chain.v, chain.x);
+      chain.energy = this.rbm.freeEnergy(chain.v, chain.x);
     }
   }
 

@@ -363,6 +363,10 @@ def test_screen_readers_find_nothing_unnamed_and_dark_pages_nothing_white(panels
             "all => all.map(g => g.getAttribute('aria-label'))"
         )
         assert all(handles + groups), f"{name}: {handles}, {groups}"
+        unlike = panel.locator(".widget-inline-hbox:has(.noUi-handle):has(.widget-readout)").evaluate_all("""
+            all => all.map(box => [box.querySelector('.noUi-handle').getAttribute('aria-valuetext'),
+                                   box.querySelector('.widget-readout').textContent]).filter(([a, b]) => a !== b)""")
+        assert not unlike, f"{name}: sliders say {unlike}"
         assert panel.get_by_role("button", name="Run", exact=True).get_attribute("aria-pressed") == "false"
         shot = np.asarray(Image.open(io.BytesIO(panel.screenshot())).convert("L"))
         assert (np.median(shot) < 60) == (theme == "Dark"), f"{name}: the page's colour behind everything"

@@ -149,6 +149,18 @@ def test_playground_is_the_network_of_the_book(playground):
         np.testing.assert_allclose(to_numpy(playground.parameters[name]), to_numpy(array), atol=1e-3)
 
 
+def test_what_is_said_of_loss_and_errors_is_of_the_same_weights(playground):
+    """At a rate at which an update changes both by much."""
+    playground.first.value = playground.second.value = 16
+    playground.activation.value, playground.rate.value = "relu", 10**1.5
+    for _ in range(30):
+        playground.step()
+        scores = playground.network.predict(playground.X)
+        nll = float(playground.loss.forward(scores.copy(), playground.targets))
+        wrong = float((scores.argmax(axis=1) != playground.targets).mean())
+        assert f" {nll:.3f} nats · {wrong:.1%} of the points" in playground.plane.caption or not np.isfinite(nll)
+
+
 def test_playground_with_one_seed_is_one_training():
     frames = []
     for seed in (4, 4, 5):

@@ -1,5 +1,7 @@
 """The denoising panel without a kernel: what it shows is what the model does, step by step."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,12 @@ def model():
 def panel(model, images):
     panel = Denoising(model, images, seed=3)
     yield panel
+    panel.close()
+
+
+def test_the_level_is_that_of_the_model_however_high(model, images):
+    panel = Denoising(copy.deepcopy(model).set_params(corruption_level=0.95), images)
+    assert panel.level.value == 0.95
     panel.close()
 
 

@@ -86,6 +86,16 @@ def test_clamped_pixels_never_change_and_come_free_again(lab):
     assert (to_numpy(lab.v) != before)[:, on.ravel()].any()
 
 
+def test_what_is_said_of_the_first_chain_is_of_the_pixels_that_are_shown(rbm, rng, parity):
+    lab = GibbsLab(rbm, (rng.random((5, 784)) < 0.3).astype(np.float32), parity, seed=3)
+    lab.step(1)
+    assert "looks like" in lab.pad.caption
+    lab.paint([(i, j, False) for i in range(0, 28, 2) for j in range(0, 28, 2)])
+    assert f"free energy {float(rbm.free_energy(lab.v[:1])[0]):.0f} nats" in lab.pad.caption
+    assert "looks like" not in lab.pad.caption
+    lab.close()
+
+
 def test_painting_stays_on_the_pad(lab):
     lab.paint([(27, 27, False), (0, 27, False), (27, 0, False)])
     held = lab.held.reshape(28, 28)

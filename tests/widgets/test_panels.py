@@ -96,6 +96,24 @@ EVERY = companion.widgets.__all__
 STEPPING = [name for name in EVERY if name != "Contributions"]
 
 
+@pytest.mark.parametrize("name", ["Dreams", "EpochScrubber", "GibbsLab", "Tempering", "ThreeByTwo"])
+def test_an_interrupt_does_not_end_the_chains(make, monkeypatch, name):
+    """As it would a generator, which then has nothing more to give."""
+    panel, step = make(name), RBM.gibbs_vhv
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    panel.step(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(RBM, "gibbs_vhv", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            panel.step(1)
+    before = panel.picture()
+    panel.step(3)
+    assert RBM.gibbs_vhv is step and panel.steps == 5 and panel.picture() != before
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_a_still_picture_stands_in_where_no_kernel_runs(make, name):
     """Whole on a laptop, with alternative text; it changes with what is shown."""

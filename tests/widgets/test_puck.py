@@ -85,6 +85,12 @@ def test_a_puck_that_flies_off_is_drawn_and_said(panel):
     assert panel.accepted[0] == 0 and np.isnan(panel.worth[0]) and panel.worth[1] > 0
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_puck_as_far_away_as_numbers_go_is_out_of_sight(panel):
+    far = np.array([[3e38, -3e38], [np.inf, np.nan]], np.float32)
+    assert ((panel._pixels(far) == -99) | (panel._pixels(far) == SIDE + 99)).all()
+
+
 def test_old_states_are_forgotten(panel, monkeypatch):
     monkeypatch.setattr("companion.widgets.puck.KEPT", 50)
     panel.step(60)

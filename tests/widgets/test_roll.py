@@ -6,7 +6,7 @@ import pytest
 from companion.backend import Noise, generator, to_numpy
 from companion.music import LOWEST, N_KEYS
 from companion.rnnrbm import RNNRBM
-from companion.widgets.roll import GIVEN, NOW, WAITING, WRITTEN, Roll
+from companion.widgets.roll import GIVEN, LATE, NOW, WAITING, WRITTEN, Roll
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,22 @@ def test_what_is_painted_over_a_written_step_waits_for_the_next_piece(panel):
     free = int(np.flatnonzero(panel.music[3][:40] == 0)[0])
     panel.paint([(N_KEYS - 1 - free, 3, False)])
     np.testing.assert_array_equal(panel.music, before)
+    np.testing.assert_array_equal(panel.page.pixels[N_KEYS - 1 - free, 3], LATE)
+    assert "1 changed too late: Reset takes them in" in panel.page.caption
+    panel.reset()
     np.testing.assert_array_equal(panel.page.pixels[N_KEYS - 1 - free, 3], WAITING)
+    assert "too late" not in panel.page.caption
+
+
+def test_what_was_given_stays_so_and_what_was_written_too(panel):
+    """Whatever is drawn over it, or erased."""
+    panel.step(6)
+    before = panel.page.pixels.copy()
+    written = int(np.flatnonzero(panel.music[5])[0])
+    panel.paint([(N_KEYS - 1 - written, 5, False)])
+    np.testing.assert_array_equal(panel.page.pixels[:, :6], before[:, :6])
+    panel.erase.click()
+    np.testing.assert_array_equal(panel.page.pixels[:, :6], before[:, :6])
 
 
 def test_the_page_ends_and_it_stops(panel):
