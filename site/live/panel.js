@@ -13,14 +13,19 @@ export function make(name, attributes = {}, ...content) {
 }
 
 export function slider(name, value, min, max, step, changed, show = String) {
-  const input = make("input", { type: "range", min, max, step, value }), output = make("output", {}, show(value));
-  input.addEventListener("input", () => (output.textContent = show(Number(input.value))));
+  const input = make("input", { type: "range", min, max, step, value }), output = make("output");
+  const say = () => {
+    output.textContent = show(Number(input.value));
+    input.setAttribute("aria-valuetext", output.textContent); // screen readers would tell the exponent of a rate
+  };
+  input.addEventListener("input", say);
   input.addEventListener("change", changed);
+  say();
   const element = make("label", { class: "live-control" }, make("span", {}, name), input, output);
   return {
     element,
     get value() { return Number(input.value); },
-    set value(value) { input.value = value; output.textContent = show(Number(input.value)); },
+    set value(value) { input.value = value; say(); },
   };
 }
 
