@@ -43,7 +43,7 @@ class Anneal:
     that of the machine at :math:`\beta = 1`, and at 0 that of independent pixels with the biases a. An iterator: every
     step takes the log weights from :math:`\beta_{t - 1}` to :math:`\beta_t` at the present states, and only then moves
     these by one Gibbs step at :math:`\beta_t`. Source: Salakhutdinov and Murray (2008), *On the quantitative analysis
-    of deep belief networks*, section 4.1, which follows Neal (2001).
+    of deep belief networks*, which follows Neal (2001).
 
     Parameters
     ----------

@@ -34,7 +34,8 @@ class RBM(TiedLayer):
     ----------
     n_hidden : int
     visible : {"binary", "gaussian"}
-        Binary units take pixels from 0 to 1, as probabilities; Gaussian ones take columns of variance one.
+        Binary units take pixels from 0 to 1, as probabilities; Gaussian ones take real numbers, scaled so that what
+        the hidden units leave unexplained has a variance of one.
     learning_rate, n_epochs, batch_size
     k : int
         Gibbs steps before the negative statistics are taken.

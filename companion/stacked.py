@@ -10,8 +10,9 @@ class StackedDenoisingAutoencoder(PretrainedMLP):
     """Denoising autoencoders, each trained on the codes of the one below, then fine-tuned as one network.
 
     Sources: Vincent, Larochelle, Lajoie, Bengio and Manzagol (2010), *Stacked denoising autoencoders*; Deep Learning
-    Tutorials (LISA lab), *Stacked Denoising Autoencoders*, whose first layer, epochs and fine-tuning are the defaults;
-    its minibatches of one image, at a rate of 0.001 on the mean loss, are here of 20, at 0.02.
+    Tutorials (LISA lab), *Stacked Denoising Autoencoders*, whose first layer and epochs are the defaults; its
+    minibatches of one image, at a rate of 0.001 on the mean loss, are here of 20, at 0.02. Fine-tuning is that of the
+    tutorial on belief networks: minibatches of 10 and a patience of four epochs, where this one has one image and ten.
 
     Parameters
     ----------
