@@ -188,7 +188,7 @@ def headlines():
             takes = "unreadable"
         runs = "1 run" if runs == 1 else f"{runs} runs"
         lines.append(f"  {name:<16} chapter {int(recipe['chapter'][:2]):<3} {model:<28} {runs:>7}  {takes:>15}")
-    head = "NAME is one of these; the minutes are by those of the recorded runs, on two cores of 2026:\n\n"
+    head = "NAME is one of these; the minutes are reckoned from the recorded runs, on two cores of 2026:\n\n"
     foot = "All need all of MNIST but tagger, and rnnrbm, which needs music21.\n"
     foot += "Each goes on where it was if it is interrupted, after the last whole epoch."
     return head + "\n".join(lines) + "\n\n" + foot
@@ -334,7 +334,7 @@ def _one_line(command):
     try:
         yield
     except KeyboardInterrupt:
-        kept = " What was done is kept, with --jobs but for the last seconds; the same command goes on from there."
+        kept = " Whole epochs are kept (with --jobs, but for those of the last 20 seconds); the same command goes on."
         kept *= command == "reproduce"
         sys.exit(f"Interrupted.{kept}")
     except (OSError, ValueError, RuntimeError, FloatingPointError) as problem:

@@ -135,16 +135,7 @@ def load_chorales(verbose=True):
         return _toy_pieces()
     if not CACHE.exists():
         _fill_cache(Path(spec.submodule_search_locations[0]) / "corpus" / "bach")
-    arrays, facts = load(CACHE)
-    if (
-        not {"names", "lengths", "fifths", "voices"} <= arrays.keys()
-        or not len(arrays["names"]) == len(arrays["lengths"]) == len(arrays["fifths"])
-        or arrays["lengths"].sum() != len(arrays["voices"])
-        or "music21" not in facts
-    ):
-        raise ValueError(
-            f"{shown(CACHE)}: expected all the chorales, found another file: delete it, and it is made anew"
-        )
+    arrays, facts = _cached()
     ends = np.cumsum(arrays["lengths"])
     pieces = [
         Chorale(str(name), voices, int(fifths))
@@ -155,6 +146,24 @@ def load_chorales(verbose=True):
         counts = " / ".join(f"{len(part)}" for part in chorales)
         print(f"Bach's chorales from music21 {facts['music21']}: {counts} pieces to train, validate and test.")
     return chorales
+
+
+def _cached():
+    """Return what `_fill_cache` has written, or raise ValueError if it is damaged, or another file."""
+    try:
+        arrays, facts = load(CACHE)
+        names, lengths, fifths, voices = (arrays[name] for name in ("names", "lengths", "fifths", "voices"))
+        if not (
+            len(names) == len(lengths) == len(fifths)
+            and lengths.dtype.kind in "iu"
+            and lengths.min() > 0
+            and voices.shape == (lengths.sum(), 4)
+            and "music21" in facts
+        ):
+            raise ValueError("not all the chorales")
+    except (ValueError, KeyError, TypeError) as reason:
+        raise ValueError(f"{shown(CACHE)}: expected the chorales, found {reason}; deleted, it is made anew") from reason
+    return arrays, facts
 
 
 def _fill_cache(folder):
@@ -172,7 +181,7 @@ def _fill_cache(folder):
 
 def _split(pieces):
     listed = tomllib.loads((Path(__file__).parent / "chorales.toml").read_text(encoding="utf8"))
-    names = {part: listed[part].split() for part in ("valid", "test", "left_out")}
+    names = {part: named.split() for part, named in listed.items()}
     held = {name for part in names.values() for name in part}
     return Chorales(
         [piece for piece in pieces if piece.name not in held],
@@ -257,7 +266,7 @@ def _upbeat(part):
     """Quarters before the first bar line."""
     first = part.find("measure")
     quarter = float(first.findtext("attributes/divisions") or 1)
-    voiced = (note for note in first.iterfind("note") if note.find("chord") is None)
+    voiced = (part for part in first if part.tag in ("note", "forward") and part.find("chord") is None)
     return sum(float(note.findtext("duration") or 0) for note in voiced) / quarter
 
 

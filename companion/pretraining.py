@@ -10,6 +10,7 @@ from .backend import generator, one_thread, to_numpy, xp
 from .estimator import Encoder, check_options, real_arrays, stays_if_refused
 from .layers import ACTIVATIONS, BATCH_NORM, BatchNorm, Dense, Network
 from .mlp import MLP
+from .training import Divergence
 
 __all__ = ["PretrainedMLP"]
 
@@ -150,7 +151,7 @@ class PretrainedMLP(Encoder, MLP):
         ValueError
             If a hyper-parameter, of the network or of a layer, or the images are not what they must be.
         companion.training.Divergence
-            If the loss of a layer is no longer finite. The layers below it are kept.
+            If the loss of a layer is no longer finite. The layers below it are kept; `fit` begins with pretraining.
         KeyboardInterrupt
             If interrupted. What was learned is kept; layers above start, in `fit`, from random weights.
         """
@@ -165,14 +166,18 @@ class PretrainedMLP(Encoder, MLP):
             layer = self._new_layer(number, rng)
             if self.verbose:
                 print(f"Layer {number}: {codes.shape[1]} to {layer.n_hidden}")
-            self._fit_layer(
-                number,
-                layer,
-                codes,
-                y,
-                watch=watch and (lambda layer, number=number: watch(number, layer)),
-                checkpoint=checkpoint and _layer_file(checkpoint, number),
-            )
+            try:
+                self._fit_layer(
+                    number,
+                    layer,
+                    codes,
+                    y,
+                    watch=watch and (lambda layer, number=number: watch(number, layer)),
+                    checkpoint=checkpoint and _layer_file(checkpoint, number),
+                )
+            except Divergence:
+                self._pretrained = False  # `fit` will do it again
+                raise
             self.pretraining_histories_.append(layer.history_)
             if layer.history_.stopped == "interrupt":
                 raise KeyboardInterrupt
@@ -249,7 +254,7 @@ class PretrainedMLP(Encoder, MLP):
         if self._depth < len(self.hidden_sizes):
             raise NotFittedError(
                 f"of the {len(self.hidden_sizes)} layers of this {type(self).__name__} {self._depth} have learned: "
-                "pretraining was interrupted. Call pretrain again"
+                "pretraining ended early. Call pretrain again"
             )
 
     def transform(self, X):
@@ -331,7 +336,7 @@ class PretrainedMLP(Encoder, MLP):
         return shapes | {f"visible_bias{number}": (size,) for number, size in zip(range(1, depth + 1), sizes)}
 
     def initial_parameters(self, n_features, n_classes, rng):
-        if self._depth > len(self.hidden_sizes):  # fewer are those of a pretraining that was interrupted
+        if self._depth > len(self.hidden_sizes):  # fewer are those of a pretraining that ended early
             raise ValueError(f"hidden_sizes: expected the {self._depth} layers that were pretrained, at least, found "
                              f"{len(self.hidden_sizes)}; call pretrain again")  # fmt: skip
         fresh = super().initial_parameters(n_features, n_classes, rng)

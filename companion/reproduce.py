@@ -4,6 +4,7 @@ import datetime
 import importlib
 import json
 import subprocess
+from numbers import Real
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -126,14 +127,16 @@ def check(name, jobs=1):
     """
     recipe, record = _recipe(name), read_result(name)
     judge, checkpoint = judge_of(recipe, jobs), _checkpoint(name, "check", 0)
-    for fact, kind in (("parameters", dict), ("seeds", list), (judge.reported, float)):
-        if not record.get(fact) or not isinstance(record[fact], kind):
-            raise ValueError(f"the record of {name}: expected its {fact}, found {record.get(fact)!r}")
+    deviation = f"{judge.reported}_std"
+    for fact, kind in (("parameters", dict), ("seeds", list), (judge.reported, Real), (deviation, Real)):
+        found = record.get(fact, 0 if fact == deviation else None)  # one seed has none
+        if not isinstance(found, kind) or found in ({}, []):
+            raise ValueError(f"the record of {name}: expected its {fact}, found {found!r}")
     seed = record.get("seed", record["seeds"][0])
     model = _train(recipe, judge, record["parameters"], seed, checkpoint)
     found = judge.test([model], [] if "refit" in recipe else [judge.validate(model)])[judge.reported]
     _forget(checkpoint)
-    spread = record.get(f"{judge.reported}_std", 0)
+    spread = record.get(deviation, 0)
     return found, record[judge.reported], max(judge.UNCERTAIN, 3 * spread)
 
 

@@ -128,7 +128,7 @@ def test_a_record_is_checked_with_one_seed_and_left_as_it_is(small, monkeypatch,
     assert "small: recorded 0.9000, found" in said and "not borne out" in said
     with pytest.raises(SystemExit, match="jobs: expected at least 1, found 0"):
         command_line.main(["reproduce", "small", "--check", "--jobs", "0"])
-    for lacking in ({"seeds": []}, {"seeds": 0}, {"parameters": None}, {"test_error": None}):
+    for lacking in ({"seeds": []}, {"seeds": 0}, {"parameters": None}, {"test_error": None}, {"test_error_std": "a"}):
         path.write_text(json.dumps(json.loads(record) | lacking), encoding="utf8")
         with pytest.raises(SystemExit, match=f"the record of small: expected its {next(iter(lacking))}, found"):
             command_line.main(["reproduce", "small", "--check"])

@@ -160,8 +160,7 @@ def test_an_odd_score_of_three_parts_is_none_as_well(tmp_path):
 
 def test_a_score_of_shorter_notes_only_is_none(tmp_path):
     """Nothing sounds at a quarter."""
-    rest = "<note><rest/><duration>1</duration></note>"
-    beats = f"<attributes><divisions>4</divisions></attributes>{rest}"
+    beats = "<attributes><divisions>4</divisions></attributes><forward><duration>1</duration></forward>"
     assert read_score(score(tmp_path / "short.mxl", [f"<measure>{beats}{note('C', 4, 1)}</measure>"] * 4)) is None
 
 
@@ -207,10 +206,12 @@ def test_the_chorales_are_read_once_and_split_as_listed(monkeypatch, tmp_path):
         ({"voices": arrays["voices"]}, facts),
         (arrays | {"voices": arrays["voices"][1:]}, facts),
         (arrays | {"names": arrays["names"][1:]}, facts),
+        (arrays | {"lengths": arrays["lengths"].astype(float)}, facts),
+        (arrays | {"names": arrays["names"][0]}, facts),
         (arrays, {}),
     ):
         save(music.CACHE, *wrong)
-        with pytest.raises(ValueError, match="cache.npz: expected all the chorales"):
+        with pytest.raises(ValueError, match="cache.npz: expected the chorales, found .*; deleted, it is made anew"):
             load_chorales()
 
 

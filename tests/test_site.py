@@ -120,6 +120,8 @@ def test_javascript_gives_the_same_states_for_a_thousand_steps(javascript):
         for v, _, h in islice(rbm.chains(v, noise, clamp, beta), steps):  # noqa: B020, goes on from where it was
             on.append([np.flatnonzero(to_numpy(v)[0]).sum(), np.flatnonzero(to_numpy(h)[0]).sum()])
             energies.append(float(rbm.free_energy(v)[0]))
+        if clamp is None:  # where the pixels are painted
+            clamped = float(rbm.free_energy(np.where(held, painted, to_numpy(v)))[0])
     output = javascript(
         {"rbm": "RBM, Chains"},
         """
@@ -128,7 +130,7 @@ def test_javascript_gives_the_same_states_for_a_thousand_steps(javascript):
         const chains = new Chains(rbm, [input.start], () => input.uniform[next++]);
         const places = (bits) => bits.reduce((sum, bit, i) => sum + bit * i, 0);
         for (let step = 0; step < 1000; step++) {
-          if (step === 400) chains.clamp(input.held, input.painted);
+          if (step === 400) chains.clamp(input.held, input.painted), (output.clamped = chains.chains[0].energy);
           chains.beta = step < 700 ? 1 : 0.8;
           chains.step();
           output.on.push([places(chains.chains[0].v), places(chains.chains[0].h)]);
@@ -141,7 +143,7 @@ def test_javascript_gives_the_same_states_for_a_thousand_steps(javascript):
     )  # fmt: skip
     assert output["used"] == 1000 * 1284
     assert output["on"] == np.array(on).tolist()
-    np.testing.assert_allclose(output["energies"], energies, rtol=1e-9)
+    np.testing.assert_allclose([*output["energies"], output["clamped"]], [*energies, clamped], rtol=1e-9)
 
 
 def test_javascript_finds_the_exact_frequencies_of_three_by_two(javascript):

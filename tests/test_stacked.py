@@ -68,6 +68,8 @@ def test_what_the_lower_layers_learned_outlives_a_divergence_above(rng):
     one = StackedDenoisingAutoencoder(hidden_sizes=(4, 3), pretraining=calm, n_epochs=1, random_state=0).pretrain(X)
     np.testing.assert_array_equal(to_numpy(stack.parameters_["W1"]), to_numpy(one.parameters_["W1"]))
     assert "W2" not in stack.parameters_ and len(stack.pretraining_histories_) == 1
+    stack.set_params(pretraining=calm).fit(X, rng.integers(0, 2, 40))
+    assert len(stack.pretraining_histories_) == 2
 
     again = StackedDenoisingAutoencoder(hidden_sizes=(4, 3), pretraining=wild, n_epochs=1, random_state=0)
     y = rng.integers(0, 2, 40)

@@ -133,8 +133,10 @@ class GibbsLab(Panel):
             free = erase or self.brush.value == "free"
             self.held[pixels] = not free
             self.painted[pixels] = not free and self.brush.value == "on"
-        self.digits = None  # of the pixels as they were
         self._continue()
+        if self.digits is not None:  # that the reader's pixels change it is no change of the chain's
+            self.digits = self.classifier.predict(to_numpy(self.means))
+            self._write()
 
     def free(self):
         """Let all pixels go."""

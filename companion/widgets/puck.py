@@ -115,7 +115,7 @@ class Puck(Panel):
     def _pixels(self, states):
         """Where on a map the states (n, 2) are, in pixels; far ones out of sight."""
         left, right, bottom, top = self.target.limits
-        near = np.clip(np.reshape(states, (-1, 2)), -1e6, 1e6)  # nearer than where float32 ends
+        near = np.clip(np.reshape(states, (-1, 2)), -1e6, 1e6)  # nearer than where numbers end
         unit = (near - [left, top]) / [right - left, bottom - top]
         return np.nan_to_num(SIDE * unit, nan=-99).clip(-99, SIDE + 99)
 

@@ -38,7 +38,8 @@ class Roll(Panel):
 
     description = (
         "A piano roll, time from left to right, high notes on top: notes that were drawn, as a soprano, in vermilion, "
-        "those that are still to come in orange; notes that the machine has written below them in blue."
+        "those that are still to come in orange; notes that the machine has written below them in blue; "
+        "pale orange, what was drawn too late."
     )
 
     def __init__(self, model, melody=(), n_steps=48, seed=0):

@@ -92,7 +92,11 @@ def test_what_is_said_of_the_first_chain_is_of_the_pixels_that_are_shown(rbm, rn
     assert "looks like" in lab.pad.caption
     lab.paint([(i, j, False) for i in range(0, 28, 2) for j in range(0, 28, 2)])
     assert f"free energy {float(rbm.free_energy(lab.v[:1])[0]):.0f} nats" in lab.pad.caption
-    assert "looks like" not in lab.pad.caption
+    read, changes = parity.predict(to_numpy(lab.means)), lab.switches.copy()
+    assert f"looks like {read[0]}," in lab.pad.caption
+    lab.step(1)
+    again = parity.predict(to_numpy(lab.means))
+    np.testing.assert_array_equal(lab.switches, changes + (again != read))
     lab.close()
 
 
