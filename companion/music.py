@@ -266,8 +266,8 @@ def _upbeat(part):
     """Quarters before the first bar line."""
     first = part.find("measure")
     quarter = float(first.findtext("attributes/divisions") or 1)
-    voiced = (part for part in first if part.tag in ("note", "forward") and part.find("chord") is None)
-    return sum(float(note.findtext("duration") or 0) for note in voiced) / quarter
+    timed = (item for item in first if item.tag in ("note", "forward") and item.find("chord") is None)
+    return sum(float(item.findtext("duration") or 0) for item in timed) / quarter
 
 
 # --------------------------------------------------------------------------------------------------- the toy composer

@@ -304,10 +304,10 @@ class PretrainedMLP(Encoder, MLP):
         return super().partial_fit(X, y, classes, sample_weight)
 
     def _pretrain_on_the_way(self, X, checkpoint=None):
-        """Pretrain as a part of a `fit`: if that ends early, the next one begins with pretraining again."""
+        """Pretrain as a part of a `fit`: if that is interrupted now, the next one begins with pretraining again."""
         try:
             self.pretrain(X, checkpoint=checkpoint)
-        except BaseException:
+        except KeyboardInterrupt:
             self._pretrained = False
             raise
 
