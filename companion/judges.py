@@ -456,7 +456,7 @@ class Music(Halved):
     reported, UNCERTAIN = "test_log_likelihood", 0.1  # nats a step
     SEED, EVERY = 88, 6
     VALIDATION = {"n_temperatures": 1000, "n_chains": 1}
-    TEST = {"n_temperatures": 6000, "n_chains": 10}  # two chains flatter by a tenth of a nat
+    TEST = {"n_temperatures": 6000, "n_chains": 10}  # two chains flatter by one to two tenths of a nat
     PART, LONG_RUN = 30, 1000  # steps with bounds on log Z; Gibbs steps of the samples to begin backwards with
 
     def __init__(self, chorales):
