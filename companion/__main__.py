@@ -333,6 +333,10 @@ def _one_line(command):
     """End the program with one line, not a traceback, for an error that a reader can mend."""
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has read enough; what is left would fail again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         kept = " Whole epochs are kept (with --jobs, but for those of the last 20 seconds); the same command goes on."
         kept *= command == "reproduce"

@@ -298,8 +298,8 @@ class _Walk:
 
 def _in_threads(blocks, n_steps, n_jobs, **bar):
     """Return blocks of chains after so many steps, from as many threads, or from what joblib is configured for."""
-    if n_jobs is not None and not isinstance(n_jobs, Integral):
-        raise ValueError(f"n_jobs: expected a whole number or None, found {n_jobs!r}")
+    if n_jobs is not None and not (isinstance(n_jobs, Integral) and n_jobs):
+        raise ValueError(f"n_jobs: expected a whole number other than 0, or None, found {n_jobs!r}")
     walks = [_Walk(chains, n_steps) for chains in blocks]
     with one_thread():
         try:

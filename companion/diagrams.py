@@ -49,12 +49,12 @@ def unit(axis, x, y, text="", color=BLUE, radius=0.2, fill=0.2, size=11):
     write(axis, x, y, text, size=size)
 
 
-def box(axis, x, y, text, width=0.9, height=0.42, color=BLUE, size=10):
+def box(axis, x, y, text, width=0.9, height=0.42, color=BLUE):
     """Draw an operation, a rounded box with its name, centred at (x, y)."""
     style = "round,pad=0,rounding_size=0.08"
     corner = x - width / 2, y - height / 2
     axis.add_patch(FancyBboxPatch(corner, width, height, boxstyle=style, fc=tint(color), ec=color, lw=1.4, zorder=3))
-    write(axis, x, y, text, size=size)
+    write(axis, x, y, text)
 
 
 def arrow(axis, start, end, color=BLACK, gap=0.22, bend=0.0, style="-|>", line="-", width=1.3):

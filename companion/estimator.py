@@ -249,7 +249,7 @@ class Estimator(BaseEstimator):
         options = self.get_params(deep=False)
         schedule = {name: options[name] for name in ("schedule", "decay", "warmup") if name in options}
         rate = Schedule(self.learning_rate, n_updates, schedule.pop("schedule", "constant"), **schedule)
-        return Adam(rate) if options.get("optimizer") == "adam" else SGD(rate, options.get("momentum", 0.0))
+        return Adam(rate) if getattr(self, "optimizer", "sgd") == "adam" else SGD(rate, options.get("momentum", 0.0))
 
     def _n_updates(self, X):
         return max(1, self.n_epochs) * -(-len(X) // self.batch_size)

@@ -117,9 +117,9 @@ class Metropolis:
     def renew(self):
         """Evaluate the energies anew: to be called when states or energy were changed from outside."""
         self.energies = self.energy(self.x)
-        if self.energies.shape != self.x.shape[:1]:
-            raise ValueError(f"energy: expected {len(self.x)} numbers, one for each chain, found an array of shape "
-                             f"{self.energies.shape}")  # fmt: skip
+        if (found := getattr(self.energies, "shape", None)) != self.x.shape[:1]:
+            raise ValueError(f"energy: expected an array of shape {self.x.shape[:1]}, one number for each chain, found "
+                             f"{type(self.energies).__name__ if found is None else found}")  # fmt: skip
         if not bool(xp.isfinite(self.energies).all()):
             raise ValueError("energy: expected finite numbers where the chains begin, found NaN or infinity among them")
 
@@ -160,7 +160,7 @@ class Metropolis:
         """
         tuning, begun = DualAveraging(self.step_size, acceptance), self.step_size
         try:
-            for _ in islice(self, n):
+            for _ in islice(self, check_count("n", n, least=0)):
                 self.step_size = tuning.update(float(self.acceptance.mean()))
         except ValueError:
             self.step_size = begun
@@ -225,9 +225,9 @@ class HMC(Metropolis):
         """Evaluate energies and gradients anew: to be called when states or energy were changed from outside."""
         super().renew()
         self.gradients = self.gradient(self.x)
-        if self.gradients.shape != self.x.shape:
+        if (found := getattr(self.gradients, "shape", None)) != self.x.shape:
             raise ValueError(f"gradient: expected an array of shape {self.x.shape}, as the positions, found "
-                             f"{self.gradients.shape}")  # fmt: skip
+                             f"{type(self.gradients).__name__ if found is None else found}")  # fmt: skip
         check_finite("gradient, where the chains begin", self.gradients)
 
     def _propose(self):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import clone
 
 from .annealing import ais, reverse_ais
@@ -192,8 +193,8 @@ class Density(Halved):
     def _backwards(self, model, forward, base_bias, **annealing):
         """Reverse AIS, and its samples: ends of forward chains, drawn by weight, that have walked on for long."""
         rng = generator(self.SEED)
-        weights = np.exp(forward.log_weights - forward.log_weights.max())
-        start = forward.samples[to_device(rng.choice(len(weights), len(weights), p=weights / weights.sum()))]
+        n, weights = len(forward.log_weights), softmax(forward.log_weights)
+        start = forward.samples[to_device(rng.choice(n, n, p=weights))]
         samples = model.sample(steps=self.LONG_RUN, start=start, random_state=rng)
         return reverse_ais(model, samples, base_bias, **annealing, n_jobs=self.n_jobs, random_state=rng), samples
 
@@ -383,8 +384,7 @@ class Dreams(Halved):
     def _rounded_bound(self, model, rounded, partition):
         """Return the bound that the `rounded` network has: its log Z differs by a mean over the chains of `model`."""
         gain = to_numpy(model.top_.free_energy(partition.samples) - rounded.top_.free_energy(partition.samples))
-        weights = np.exp(partition.log_weights - partition.log_weights.max())
-        shift = np.log(np.average(np.exp(gain.astype(np.float64)), weights=weights))
+        shift = np.log(softmax(partition.log_weights) @ np.exp(gain.astype(np.float64)))
         return self._bound(rounded, self.digits.test, replace(partition, log_z=partition.log_z + shift)).mean
 
     def _some_of_each(self, pair):

@@ -128,7 +128,7 @@ class Hills:
 
 
 class Funnel:
-    r"""Neal's funnel: :math:`x_1 \sim N(0, s^2)` is the log variance of the other variables.
+    r"""Neal's funnel: :math:`x_1 \sim N(0, s^2)` is the log variance of :math:`x_2`.
 
     Its neck is as narrow as its mouth is wide: no step size suits both.
 
@@ -136,27 +136,25 @@ class Funnel:
     ----------
     scale : float
         s; 3 in Neal (2003), *Slice sampling*, section 8.
-    d : int
-        Number of variables.
     """
 
     limits = (-6, 6, -6, 6)
 
-    def __init__(self, scale=3.0, d=2):
-        self.scale, self.d = scale, d
+    def __init__(self, scale=3.0):
+        self.scale = scale
 
     def energy(self, x):
         first = x[:, 0]
         spread = (x[:, 1:] ** 2).sum(axis=1) * xp.exp(-first)
-        return 0.5 * ((first / self.scale) ** 2 + spread + (self.d - 1) * first)
+        return 0.5 * ((first / self.scale) ** 2 + spread + first)
 
     def gradient(self, x):
         pull = x * xp.exp(-x[:, :1])
-        pull[:, 0] = x[:, 0] / self.scale**2 + 0.5 * (self.d - 1) - 0.5 * (x[:, 1:] * pull[:, 1:]).sum(axis=1)
+        pull[:, 0] = x[:, 0] / self.scale**2 + 0.5 - 0.5 * (x[:, 1:] * pull[:, 1:]).sum(axis=1)
         return pull
 
     def draw(self, n, rng):
-        x = rng.standard_normal((n, self.d))
+        x = rng.standard_normal((n, 2))
         x[:, 0] *= self.scale
         x[:, 1:] *= np.exp(0.5 * x[:, :1])
         return x

@@ -261,6 +261,8 @@ class BatchNorm(Layer):
         Updated by `forward`, used by `predict`.
     momentum : float
         How much of the running averages a call of `forward` with rows to compute them from leaves as it was.
+    epsilon : float
+        Added to the variance.
 
     Attributes
     ----------

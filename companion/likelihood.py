@@ -57,9 +57,12 @@ class LogPartition:
         if isinstance(partition, cls):
             return partition
         try:
-            return cls(float(partition))
-        except TypeError as reason:
+            if isinstance(partition, str):
+                raise TypeError("a word")
+            log_z = float(partition)
+        except (TypeError, ValueError) as reason:
             raise ValueError(f"expected a LogPartition, or log Z as a number, found {partition!r}") from reason
+        return cls(log_z)
 
     @classmethod
     def of_weights(cls, log_weights, base_log_z, samples, sign=1):
@@ -147,8 +150,8 @@ def exact_log_partition(rbm):
             terms = (biases + more_bias).astype(xp.float64)
             x = inputs + more_input
             terms += (0.5 * x * x if gaussian else softplus(x)).sum(axis=1)
-            log_sums.append(_log_sum_exp(terms))
-    log_z = float(_log_sum_exp(xp.stack(log_sums)))
+            log_sums.append(log_sum_exp(terms))
+    log_z = float(log_sum_exp(xp.stack(log_sums)))
     if gaussian:
         log_z += 0.5 * (len(far) * np.log(2 * np.pi) - float((far**2).sum()))
     return LogPartition(log_z)
@@ -160,7 +163,8 @@ def _states(n, dtype, start=0, stop=None):
     return (numbers[:, None] >> xp.arange(n) & 1).astype(dtype)
 
 
-def _log_sum_exp(x):
+def log_sum_exp(x):
+    """Return the logarithm of the sum of the exponentials of x (n,), on the device."""
     top = x.max()
     return top + xp.log(xp.exp(x - top).sum())
 

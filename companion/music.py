@@ -21,6 +21,7 @@ import numpy as np
 from .backend import generator
 from .checks import check_count, check_unmasked, real_array
 from .data import wanted_dataset
+from .estimator import warn_caller
 from .places import DATA, at_home, shown
 from .storage import load, replacing, save
 
@@ -133,9 +134,8 @@ def load_chorales(verbose=True):
         if verbose:
             print(f"Pieces of the toy composer ({why}).")
         return _toy_pieces()
-    if not CACHE.exists():
-        _fill_cache(Path(spec.submodule_search_locations[0]) / "corpus" / "bach")
-    arrays, facts = _cached()
+    folder = Path(spec.submodule_search_locations[0]) / "corpus" / "bach" if spec else None
+    arrays, facts = _cached() if CACHE.exists() else _fill_cache(folder)
     ends = np.cumsum(arrays["lengths"])
     pieces = [
         Chorale(str(name), voices, int(fifths))
@@ -167,16 +167,24 @@ def _cached():
 
 
 def _fill_cache(folder):
+    """Return what the scores in a folder say, and write it down, if that is possible, for the next time."""
     pieces = [piece for path in sorted(folder.glob("*.mxl")) if (piece := read_score(path))]
     if not pieces:
         raise ValueError(f"expected Bach's scores in {folder}, found none: install music21 anew")
-    arrays = {
-        "names": np.array([piece.name for piece in pieces]),
-        "lengths": np.array([len(piece.voices) for piece in pieces]),
-        "fifths": np.array([piece.fifths for piece in pieces]),
-        "voices": np.concatenate([piece.voices for piece in pieces]),
-    }
-    save(CACHE, arrays, {"music21": version("music21")})
+    facts, arrays = (
+        {"music21": version("music21")},
+        {
+            "names": np.array([piece.name for piece in pieces]),
+            "lengths": np.array([len(piece.voices) for piece in pieces]),
+            "fifths": np.array([piece.fifths for piece in pieces]),
+            "voices": np.concatenate([piece.voices for piece in pieces]),
+        },
+    )
+    try:
+        save(CACHE, arrays, facts)
+    except OSError as problem:
+        warn_caller(f"{problem}: the scores will be read anew the next time")
+    return arrays, facts
 
 
 def _split(pieces):
@@ -361,12 +369,12 @@ class ToyComposer:
             return float(np.log(self.first[states[0]]) + np.log(self.transitions[states[:-1], states[1:]]).sum())
 
 
-def _toy_pieces(n_pieces=(60, 15, 15), n_steps=32):
+def _toy_pieces():
     """Return `Chorales` of the toy composer, always the same."""
     composer, rng = ToyComposer(), generator(0)
     return Chorales(*(
-        [Chorale(f"toy {part} {i}", composer.compose(n_steps, rng), 0) for i in range(n)]
-        for part, n in zip(Chorales._fields, n_pieces)
+        [Chorale(f"toy {part} {i}", composer.compose(32, rng), 0) for i in range(n)]
+        for part, n in zip(Chorales._fields, (60, 15, 15))
     ))  # fmt: skip
 
 
@@ -471,9 +479,10 @@ def _mido():
 
 HARMONICS = (1.0, 0.5, 0.3, 0.2, 0.08, 0.05)  # how loud the 1st, 2nd, … is: a soft organ
 FADE = 0.04  # seconds in which a note comes and goes
+RATE = 11_025  # samples a second
 
 
-def organ(keys, tempo=80, rate=11_025):
+def organ(keys, tempo=80, rate=RATE):
     """Play a roll on a soft organ: a few harmonics of every key, added up.
 
     Parameters
@@ -516,12 +525,12 @@ def organ(keys, tempo=80, rate=11_025):
     return sound / max(1e-9, np.abs(sound).max())
 
 
-def wav(sound, rate=11_025):
+def wav(sound):
     """Return the bytes of a WAV file, 16 bits, one channel, of the sound (n_samples,) between −1 and 1."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(rate)
+        file.setframerate(RATE)
         file.writeframes((32_000 * np.clip(sound, -1, 1)).astype("<i2").tobytes())
     return buffer.getvalue()

@@ -107,7 +107,7 @@ def _as_images(images, shape, limit=None):
     Whole numbers above 1 are no pixels, unless a `limit` says what they are shown by.
     """
     images, n_pixels = to_numpy(images), prod(shape)
-    if not images.size or n_pixels not in (images.shape[-1], prod(images.shape[-2:])):
+    if not images.size or (images.shape[-1] != n_pixels and images.shape[-2:] != tuple(shape)):
         raise ValueError(f"images: expected the shape (n, {n_pixels}), n at least 1, found {images.shape}")
     if not limit and images.dtype.kind in "iu" and images.max() > 1:
         raise ValueError(f"images: expected pixels from 0 to 1, found whole numbers up to {images.max()}: divide by "
@@ -222,7 +222,8 @@ def weight_images(W, titles=None, columns=5, shape=(28, 28), size=1.3):
     Parameters
     ----------
     W : array (height * width, n)
-    titles : sequence of str, optional
+    titles, columns, shape, size
+        As in `image_grid`.
     """
     W = to_numpy(W)
     if not np.isfinite(W).all():

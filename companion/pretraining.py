@@ -1,7 +1,5 @@
 """Greedy layer-wise pretraining: what deep belief networks and stacked autoencoders have in common."""
 
-from pathlib import Path
-
 import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
@@ -10,7 +8,7 @@ from .backend import generator, one_thread, to_numpy, xp
 from .estimator import Encoder, check_options, real_arrays, stays_if_refused
 from .layers import ACTIVATIONS, BATCH_NORM, BatchNorm, Dense, Network
 from .mlp import MLP
-from .training import Divergence
+from .training import Divergence, beside
 
 __all__ = ["PretrainedMLP"]
 
@@ -173,7 +171,7 @@ class PretrainedMLP(Encoder, MLP):
                     codes,
                     y,
                     watch=watch and (lambda layer, number=number: watch(number, layer)),
-                    checkpoint=checkpoint and _layer_file(checkpoint, number),
+                    checkpoint=beside(checkpoint, f"layer{number}"),
                 )
             except Divergence:
                 self._pretrained = False  # `fit` will do it again
@@ -364,9 +362,3 @@ class PretrainedMLP(Encoder, MLP):
 def _depth(names):
     """Return how many layers there are, by the names of their arrays."""
     return sum(name.startswith("visible_bias") for name in names)
-
-
-def _layer_file(checkpoint, number):
-    """Return the file that the progress of a layer is saved in: the name is added to, dots in it or not."""
-    path = Path(checkpoint)
-    return path.with_name(f"{path.name}.layer{number}.npz")

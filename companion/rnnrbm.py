@@ -12,7 +12,6 @@ application to polyphonic music generation and transcription*, section 4. Rows a
 """
 
 from itertools import count
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,6 +25,7 @@ from .optimize import Descent
 from .rbm import RBM, log_odds
 from .recurrent import Elman, Packing
 from .step_machines import StepMachines, annealed_log_partitions, check_roll, sequence_likelihood
+from .training import beside
 
 __all__ = ["RNNRBM"]
 
@@ -73,11 +73,12 @@ class RNNRBM(Estimator):
     pretraining_histories_ : list of companion.training.History
     """
 
+    optimizer = "adam"
     SETTINGS = {"n_recurrent": SETTINGS["n_hidden"], "transpose": SETTINGS["n_epochs"]}
 
     def __init__(
         self, *, n_hidden=150, n_recurrent=100, learning_rate=1e-3, n_epochs=100, schedule="linear", batch_size=16,
-        k=15, persistent=False, dropout=0.0, transpose=0, weight_decay=0.0, averaging=0.0, optimizer="adam",
+        k=15, persistent=False, dropout=0.0, transpose=0, weight_decay=0.0, averaging=0.0,
         pretraining=None, random_state=None, verbose=False,
     ):  # fmt: skip
         self.n_hidden = n_hidden
@@ -92,7 +93,6 @@ class RNNRBM(Estimator):
         self.transpose = transpose
         self.weight_decay = weight_decay
         self.averaging = averaging
-        self.optimizer = optimizer
         self.pretraining = pretraining
         self.random_state = random_state
         self.verbose = verbose
@@ -171,8 +171,7 @@ class RNNRBM(Estimator):
         if self.pretraining is not None:
             static = RBM(n_hidden=self.n_hidden, random_state=rng, verbose=self.verbose, **self.pretraining)
             shifted = [_shifted(frames, shift) for shift in range(-self.transpose, self.transpose + 1)]
-            path = checkpoint and Path(checkpoint)
-            static.fit(np.concatenate(shifted), checkpoint=path and path.with_name(f"{path.name}.static.npz"))
+            static.fit(np.concatenate(shifted), checkpoint=beside(checkpoint, "static"))
             first |= static.parameters_
             self.pretraining_histories_ = [static.history_]
             if static.history_.stopped == "interrupt":  # what was learned is in its checkpoint, if there is one

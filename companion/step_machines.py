@@ -9,13 +9,14 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp, softmax
 
 from .annealing import temperature_ladder
 from .backend import Noise, one_thread, to_device, to_numpy, xp
 from .checks import check_count, check_unmasked
 from .estimator import own_copy
 from .functions import bernoulli, sigmoid, softplus
-from .likelihood import exact_log_partition
+from .likelihood import exact_log_partition, log_sum_exp
 from .rbm import RBM
 
 __all__ = [
@@ -88,10 +89,9 @@ class StepPartitions(NamedTuple):
 
     def resampled(self, rng):
         """Return as many samples, of each step drawn by their weights: nearer to its machine's."""
-        w = np.exp(self.log_weights - self.log_weights.max(axis=1, keepdims=True))
-        ends = (w / w.sum(axis=1, keepdims=True)).cumsum(axis=1)  # (n_steps, n_chains)
-        chosen = (rng.random((len(self.samples), len(w), 1)) > ends[None, :, :-1]).sum(axis=2)
-        return self.samples[chosen, np.arange(len(w))]
+        ends = softmax(self.log_weights, axis=1).cumsum(axis=1)  # (n_steps, n_chains)
+        chosen = (rng.random((len(self.samples), len(ends), 1)) > ends[None, :, :-1]).sum(axis=2)
+        return self.samples[chosen, np.arange(len(ends))]
 
 
 def sequence_likelihood(minus_free_energies, log_w, lengths):
@@ -144,8 +144,7 @@ def sequence_likelihood(minus_free_energies, log_w, lengths):
 
 def log_mean(log_w):
     """Logarithms (n_steps,) of the means over the chains of weights whose logarithms are (n_steps, n_chains)."""
-    top = log_w.max(axis=1, keepdims=True)
-    return top[:, 0] + np.log(np.exp(log_w - top).mean(axis=1))
+    return logsumexp(log_w, axis=1) - np.log(log_w.shape[1])
 
 
 def annealed_log_partitions(machines, *, n_temperatures=1000, n_chains=5, start=None, random_state=None):
@@ -268,8 +267,7 @@ def counted_log_partitions(machines, most_notes=4):
             for t in range(len(B)):
                 bias = xp.append(B[t], xp.zeros(1, B.dtype))[keys].sum(axis=1)
                 terms = bias.astype(xp.float64) + softplus(inputs + C[t]).sum(axis=1)
-                top = float(terms.max())
-                result[t] = np.logaddexp(result[t], top + float(xp.log(xp.exp(terms - top).sum())))
+                result[t] = np.logaddexp(result[t], float(log_sum_exp(terms)))
     return result
 
 

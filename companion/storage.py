@@ -4,9 +4,11 @@ Besides arrays a file holds one JSON text of plain facts (the state of a generat
 """
 
 import contextlib
+import errno
 import json
 import math
 import os
+import shutil
 import tempfile
 import uuid
 import zipfile
@@ -32,11 +34,12 @@ _KINDS = "biufcUS"  # of arrays: booleans, integers, real and complex numbers, s
 @contextlib.contextmanager
 def replacing(path):
     """Give a temporary path beside `path`; rename it to `path` only if the block ends without an error."""
-    path = Path(os.path.realpath(at_home(path)))  # a link stays one: what it leads to is replaced
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = _place(path)
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
     try:
         yield temporary
+        if path.exists():
+            shutil.copymode(path, temporary)  # who may read it
         os.replace(temporary, path)
     except OSError as reason:
         if reason.errno is None or str(reason.filename) not in ("None", str(temporary)):
@@ -49,13 +52,25 @@ def replacing(path):
 
 def expect_writable(path):
     """Raise OSError, naming `path`, if no file can be written there."""
-    path = Path(os.path.realpath(at_home(path)))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = _place(path)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as reason:
         raise OSError(reason.errno, f"cannot be written ({reason.strerror})", str(path)) from reason
+
+
+def _place(path):
+    """Return where a file is to be, in a folder made if missing; OSError if there is something that is no file.
+
+    A link stays one: what it leads to is replaced.
+    """
+    path = Path(os.path.realpath(at_home(path)))
+    if path.exists() and not path.is_file():
+        number = errno.EISDIR if path.is_dir() else errno.EINVAL
+        raise OSError(number, "expected the path of a file, found something else", str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def save(path, arrays, facts=None):

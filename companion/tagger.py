@@ -4,6 +4,7 @@ r"""A network that reads a sentence and gives every word a tag: embeddings, a wi
           h_t = \tanh(x_t W + h_{t-1} U + b), \quad p(y_t \mid w) = \mathrm{softmax}(h_t V + c)
 """
 
+from numbers import Integral
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from .estimator import SETTINGS, Estimator, Setting, one_of, own_copy, stays_if_
 from .flights import f1
 from .functions import log_softmax, softmax
 from .layers import Dense, Dropout, SoftmaxCrossEntropy
-from .optimize import Adam, Descent, Schedule
+from .optimize import Descent
 from .recurrent import GRU, LSTM, Elman, Packing, clip_norm
 from .training import finite_scores
 
@@ -129,6 +130,7 @@ class Tagger(Estimator):
     """
 
     NAMED = True  # the words it knows
+    optimizer = "adam"
     SETTINGS = {
         "cell": one_of(*CELLS),
         "bidirectional": SETTINGS["persistent"],
@@ -248,9 +250,6 @@ class Tagger(Estimator):
             rng=rng, noise=noise, network=network, loss=SoftmaxCrossEntropy(), descent=descent, mean_length=mean_length
         )
 
-    def _optimizer(self, n_updates):
-        return Adam(Schedule(self.learning_rate, n_updates, self.schedule))
-
     def _update(self, at, words, targets):
         """Make one update on sentences and tags, lists of lists of numbers; return the loss."""
         packing, words, targets = Packing(list(map(len, words))), np.concatenate(words), np.concatenate(targets)
@@ -318,8 +317,8 @@ class Tagger(Estimator):
         numpy.ndarray (n_words,)
         """
         network, (words,) = self._ready([sentence])
-        if not 0 <= position < len(words):
-            raise ValueError(f"expected a position from 0 to {len(words) - 1}, found {position}")
+        if not isinstance(position, Integral) or not 0 <= position < len(words):
+            raise ValueError(f"expected a position from 0 to {len(words) - 1}, found {position!r}")
         with one_thread():
             scores = _scores(network, np.array(words), Packing([len(words)]))
             delta = xp.zeros_like(scores)

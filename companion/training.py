@@ -147,7 +147,7 @@ class Training:
         # A copy: what the patience has been through belongs to this training.
         self.validate = validate
         self.patience = dataclasses.replace(patience or Patience(ENDLESS)) if validate else None
-        self.checkpoint = checkpoint and at_home(checkpoint)
+        self.checkpoint = None if checkpoint is None else at_home(checkpoint)
         mine = {"n": n, "batch_size": batch_size, "n_epochs": n_epochs, "validated": validate is not None}
         text = json.dumps(_named_by_words(mine | (identity or {})), default=_said)
         self.identity = json.loads(text)  # as it will come back from a file
@@ -357,6 +357,15 @@ def digest(*values):
         else:
             total.update(json.dumps(value, sort_keys=True, default=lambda part: np.asarray(part).tolist()).encode())
     return total.hexdigest()
+
+
+def beside(checkpoint, part):
+    """Return the file for a part of a training: the name is added to, dots in it or not. None if nothing is saved."""
+    if checkpoint is None:
+        return None
+    expect_writable(checkpoint)
+    path = at_home(checkpoint)
+    return path.with_name(f"{path.name}.{part}.npz")
 
 
 class _Clock:

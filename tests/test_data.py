@@ -8,6 +8,7 @@ import math
 import re
 import struct
 import threading
+import zlib
 from collections import Counter
 
 import numpy as np
@@ -508,7 +509,7 @@ def test_the_sample_is_the_same_on_every_call_and_machine(sample):
     for one, other in zip(sample, again):
         np.testing.assert_array_equal(one.images, other.images)
         np.testing.assert_array_equal(one.labels, other.labels)
-    assert again.train.labels[:10].tolist() == sample.train.labels[:10].tolist()
+    assert [zlib.crc32(pair.images) for pair in sample] == [3895867317, 3339113881, 2182088632]
     sample.train.images[:] = 7  # what a reader does to the arrays stays in the reader's arrays
     assert load_mnist(verbose=False).train.images.max() == 1
 

@@ -239,6 +239,17 @@ def test_layers_of_two_runs_have_files_of_their_own(data, tmp_path):
     assert len(list(tmp_path.iterdir())) == 6
 
 
+@pytest.mark.parametrize("train", [
+    lambda X, y: MLP(hidden_sizes=(3,), n_epochs=1).fit(X, y, checkpoint=""),
+    lambda X, y: DBN(hidden_sizes=(3,), pretraining={"n_epochs": 1}).pretrain(X, checkpoint=""),
+    lambda X, y: RNNRBM(n_epochs=1, pretraining={"n_epochs": 1}).fit([np.eye(4)], checkpoint=""),
+])  # fmt: skip
+def test_an_empty_name_is_no_checkpoint(data, train):
+    """Nor is it none: what was to be saved would be lost, in silence."""
+    with pytest.raises(IsADirectoryError):
+        train(*data)
+
+
 @pytest.mark.parametrize("kind", ["warm start", "pretrained", "UpDown"])
 def test_other_first_parameters_are_another_training_also_without_a_seed(data, tmp_path, kind):
     (X, y), unseeded = data, QUICK | {"random_state": None}
@@ -1091,7 +1102,7 @@ def test_arrays_in_another_order_are_the_same_model(tmp_path, model):
     assert_same(one.parameters_, two.parameters_)
 
 
-def test_rows_are_compared_with_as_many(rng):
+def test_rows_are_compared_with_as_many():
     X = generator(0).random((6, 4), np.float32)
     model = DenoisingAutoencoder(n_hidden=3, n_epochs=1, random_state=0).fit(X)
     with pytest.raises(ValueError, match="corrupted: expected as many rows as X has, 6, found 1"):
@@ -1207,3 +1218,19 @@ def test_labels_that_are_dates_are_refused(data):
 def test_what_is_not_fitted_says_so(ask):
     with pytest.raises(NotFittedError):
         ask()
+
+
+ROLLS = [np.eye(6)[np.arange(start, start + 12) % 6] for start in range(4)]
+SENTENCES = [["fly", "to", "rome"], ["to", "rome"]] * 3, [["O", "O", "B-to"], ["O", "B-to"]] * 3
+SMALL = {"hidden_sizes": (5, 4), "pretraining": {"n_epochs": 1}, "random_state": 0}
+
+
+@pytest.mark.parametrize("fit", [
+    lambda X, d: RNNRBM(n_hidden=4, n_recurrent=3, n_epochs=3, k=1, random_state=0, averaging=d).fit(ROLLS),
+    lambda X, d: DenoisingAutoencoder(n_hidden=4, n_epochs=3, random_state=0, averaging=d).fit(X),
+    lambda X, d: Tagger(n_hidden=4, embedding=3, window=3, n_epochs=3, random_state=0, averaging=d).fit(*SENTENCES),
+    lambda X, d: UpDown(DBN(**SMALL).pretrain(X), n_epochs=3, random_state=0, averaging=d).fit(X),
+], ids=["RNNRBM", "DenoisingAutoencoder", "Tagger", "UpDown"])  # fmt: skip
+def test_what_is_kept_is_an_average_if_that_is_asked_for(data, fit):
+    kept, last = (fit(data[0], averaging).parameters_ for averaging in (0.9, 0.0))
+    assert any((to_numpy(kept[name]) != to_numpy(last[name])).any() for name in kept)

@@ -185,6 +185,8 @@ def test_counted_probabilities():
     np.testing.assert_allclose(model.emission, [[0, 1, 0], [1, 0, 0]])
     assert model.predict([["a", "b"]]) == [["O", "B-x"]]
     smooth = HiddenMarkovModel.count([["a", "b"], ["a"]], [["O", "B-x"], ["O"]])
+    np.testing.assert_allclose(smooth.start, [0.1 / 2.2, 2.1 / 2.2])
+    np.testing.assert_allclose(smooth.emission[0], [0.1 / 1.3, 1.1 / 1.3, 0.1 / 1.3])
     assert len(smooth.predict([["never", "seen", "a"]])[0]) == 3
 
 
@@ -326,3 +328,13 @@ def test_a_copy_has_probabilities_of_its_own():
     again = pickle.loads(pickle.dumps(model))
     again.transition[:] = again.transition[::-1].copy()
     assert again.log_likelihood(["to", "boston"]) != before == model.log_likelihood(["to", "boston"])
+
+
+def test_what_rounding_leaves_is_no_end():
+    """Four probabilities in float32 that leave 1e-8."""
+    rows = np.float32([[0.7, 0.1, 0.1, 0.1], *np.zeros((3, 4))])
+    says = np.pad(np.eye(4), ((0, 0), (0, 1)))
+    model = HiddenMarkovModel([1, 0, 0, 0], rows, says, list("abcd"), ["O"] * 4)
+    model.posterior(["a", "b"])
+    with pytest.raises(ValueError, match="may not end with 'a'"):
+        model.posterior(["a"])

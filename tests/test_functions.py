@@ -169,7 +169,7 @@ def test_zero_one_loss_by_hand():
     assert float(zero_one_loss(targets, targets)) == 0
 
 
-def test_what_is_no_noise_yet_becomes_it(rng):
+def test_what_is_no_noise_yet_becomes_it():
     """A generator of NumPy's has methods of the same names, which take the array for something else."""
     p = to_device(np.full((200, 50), 0.5), np.float32)
     for noise in (3, np.random.default_rng(3), Noise(3), Noise(np.random.default_rng(3))):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import Drawn
 
-from companion.backend import Noise, to_device, to_numpy
-from companion.image_layers import BatchNorm2D
+from companion.backend import Noise, to_device, to_numpy, xp
+from companion.image_layers import BatchNorm2D, Conv2D, Flatten, Images, Pieces
 from companion.layers import (
     BatchNorm,
     Dense,
@@ -510,3 +510,15 @@ def test_a_network_of_float32_stays_one(rng, activation):
     for array in (output, delta, network.predict(x), *network.gradients, *arrays.values()):
         assert array.dtype == np.float32
     assert all(np.isfinite(to_numpy(array)).all() for array in arrays.values())
+
+
+def test_a_second_pass_over_the_pieces_leaves_the_running_averages(rng, monkeypatch):
+    monkeypatch.setattr(Pieces, "ROWS", 4)
+    gain, bias, mean, variance = xp.ones(2), xp.zeros(2), xp.zeros(2), xp.ones(2)
+    filters = Conv2D(to_device(rng.normal(size=(2, 1, 3, 3))), xp.zeros(2))
+    pieces = Pieces([Images(4, 4), filters, BatchNorm2D(gain, bias, mean, variance), Flatten()])
+    scores = pieces.forward(to_device(rng.normal(size=(10, 16))))
+    kept = to_numpy(mean).copy(), to_numpy(variance).copy()
+    pieces.backward(scores)
+    for array, before in zip((mean, variance), kept):
+        np.testing.assert_array_equal(to_numpy(array), before)

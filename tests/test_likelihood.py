@@ -277,8 +277,8 @@ def wide(rng):
 
 
 @pytest.mark.filterwarnings(ESS)
-def test_several_threads_give_what_one_gives(wide, rng):
-    """Bit for bit. The generator goes on from the same place."""
+def test_several_threads_give_what_one_gives(wide, rng, monkeypatch):
+    """Bit for bit. The generator goes on from the same place, that of all chains together."""
     start = bits(1000, 500, rng)
     generators = [generator(2) for _ in range(4)]
     alone = in_blocks(wide, start, generators[0])
@@ -288,7 +288,9 @@ def test_several_threads_give_what_one_gives(wide, rng):
     for other in found:
         for array, expected in zip(other, alone):
             np.testing.assert_array_equal(array, expected)
-    assert len({str(rng.integers(2**60)) for rng in generators}) == 1
+    monkeypatch.setattr("companion.annealing.BLOCKS", 1)
+    in_blocks(wide, start, whole := generator(2))
+    assert len({str(rng.integers(2**60)) for rng in (*generators, whole)}) == 1
 
 
 @pytest.mark.skipif(xp is not np, reason="a GPU moves all chains together")
@@ -788,6 +790,8 @@ def test_a_narrow_mode_is_missed_from_coin_tosses_without_a_warning():
         (lambda rbm: log_likelihood(rbm, 255 * np.ones((2, 5)), 3.0), "expect values from 0 to 1"),
         (lambda rbm: log_likelihood(rbm, np.ones((2, 5)), np.nan), "expected a finite log Z"),
         (lambda rbm: log_likelihood(rbm, np.ones((2, 5)), None), "expected a LogPartition, or log Z as a number"),
+        (lambda rbm: log_likelihood(rbm, np.ones((2, 5)), "3.0"), "expected a LogPartition, or log Z as a number"),
+        (lambda rbm: log_likelihood(rbm, np.ones((2, 5)), [3, 3]), "expected a LogPartition, or log Z as a number"),
         (lambda rbm: log_likelihood(rbm, np.ma.masked_less(np.eye(5), 1), 3.0), "v: expected an array without a mask"),
         (lambda rbm: LogPartition(np.nan), "expected a finite log Z"),
         (lambda rbm: reverse_ais(rbm, np.full((9, 5), 7)), "samples: expected .* zeros and ones, found .* from 7 to 7"),
@@ -796,7 +800,8 @@ def test_a_narrow_mode_is_missed_from_coin_tosses_without_a_warning():
         (lambda rbm: Anneal(rbm, 9, 1.0), "betas: expected a sequence of numbers, found 1.0"),
         (lambda rbm: ParallelTempering(rbm, np.ones((9, 5)), None), "betas: expected a sequence of numbers"),
         (lambda rbm: parallel_tempering(rbm, 9, 3, betas=0.5), "betas: expected a sequence of numbers, found 0.5"),
-        (lambda rbm: ais(rbm, n_temperatures=3, n_jobs=1.5), "n_jobs: expected a whole number or None, found 1.5"),
+        (lambda rbm: ais(rbm, n_temperatures=3, n_jobs=1.5), "n_jobs: expected a whole number .*, found 1.5"),
+        (lambda rbm: ais(rbm, n_temperatures=3, n_jobs=0), "n_jobs: expected a whole number other than 0, .*, found 0"),
         (lambda rbm: precision_and_recall(np.eye(5), np.eye(5), 0), "k: expected a whole number, at least 1, found 0"),
         (lambda rbm: precision_and_recall(np.eye(5), np.eye(5), 1.5), "k: expected a whole number"),
         (lambda rbm: precision_and_recall(np.eye(5), np.full((5, 5), np.nan)), "made: expected finite numbers"),

@@ -71,7 +71,7 @@ def test_reproduce_chooses_on_validation_and_records_the_run(small, capsys):
     assert f"test error {result['test_error']:.2%}" in capsys.readouterr().out
 
 
-def test_reproduce_goes_on_after_an_interrupt(small, monkeypatch, capsys):
+def test_reproduce_goes_on_after_an_interrupt(small, monkeypatch):
     command_line.main(["reproduce", "small"])
     path = small / "results" / "small.json"
     uninterrupted = json.loads(path.read_text(encoding="utf8"))
@@ -681,6 +681,18 @@ def test_letters_that_a_terminal_lacks_do_not_end_a_command():
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
     assert done.returncode == 0 and done.stdout.strip().endswith(b"1 ? F1")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise there")
+@pytest.mark.parametrize("asked", ["info", "reproduce"])
+def test_whoever_has_read_enough_ends_a_command_silently(asked):
+    code = f"from companion.__main__ import main; input(); main(['{asked}'])"
+    command = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    command.stdout.close()
+    command.stdin.write("go\n")
+    command.stdin.close()
+    assert command.stderr.read() == "" and command.wait() == 1
 
 
 @pytest.mark.parametrize("asked", ["info", "reproduce"])

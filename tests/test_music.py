@@ -197,6 +197,11 @@ def test_the_chorales_are_read_once_and_split_as_listed(monkeypatch, tmp_path):
     monkeypatch.setattr(music, "version", lambda name: "0")
     monkeypatch.setenv("COMPANION_DATASET", "full")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: Spec)
+    with monkeypatch.context() as nowhere:  # to write to
+        nowhere.setattr(music, "CACHE", tmp_path / "music21" / "cache.npz" / "cache.npz")
+        (tmp_path / "music21" / "cache.npz").touch()
+        with pytest.warns(UserWarning, match="cache.npz.*: the scores will be read anew the next time"):
+            assert len(load_chorales().test) == 1
     first = load_chorales()
     assert [[piece.name for piece in part] for part in first] == [["bwv1000"], ["bwv2.6"], ["bwv7.7"]]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # the cache is enough
@@ -254,6 +259,13 @@ def test_the_toy_composer_keeps_its_rules(composer):
         for perfect in (0, 7):
             assert not (moved & (interval[1:] == perfect) & (interval[:-1] == perfect)).any(), "parallels"
     assert in_key(roll(voices), 0) == 1
+    # Within a chord the settings are as probable as small steps are preferred.
+    distance = np.abs(settings[:, None] - settings[None]).sum(axis=2)
+    chords = np.array([frozenset(setting % 12) for setting in settings])
+    at = int(np.argmax(composer.transitions.sum(axis=1)))
+    to = np.flatnonzero((composer.transitions[at] > 0) & (chords == chords[at]))
+    np.testing.assert_allclose(np.diff(np.log(composer.transitions[at, to])), -np.diff(distance[at, to]) / 4)
+    assert len(to) > 2
 
 
 def test_the_likelihood_of_the_toy_composer_is_that_of_its_pieces(composer):
@@ -401,6 +413,8 @@ def test_the_organ_plays_the_right_notes():
     peaks = np.argsort(spectrum)[::-1]
     frequencies = sorted({round(float(peak) / 3) for peak in peaks[:4]})
     assert {294, 440} <= set(frequencies)
+    high = np.abs(np.fft.rfft(organ(roll([[79]] * 4), tempo=60, rate=3000)[1500:10_500] * np.hanning(9000)))
+    assert high[:2000].max() < 0.01 * high.max(), "overtones of 784 Hz that 3,000 samples a second cannot hold"
     sound = organ(roll([[69], [0]]), tempo=60, rate=8000)
     assert np.abs(sound[8400:]).max() < 1e-3 < np.abs(sound[2000:7000]).max()
 

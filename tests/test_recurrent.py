@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from companion.backend import to_device, to_numpy, xp
-from companion.recurrent import GRU, LSTM, Elman, Packing, clip_norm
+from companion.recurrent import GRU, LSTM, Elman, Packing, clip_norm, orthogonal
 
 LENGTHS = [3, 1, 5, 3, 2]
 CELLS = {"elman": Elman, "lstm": LSTM, "gru": GRU}
@@ -167,3 +167,7 @@ def test_clipping(rng):
 def test_inputs_are_as_many_as_were_packed(rng, cell, n):
     with pytest.raises(ValueError, match=f"x: expected 5 rows, one for each element, found {n}"):
         cell(*cell.initial(2, 3, rng)).forward(to_device(np.zeros((n, 2)), np.float32), Packing([3, 2]))
+
+
+def test_rotations_are_of_all_kinds(rng):
+    assert {np.sign(orthogonal(3, rng)[0, 0]) for _ in range(20)} == {-1, 1}

@@ -457,3 +457,26 @@ def test_what_is_no_list_of_rolls_is_named(rolls, message):
 def test_settings_are_checked(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         RNNRBM(**SMALL | setting).fit(random_rolls())
+
+
+def test_steps_are_drawn_each_by_itself():
+    """Of two chains with equal weights, for 40 steps."""
+    found = StepPartitions(np.zeros((40, 2)), np.arange(80, dtype=np.float32).reshape(2, 40, 1))
+    assert 0 < (found.resampled(np.random.default_rng(0))[0, :, 0] >= 40).mean() < 1
+
+
+def test_accuracy_by_hand():
+    """Notes drawn and heard: one of three."""
+    z = np.zeros
+    model = RNNRBM.from_parameters({
+        "W": z((4, 1)), "visible_bias": 50 * np.array([-1.0, 1, 1, -1]), "hidden_bias": z(1), "W_uv": z((1, 4)),
+        "W_uh": z((1, 1)), "W_vu": z((4, 1)), "W_uu": z((1, 1)), "state_bias": z(1),
+    })  # fmt: skip
+    assert model.frame_accuracy([np.array([[1, 1, 0, 0]])], steps=1, n_chains=2) == pytest.approx(1 / 3)
+
+
+def test_decay_makes_weights_smaller():
+    pieces = [(np.random.default_rng(i).random((12, 6)) < 0.4).astype(float) for i in range(4)]
+    settings = {"n_hidden": 4, "n_recurrent": 3, "n_epochs": 3, "batch_size": 2, "k": 1, "random_state": 0}
+    free, held = (RNNRBM(weight_decay=d, **settings).fit(pieces).parameters_["W_vu"] for d in (0.0, 100.0))
+    assert abs(held).sum() < abs(free).sum()

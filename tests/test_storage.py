@@ -419,6 +419,23 @@ def test_a_link_stays_a_link(tmp_path):
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes there")
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for taken, error in (("pipe", OSError), ("", IsADirectoryError)):
+        with pytest.raises(error, match="expected the path of a file, found something else"):
+            save(tmp_path / taken, {"a": np.ones(1)})
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights are others there")
+def test_who_may_read_a_file_may_read_the_next(path):
+    save(path, {"a": np.array(1.0)})
+    os.chmod(path, 0o600)
+    save(path, {"a": np.array(2.0)})
+    assert load(path)[0]["a"] == 2 and os.stat(path).st_mode & 0o777 == 0o600
+
+
 def test_a_full_disk_leaves_the_old_file_and_no_other(path, monkeypatch):
     save(path, {"a": np.array(1.0)})
 

@@ -1,5 +1,7 @@
 """The tagger: gradients of the whole network, sentences of unequal length, resume, files, what it says of itself."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -10,7 +12,7 @@ from companion.flights import load_flights
 from companion.layers import SoftmaxCrossEntropy
 from companion.recurrent import Packing
 from companion.storage import load, load_model, save, save_model
-from companion.tagger import Tagger, _Network
+from companion.tagger import UNKNOWN, Tagger, _Network
 from companion.training import Divergence
 
 QUICK = {
@@ -231,5 +233,21 @@ def test_before_it_is_fitted(fitted):
     assert model.get_params() == fitted.get_params() and not hasattr(model, "parameters_")
     with pytest.raises(NotFittedError):
         model.predict([["a"]])
-    with pytest.raises(ValueError, match="position from 0 to 1"):
-        fitted.influence(["a", "b"], 2)
+    for position in (2, -1, 1.0):
+        with pytest.raises(ValueError, match=f"position from 0 to 1, found {position}"):
+            fitted.influence(["a", "b"], position)
+
+
+def test_gradients_are_clipped_and_words_dropped():
+    X, y = load_flights((40, 20, 2)).train
+    settings = {"n_hidden": 6, "embedding": 4, "window": 3, "batch_size": 4, "n_epochs": 1, "random_state": 0}
+    model = Tagger(word_dropout=0.3, clip=1e-3, **settings).fit(X, y)
+    words, seen, norms = model._numbers(X), [], []
+    at = model._prepare(words)
+    forward = at.network.forward
+    at.network.forward = lambda words, packing: seen.append(words) or forward(words, packing)
+    at.descent = SimpleNamespace(update=lambda gradients: norms.append(sum(float((g**2).sum()) for g in gradients)))
+    for _ in range(20):
+        model._update(at, words, [[0] * len(row) for row in words])
+    assert norms == pytest.approx([1e-6] * 20, rel=1e-3)
+    assert (np.concatenate(seen) == UNKNOWN).mean() == pytest.approx(0.3, abs=0.03)

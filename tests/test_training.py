@@ -109,7 +109,7 @@ def test_the_watcher_is_called_once_after_each_epoch(w, settings):
     assert float(w[0]) == (10 if settings else 25)
 
 
-def test_the_watcher_is_not_called_for_half_an_epoch(w, capsys):
+def test_the_watcher_is_not_called_for_half_an_epoch(w):
     """Neither when the patience ends within it nor at an interrupt; nor for epochs before a resume."""
     seen = []
 
@@ -124,7 +124,7 @@ def test_the_watcher_is_not_called_for_half_an_epoch(w, capsys):
     assert seen == [5, 10, 15]
 
 
-def test_a_resumed_run_is_watched_from_where_it_stood(tmp_path, every_epoch, capsys, w):
+def test_a_resumed_run_is_watched_from_where_it_stood(tmp_path, every_epoch, w):
     seen = []
     settings = {"checkpoint": tmp_path / "run.npz", "watch": lambda: seen.append(float(w[0]))}
     train(w, counting(w, {18: KeyboardInterrupt}), **settings).run()
@@ -290,7 +290,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=["no validation", "validation", "patience", "patience ends"])
 @pytest.mark.parametrize("stops", [[13], [3], [5], [8, 4, 12]])
-def test_a_resumed_run_is_an_uninterrupted_one_bit_for_bit(tmp_path, every_epoch, capsys, settings, stops):
+def test_a_resumed_run_is_an_uninterrupted_one_bit_for_bit(tmp_path, every_epoch, settings, stops):
     """Each session starts from other parameters and another seed: all that counts is in the checkpoint."""
     whole = Momentum(seed=1).train(**settings)
     assert whole.history.stopped == ("patience" if settings.get("n_epochs") else "epochs")
@@ -314,7 +314,7 @@ def test_a_finished_checkpoint_resumes_to_the_same_result_at_once(tmp_path):
         assert again.outcome() == finished.outcome()
 
 
-def test_times_add_up_over_sessions(tmp_path, every_epoch, capsys):
+def test_times_add_up_over_sessions(tmp_path, every_epoch):
     stopped = Momentum(1).train(tmp_path / "run.npz", stop=28)
     resumed = Momentum(1).train(tmp_path / "run.npz")
     assert resumed.history.wall_seconds > stopped.history.wall_seconds > 0

@@ -218,3 +218,20 @@ def test_bad_input_is_explained(problem):
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=says):
             UpDown(wrong).fit(X)
+
+
+def test_chains_begin_at_the_images_again_and_again():
+    """The machines hand on what they see."""
+    W, b = 40 * np.eye(3), np.full(3, -20.0)
+    dbn = DBN.from_parameters({"W1": W, "b1": b, "visible_bias1": b, "W2": W, "b2": b, "visible_bias2": b})
+    at = UpDown(dbn, batch_size=5, random_state=0)._prepare(to_device(np.eye(3, dtype=np.float32)[:2]))
+    np.testing.assert_array_equal(to_numpy(at.gradients.state["chains"]), np.eye(3)[[0, 1, 0, 1, 0]])
+
+
+def test_pixels_are_drawn_for_every_minibatch(rng, monkeypatch):
+    seen, wake = [], WakeSleep.wake
+    monkeypatch.setattr(WakeSleep, "wake", lambda self, v: seen.append(to_numpy(v).copy()) or wake(self, v))
+    X = rng.random((60, 9), np.float32)
+    dbn = DBN(hidden_sizes=(5, 4), pretraining={"n_epochs": 1}, random_state=0).pretrain(X)
+    UpDown(dbn, n_epochs=2, batch_size=60, random_state=0).fit(X)
+    assert np.isin(seen, (0, 1)).all() and (seen[-1] != seen[-2]).any()

@@ -265,9 +265,9 @@ class Canvas(anywidget.AnyWidget):
         places = [(i % columns * (side + 2), i // columns * (side + 2), side, side) for i in range(len(images))]
         self.draw(grey_levels(tile_images(images, columns, (side, side), gap=2)), places)
 
-    def draw_units(self, units, columns=25):
-        """Show units (n,), from 0 to 1, line by line, in rows of so many; what is left of the last row is black."""
-        self.draw(grey_levels(np.pad(units, (0, -len(units) % columns)).reshape(-1, columns)))
+    def draw_units(self, units):
+        """Show units (n,), from 0 to 1, line by line, in rows of 25; what is left of the last row is black."""
+        self.draw(grey_levels(np.pad(units, (0, -len(units) % 25)).reshape(-1, 25)))
 
     def on_paint(self, function):
         """Call ``function(strokes)`` whenever something is painted; strokes are (row, column, erase) triples."""

@@ -1,6 +1,7 @@
 """Chapter 6: the epochs of a training to move through, while chains go on in the machine as it was then."""
 
 from math import isqrt
+from numbers import Real
 
 import ipywidgets as widgets
 import numpy as np
@@ -53,6 +54,8 @@ class EpochScrubber(Panel):
     )
 
     def __init__(self, recorded, images=None, seed=0):
+        if odd := [epoch for epoch in recorded if not isinstance(epoch, Real)]:
+            raise ValueError(f"recorded: expected epochs that are numbers, found {odd[0]!r}")
         self.recorded = dict(sorted(recorded.items()))
         self.side = self._check()
         self.images = None if images is None else to_numpy(pixel_rows("images", images, self.side**2))

@@ -179,7 +179,7 @@ class Tempering(Panel):
         for top, (digits, color, words) in zip((0, STRIP), lines):
             text(image, (0, top + 2), words, 15, color)
             box = (TRACE_LEFT, top + 24, TRACE[0] - 1, top + 24 + 9 * DIGIT)
-            axes = Axes(image, box, (0, REMEMBERED), (0, len(classes) - 1))
+            axes = Axes(image, box, (0, REMEMBERED), (0, max(1, len(classes) - 1)))
             for k in range(0, len(classes), 3):
                 axes.level(k, short(f"{classes[k]}", 13, TRACE_LEFT - 8), "#e8e8e8", 8)
             # steps, not slopes: a digit is kept until it changes

@@ -179,6 +179,8 @@ def test_small_machines_and_float64():
 def test_what_does_not_fit_is_refused(recorded, images):
     with pytest.raises(ValueError, match="no epoch"):
         EpochScrubber({})
+    with pytest.raises(ValueError, match="expected epochs that are numbers, found 'last'"):
+        EpochScrubber({0: parameters(1.0), "last": parameters(1.0)})
     with pytest.raises(ValueError, match=r"epoch 7 have shapes.*\(784, 60\).*expected.*\(784, 70\)"):
         EpochScrubber(recorded | {7: parameters(1.0, n_hidden=60)})
     with pytest.raises(ValueError, match="epoch 0 have shapes"):

@@ -8,6 +8,7 @@ import pytest
 from companion.annealing import ParallelTempering
 from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.functions import bernoulli, sigmoid
+from companion.mlp import MLP
 from companion.widgets.tempering import REPLICAS, ROW, Tempering
 
 
@@ -125,6 +126,13 @@ def test_it_begins_anew_when_the_problem_changes(panel, control, value):
         to_numpy(panel.tempering.betas).ravel(), np.linspace(1, panel.hottest.value, panel.n.value)
     )
     panel.step(5)
+
+
+def test_a_classifier_may_know_one_class(rbm):
+    one = MLP(hidden_sizes=(2,), n_epochs=1).fit(np.eye(len(rbm.W_), dtype=np.float32), np.zeros(len(rbm.W_)))
+    panel = Tempering(rbm, one)
+    panel.step(3)
+    assert not panel.switches.any() and len(panel.digits) == 4
 
 
 def test_without_a_classifier_it_counts_nothing(rbm):
