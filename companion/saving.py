@@ -35,7 +35,7 @@ def still(output):
 def keep_stills(model, **_):
     """Take our live views out of a notebook, a model of Jupyter's contents, that is about to be saved."""
     notebook = model.get("content")
-    if model.get("type") != "notebook" or not isinstance(notebook, dict):
+    if not isinstance(notebook, dict):  # but a file, or a folder
         return
     kept = []
     for cell in notebook.get("cells", []):

@@ -249,3 +249,34 @@ def test_the_guide_names_controls_that_the_panels_have():
         code = Path(inspect.getfile(getattr(widgets, panel))).read_text(encoding="utf8") + shared
         for name in re.findall(r"`([^`]+)`", text):
             assert f'"{" ".join(name.split())}"' in code, f"{panel}: {name}"
+
+
+def exercises(*solutions):
+    """A chapter of so many exercises and these solutions."""
+    tasks = "".join(f"{n}. *Do it.*\n" for n in range(1, len(solutions) + 1))
+    text = {"cell_type": "markdown", "metadata": {}, "source": [f"## Exercises\n\n{tasks}\n## Solutions\n"]}
+    solved = [{"cell_type": "code", "metadata": {"tags": ["solution"]}, "source": [each]} for each in solutions]
+    return json.dumps({"cells": [text, *solved]})
+
+
+def test_what_has_no_check_is_marked_by_a_person():
+    text = exercises("# 1. \na = 1\nassert a == 1", "# 2. \nb = 2")
+    marks = [cell["metadata"]["nbgrader"] for cell in json.loads(class_copy(text, "nbgrader"))["cells"][1:]]
+    assert [(m["grade_id"], m["solution"], m["locked"], m["grade"], m.get("points")) for m in marks] == [
+        ("answer-1", True, False, False, None), ("check-1", False, True, True, 1), ("answer-2", True, False, True, 1)
+    ]  # fmt: skip
+    raw = [source for source in sources(json.loads(class_copy(text, "otter"))["cells"]) if "BEGIN QUESTION" in source]
+    assert ["manual: true" in source for source in raw] == [False, True]
+
+
+def test_otter_is_told_first_that_it_gets_an_assignment():
+    assert sources(json.loads(class_copy(exercises("# 1. \na = 1"), "otter"))["cells"])[0].startswith("# ASSIGNMENT")
+
+
+def test_names_are_told_in_the_order_in_which_they_are_read():
+    assert names_read("a = b = 1", "assert abs(a) < b") == ["a", "b"]
+
+
+def test_a_solution_of_no_exercise_is_refused():
+    with pytest.raises(ValueError, match="expected a first solution that begins with '# 1. ', found 'a = 1'"):
+        class_copy(exercises("a = 1"))

@@ -10,6 +10,7 @@ import struct
 import threading
 import zlib
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -775,4 +776,41 @@ def test_a_set_that_does_not_fit_together_is_refused(tmp_path, what):
         images.unlink()
     named = {"labels": labels, "negative": labels, "shape": images, "empty": images}.get(what, tmp_path)
     with pytest.raises(FileNotFoundError if what == "missing" else ValueError, match=f"{named.name}: expected"):
+        data.load_idx(tmp_path)
+
+
+def test_what_is_there_is_fetched_without_a_network(project):
+    write(project / "data" / "mnist")
+    assert fetch_mnist() == project / "data" / "mnist"
+
+
+def test_a_folder_of_a_files_name_is_no_file(project, tmp_path):
+    for name in TINY:
+        (project / "data" / "mnist" / name).mkdir(parents=True)
+    assert find_mnist() is None
+    written = write_set(tmp_path)
+    (tmp_path / "t10k-images").mkdir()
+    np.testing.assert_array_equal(data.load_idx(tmp_path).test.labels, written["t10k"][1])
+
+
+def test_a_network_is_there_if_the_second_mirror_answers(project, server, monkeypatch):
+    monkeypatch.setattr(data, "MIRRORS", ("http://127.0.0.1:9/", f"{server.url}/"))
+    assert data.network_answers()
+
+
+def test_a_network_that_does_not_say_whether_it_is_there_is_waited_for_four_seconds(project, monkeypatch):
+    waited = []
+    thread = SimpleNamespace(start=lambda: None, join=waited.append)
+    monkeypatch.setattr(threading, "Thread", lambda **_: thread)
+    assert not data.network_answers() and waited == [4]
+
+
+def test_images_are_of_bytes_and_labels_are_whole_numbers(tmp_path):
+    write_set(tmp_path)
+    images, labels = tmp_path / "t10k-images-idx3-ubyte", tmp_path / "t10k-labels-idx1-ubyte.gz"
+    labels.write_bytes(b"\0\0\x0d\x01" + struct.pack(">I3f", 3, 1, 2, 3))
+    with pytest.raises(ValueError, match="labels.* found .* of float32"):
+        data.load_idx(tmp_path)
+    images.write_bytes(b"\0\0\x09\x03" + struct.pack(">3I", 3, 5, 4) + bytes(60))
+    with pytest.raises(ValueError, match="images.* found .* of int8"):
         data.load_idx(tmp_path)

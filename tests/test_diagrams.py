@@ -42,3 +42,14 @@ def contrast(color):
 def overlap(one, other):
     """Return how far two boxes overlap, in pixels, along both axes."""
     return np.minimum(one.max, other.max) - np.maximum(one.min, other.min)
+
+
+def test_accepted_trades_cross_and_refused_ones_do_not():
+    paths = [line.get_ydata() for line in diagrams.replicas().axes[0].lines if line.get_linewidth() == 2.4]
+    assert sum(y[0] != y[1] for y in paths) == 2 * 7
+
+
+def test_the_bridge_leads_from_the_broad_hill_to_the_steep_ones():
+    outlines = [fill.get_paths()[0].vertices for fill in diagrams.ais_bridge().axes[0].collections]
+    tops = [outline[outline[:, 0].argmax(), 1] for outline in (outlines[0], outlines[-1])]
+    np.testing.assert_allclose(tops, [1.65, 1.0], atol=0.02)

@@ -3,10 +3,12 @@
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -14,17 +16,18 @@ import pytest
 
 from companion import __main__ as command_line
 from companion import data, judges, places, published, reproduce, results
-from companion.backend import to_numpy
+from companion.annealing import ais
+from companion.backend import to_device, to_numpy
 from companion.data import MNIST, Pair
 from companion.dbn import DBN
 from companion.flights import load_flights
-from companion.likelihood import exact_log_partition, log_likelihood
+from companion.likelihood import LogPartition, exact_log_partition, log_likelihood
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 from companion.music import Chorales, _toy_pieces
 from companion.rbm import RBM
 from companion.rnnrbm import RNNRBM
-from companion.step_machines import exact_log_partitions
+from companion.step_machines import StepMachines, exact_log_partitions
 from companion.storage import load_model
 from companion.tagger import Tagger
 
@@ -277,6 +280,12 @@ def test_reproduce_holds_a_tagger_against_the_best_possible(small, monkeypatch, 
     assert min(result["nats_per_word"]) > result["nats_per_word_at_least"] > 0
     kept = load_model(small / "weights" / "tagger.npz", Tagger)
     assert 1 - kept.score(*corpus.test) == pytest.approx(result["test_errors"][kept.random_state])
+    X, y = corpus.test
+    assert kept.random_state == np.argmin(result["valid_errors"]) and result["ahead"] == 1
+    assert result["nats_per_word"][kept.random_state] == pytest.approx(kept.negative_log_likelihood(X, y))
+    settings = kept.get_params() | {"cell": "none", "bidirectional": False, "window": 7}
+    window = Tagger(**settings).fit(*corpus.train, validation=corpus.valid)
+    assert others["window_of_7"] == pytest.approx(1 - window.score(X, y))
 
 
 def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
@@ -702,3 +711,254 @@ def test_asking_for_a_gpu_that_is_not_there_is_one_line(asked):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "needs an NVIDIA GPU" in done.stderr and "Unset COMPANION_BACKEND" in done.stderr
+
+
+def test_few_labels_are_told_of_different_images_and_models_chosen_on_the_validation_set(small):
+    digits, told = judges.load_mnist(), []
+    model = SimpleNamespace(random_state=0, fit=lambda X, y, **_: told.append(X), errors=lambda X, y: X)
+    judge = judges.FewLabels(digits, 200)
+    judge.fit(model, None)
+    assert len(np.unique(told[0], axis=0)) == 200 and judge.validate(model) is digits.valid.images
+
+
+def grey_patterns():
+    """The two digits in grey, and other ones for each use."""
+    return MNIST(*(Pair(np.abs(pair.images - np.float32(level)), pair.labels) for pair, level in
+                   zip(two_patterns(), (0.1, 0.2, 0.3))))  # fmt: skip
+
+
+def test_what_is_recorded_of_a_density_is_what_it_is_called(monkeypatch):
+    """Of a machine that rounding costs much, on digits that rounding changes; log Z is known exactly."""
+    digits = grey_patterns()
+    machine = RBM(n_hidden=4, n_epochs=3, random_state=0).fit(digits.train.images)
+    second = RBM(n_hidden=4, n_epochs=1, random_state=1).fit(digits.train.images)
+    monkeypatch.setattr(judges, "_half", lambda model: {k: to_numpy(a).round(0) for k, a in model.parameters_.items()})
+    for name in ("FORWARD", "REVERSE"):
+        monkeypatch.setitem(getattr(judges.Density, name), "n_temperatures", 200)
+    monkeypatch.setattr(judges.Density, "LONG_RUN", 100)
+    judge = judges.Density(digits)
+    found, images = judge.test([machine, second], []), data.binarize(digits.test.images)
+
+    def exactly(model, images):
+        return log_likelihood(model, images, exact_log_partition(model))
+
+    rounded = np.round(digits.test.images)
+    assert found["test_log_likelihood_thresholded"] == pytest.approx(exactly(machine, rounded).mean, abs=0.02)
+    for name, of in (("", images), ("_thresholded", rounded)):
+        expected = float(to_numpy(machine.pseudo_log_likelihood(of)).mean())
+        assert found[f"test_pseudo_log_likelihood{name}"] == pytest.approx(expected)
+    cost = exactly(machine, images).mean - exactly(RBM.from_parameters(**judge.half), images).mean
+    assert found["half_precision_cost"] == pytest.approx(cost, abs=0.03) and cost > 0.2
+    assert found["image_error"] == pytest.approx(exactly(machine, images).image_error)
+
+
+def test_chains_go_back_from_where_others_came_by_their_weights_in_so_many_threads(small, monkeypatch):
+    monkeypatch.setattr(judges, "load_mnist", two_patterns)
+    monkeypatch.setattr(judges, "reverse_ais", lambda *_, n_jobs, **options: n_jobs)
+    forward = SimpleNamespace(log_weights=np.array([0.0, -1e3, -1e3]), samples=to_device(np.arange(3)))
+    model = SimpleNamespace(sample=lambda start, **_: start)
+    threads, start = judges.judge_of({"judge": "density"}, 2)._backwards(model, forward, None)
+    assert threads == 2 and to_numpy(start).tolist() == [0, 0, 0]
+
+
+def test_measures_are_those_of_each_machine(monkeypatch):
+    digits = two_patterns()
+    monkeypatch.setattr(judges.Measures, "FEW", 10)
+    judge, images = judges.Measures(digits), data.binarize(digits.valid.images)
+    machines = [RBM(n_hidden=4, n_epochs=1, random_state=seed).fit(digits.train.images) for seed in (0, 1)]
+    for machine in machines:
+        judge.validate(machine)
+    measured, one = judge.measured[1], machines[1]
+    expected = ((to_numpy(one.reconstruct(images)) - images) ** 2).sum(axis=1).mean()
+    assert measured["reconstruction_error"] == pytest.approx(expected, rel=1e-5)
+    expected = float(to_numpy(one.pseudo_log_likelihood(images[:10])).mean())
+    assert measured["pseudo_log_likelihood"] == pytest.approx(expected, rel=1e-5)
+    assert len(judge.test(machines[1:], [])["test_log_likelihoods"]) == 1
+
+
+def test_a_bound_is_taken_on_the_digits_that_it_is_named_after(monkeypatch):
+    weights = {"W": np.zeros((12, 2)), "visible_bias": np.zeros(12), "hidden_bias": np.zeros(2)}
+    monkeypatch.setattr(judges, "load_weights", lambda name: weights)
+    digits = two_patterns()
+    judge = judges.Bound(digits, "rbm")
+    network = SimpleNamespace(top_=None, layers_=[SimpleNamespace(transform=lambda images: images)])
+    np.testing.assert_array_equal(judge._base(network), judge.base_bias)
+    judge._anneal = lambda network, **_: LogPartition(0.0)
+    judge._backwards = lambda *_, **__: (LogPartition(0.0), None)
+    judge._bound = lambda network, images, partition: SimpleNamespace(mean=float(images.mean()), image_error=0)
+    found = judge.test([SimpleNamespace(network_=network, random_state=0)], [])
+    assert found["train_bound"] == float(digits.train.images.mean()) and found["test_bounds"] == [
+        float(digits.test.images.mean())
+    ]
+
+
+def test_dreams_are_held_against_as_many_digits_of_the_test_set(monkeypatch):
+    digits, judge = two_patterns(), judges.Dreams(two_patterns())
+    network = SimpleNamespace(
+        top_=None, random_state=0, classes_=np.arange(2), parameters_={},
+        bound=lambda *_, **__: SimpleNamespace(mean=0.0, image_error=0.0),
+        sample=lambda n, *_, **__: np.ones((n, 12), np.float32),
+    )  # fmt: skip
+    reader = SimpleNamespace(predict=lambda images: np.zeros(len(images)), errors=lambda X, y: X)
+    monkeypatch.setattr(judges, "ais", lambda *_, **__: LogPartition(0.0))
+    monkeypatch.setattr(judges, "DBN", SimpleNamespace(from_parameters=lambda parameters: network))
+    monkeypatch.setattr(judges, "MLP", lambda **_: SimpleNamespace(fit=lambda X, y: reader))
+    monkeypatch.setattr(judges, "precision_and_recall", lambda real, made: (real, made))
+    monkeypatch.setattr(judge, "_rounded_bound", lambda *_: 0.0)
+    found = judge.test([network], [])
+    (real, made), (same, others) = found["among_test_digits"], found["training_digits_among_them"]
+    first = [
+        np.concatenate([pair.images[pair.labels == k][:100] for k in (0, 1)]) for pair in (digits.test, digits.train)
+    ]
+    for images, expected in ((real, first[0]), (same, first[0]), (others, first[1]), (made, np.ones((200, 12)))):
+        np.testing.assert_array_equal(images, expected)
+    np.testing.assert_array_equal(found["reader_test_error"], digits.test.images)
+
+
+def test_log_z_of_a_rounded_network_is_that_of_its_own_top(monkeypatch):
+    W = np.random.default_rng(0).normal(size=(6, 4))
+    tops = [RBM.from_parameters(W + shift, np.zeros(6), np.zeros(4)) for shift in (0, 0.1)]
+    models = [SimpleNamespace(top_=top) for top in tops]
+    judge = judges.Dreams(two_patterns())
+    monkeypatch.setattr(judge, "_bound", lambda model, pair, partition: SimpleNamespace(mean=partition.log_z))
+    found = judge._rounded_bound(*models, ais(tops[0], n_temperatures=200, n_chains=500, random_state=0))
+    assert found == pytest.approx(exact_log_partition(tops[1]).log_z, abs=0.1)
+
+
+class Writer:
+    """Stands for an RNN-RBM."""
+
+    parameters_ = {}
+
+    def __init__(self, seed):
+        self.random_state = seed
+
+    @classmethod
+    def from_parameters(cls, parameters):
+        return cls(None)
+
+    def frame_accuracy(self, *_, **__):
+        return 0.5
+
+
+def test_the_best_by_validation_is_measured_in_music_and_what_rounding_costs_it(monkeypatch):
+    judge, models = judges.Music(_toy_pieces()), [Writer(0), Writer(1)]
+    monkeypatch.setattr(judge, "_part", lambda model: None)
+    monkeypatch.setattr(judge, "_hasty", lambda model, n: n if model is models[1] else n - 3)
+    monkeypatch.setattr(judge, "_likelihood", lambda model, *_, **__: SimpleNamespace(
+        mean=0.0, log_z_error=model.random_state, piece_error=model.random_state))  # fmt: skip
+    found = judge.test(models, [-2.0, -1.0])
+    assert (found["seed"], found["log_z_error"], found["piece_error"], found["half_precision_cost"]) == (1, 1, 1, 3)
+
+
+def test_of_machines_that_are_silent_all_samples_have_at_most_four_notes(monkeypatch):
+    judge = judges.Music(_toy_pieces())
+    silent = StepMachines(np.zeros((6, 2)), np.full((40, 6), -30.0), np.zeros((40, 2)))
+    monkeypatch.setattr(judge, "_some", lambda *_: (np.zeros(40), silent, None))
+    monkeypatch.setattr(judges.Music, "TEST", {"n_temperatures": 20, "n_chains": 2})
+    monkeypatch.setattr(judges.Music, "LONG_RUN", 1)
+    assert judge._part(None)["at_most_four_notes"] == 1
+
+
+def test_a_check_trains_the_seed_that_was_measured_and_allows_three_deviations(small, monkeypatch):
+    monkeypatch.setattr(results, "DATA", small)
+    record, path = reproduce.reproduce("small"), small / "results" / "small.json"
+    for seed, error in zip((3, 4), record["test_errors"], strict=True):
+        path.write_text(json.dumps(record | {"seed": seed, "test_error_std": 0.01}), encoding="utf8")
+        assert reproduce.check("small") == (error, record["test_error"], pytest.approx(0.03))
+    path.write_text(json.dumps(record), encoding="utf8")
+    assert reproduce.check("small")[0] == record["test_errors"][0] != record["test_errors"][1]
+
+
+def test_minutes_are_those_of_one_run_of_the_chosen_and_of_all_runs(small, monkeypatch):
+    monkeypatch.setattr(reproduce, "_seconds", lambda model, clock: {"cpu": 60, "wall": 120}[clock])
+    result = reproduce.reproduce("small")
+    assert (result["cpu_minutes"], result["wall_minutes"], result["cpu_minutes_all_candidates"]) == (1, 2, 4)
+
+
+def test_checkpoints_of_other_runs_are_kept(tmp_path):
+    for name in ("a-0-1.npz", "a-0-1.layer1.npz", "a-0-11.npz", "b-0-1.npz"):
+        (tmp_path / name).touch()
+    reproduce._forget(tmp_path / "a-0-1.npz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-0-11.npz", "b-0-1.npz"]
+
+
+def test_a_run_is_interrupted_if_one_of_its_trainings_is():
+    def fit(model, checkpoint):
+        model.pretraining_histories_ = [SimpleNamespace(stopped=None)]
+        model.history_ = SimpleNamespace(stopped="interrupt")
+
+    with pytest.raises(KeyboardInterrupt):
+        reproduce._train({"model": "companion.mlp.MLP"}, SimpleNamespace(fit=fit), {}, 0, None)
+
+
+def test_an_environment_names_its_processor_and_what_is_not_there(monkeypatch):
+    monkeypatch.setattr(results, "PACKAGES", ("no-such-package",))
+    monkeypatch.setattr(Path, "exists", lambda self: True)
+    monkeypatch.setattr(Path, "read_text", lambda self, **_: "flags : a\nmodel name\t: A fast one\n")
+    facts = results.environment()
+    assert facts["versions"]["no-such-package"] == "none" and facts["machine"].startswith("A fast one, ")
+
+
+def test_a_folder_is_told_by_its_whole_name_and_what_lies_in_it_by_a_short_one(tmp_path):
+    found = [places.shown(path, tmp_path) for path in (tmp_path, tmp_path / "a" / "b")]
+    assert found == [tmp_path.as_posix(), "a/b"]
+
+
+def test_what_the_book_brings_comes_before_what_else_is_there(monkeypatch):
+    monkeypatch.setenv("JUPYTER_PATH", "there")
+    command_line._offer("JUPYTER_PATH", "ours")
+    assert os.environ["JUPYTER_PATH"] == os.pathsep.join(("ours", "there"))
+
+
+def test_of_what_servers_log_errors_and_addresses_are_let_through():
+    def record(words, level=logging.INFO):
+        return logging.LogRecord("server", level, "", 0, words, (), None)
+
+    said = [record("a"), record("http://a"), record("a", logging.ERROR), record("WebSocketClosedError()")]
+    assert [command_line._address(each) for each in said] == [False, True, True, False]
+    assert [command_line._closed(each) for each in said] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("typed", ["deep-beliefs", "python -m companion"])
+def test_the_reader_is_told_what_the_reader_has_typed(monkeypatch, typed):
+    monkeypatch.setattr(sys, "argv", ["/bin/deep-beliefs" if typed == "deep-beliefs" else "companion/__main__.py"])
+    assert command_line._called() == typed
+
+
+def test_an_option_of_nobodys_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(command_line, "info", lambda: pytest.fail("it goes on"))
+    with pytest.raises(SystemExit):
+        command_line.main(["info", "--colour"])
+    assert "unrecognised arguments: --colour" in capsys.readouterr().err
+
+
+def test_a_name_that_is_none_is_said_without_ornaments():
+    with pytest.raises(SystemExit, match="^reproduce: no recipe 'nonesuch'; there are: logistic"):
+        command_line.main(["reproduce", "nonesuch"])
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_root_may_open_the_book_where_there_is_no_one_else(monkeypatch, user):
+    labapp, given = pytest.importorskip("jupyterlab.labapp"), []
+    monkeypatch.setattr(labapp.LabApp, "launch_instance", given.extend)
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
+    monkeypatch.setattr(os, "geteuid", lambda: user, raising=False)
+    command_line.run([])
+    assert ("--allow-root" in given) == (user == 0)
+
+
+def test_a_tagger_is_said_beside_the_least_that_is_possible(monkeypatch, capsys):
+    result = {"test_error": 0.05, "test_error_of_others": {"best_possible": 0.04}, "seeds": [0], "cpu_minutes": 1}
+    monkeypatch.setattr(reproduce, "reproduce", lambda name, jobs: result)
+    command_line._record("tagger", 1)
+    said = "tagger: test error 5.00% (1 − F1; the least possible is 4.00%), seeds [0], 1.00 CPU minutes each"
+    assert said in capsys.readouterr().out
+
+
+def test_data_may_be_at_home(monkeypatch, tmp_path):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("COMPANION_DATA", "~/digits")
+    command_line._data_from_here()
+    assert os.environ["COMPANION_DATA"] == str(tmp_path / "digits")

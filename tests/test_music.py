@@ -1,7 +1,9 @@
 """Rolls, scores, MIDI and sound; and the toy composer, whose likelihood is known."""
 
 import importlib.util
+import io
 import sys
+import wave
 import zipfile
 from itertools import combinations, product
 from pathlib import Path
@@ -442,3 +444,47 @@ def test_a_chorale_is_no_roll():
     for take in (organ, lambda keys: in_key(keys, 0), lambda keys: RNNRBM().fit([keys])):
         with pytest.raises(ValueError, match=r"found a Chorale: take its \.roll"):
             take(piece)
+
+
+def test_a_sharp_belongs_to_the_keys_with_sharps():
+    """Up a fifth and down a fifth from C major as many notes are lost: those that are won tell them apart."""
+    assert (in_key(roll([[66]]), 1), in_key(roll([[66]]), -1), in_key(roll([[70]]), -1)) == (1, 0, 1)
+    assert in_key(np.zeros((2, N_KEYS)), 0) == 0
+
+
+def test_an_upbeat_of_two_voices_is_no_longer_than_one(tmp_path):
+    """They are written one after the other, and sound together."""
+    divisions = "<attributes><divisions>2</divisions></attributes>"
+    back, bar = "<backup><duration>1</duration></backup>", f"<measure>{note('D', 5, 2)}</measure>"
+    first = f"<measure>{divisions}{note('C', 5, 1)}</measure>{bar}"
+    both = f"<measure>{divisions}{note('C', 5, 1)}{back}{note('C', 4, 1)}</measure>{bar}"
+    np.testing.assert_array_equal(read_score(score(tmp_path / "a.mxl", [both, *3 * [first]])).voices, [[74] * 4])
+
+
+def test_a_score_begins_where_it_sounds(tmp_path):
+    rest = "<measure><note><rest/><duration>3</duration></note></measure>"
+    found = read_score(score(tmp_path / "a.mxl", 4 * [f"{rest}<measure>{note('C', 4, 1)}</measure>"]))
+    np.testing.assert_array_equal(found.voices, [[60] * 4])
+
+
+def test_a_score_that_is_far_too_large_is_not_read(monkeypatch, tmp_path):
+    path = score(tmp_path / "a.mxl", 4 * [f"<measure>{note('C', 4, 1)}</measure>"])
+    monkeypatch.setattr(music, "MOST_BYTES", 100)
+    with pytest.raises(ValueError, match="far too large"):
+        read_score(path)
+
+
+@pytest.mark.parametrize("wrong", [{"lengths": np.array([0, 2])}, {"fifths": np.zeros(1, int)}])
+def test_kept_scores_have_steps_and_a_key(monkeypatch, tmp_path, wrong):
+    monkeypatch.setattr(music, "CACHE", tmp_path / "cache.npz")
+    monkeypatch.setenv("COMPANION_DATASET", "full")
+    arrays = {"names": np.array(["a", "b"]), "lengths": np.ones(2, int), "fifths": np.zeros(2, int)}
+    save(music.CACHE, arrays | {"voices": np.full((2, 4), 60, np.uint8)} | wrong, {"music21": "0"})
+    with pytest.raises(ValueError, match="not all the chorales"):
+        load_chorales()
+
+
+def test_a_wav_file_holds_the_sound_and_no_louder_one_than_it_can():
+    with wave.open(io.BytesIO(music.wav(np.array([0, 0.5, 1, 7, -7])))) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, music.RATE)
+        assert np.frombuffer(file.readframes(5), "<i2").tolist() == [0, 16_000, 32_000, 32_000, -32_000]

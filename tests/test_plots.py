@@ -114,3 +114,42 @@ def test_whole_numbers_are_no_pixels_whatever_their_kind():
     plots.weight_images(signed, shape=(2, 2))
     tiles = plots.tile_images(np.ones((1, 4), int), columns=2, shape=(2, 2), background=0.5)
     np.testing.assert_array_equal(tiles, [[1, 1, 0.5, 0.5, 0.5], [1, 1, 0.5, 0.5, 0.5]])
+
+
+def test_grey_levels_are_from_black_to_white_and_signed_values_on_both_sides_of_0():
+    dim, W = np.full((2, 784), 0.4), np.zeros((784, 2))
+    for fig in (plots.image_grid(dim), plots.image_strips({"a": dim})):
+        assert fig.axes[0].images[0].get_clim() == (0, 1)
+    assert len(plots.image_grid(dim).axes) == 2, "no room for images that are not there"
+    assert plots.image_grid(dim, limit=3).axes[0].images[0].get_clim() == (-3, 3)
+    assert plots.weight_images(W).axes[0].images[0].get_clim() == (-1, 1)
+    W[0, 0] = -3
+    assert plots.weight_images(W).axes[0].images[0].get_clim() == (-3, 3)
+
+
+def test_images_make_a_square_where_nobody_says_otherwise():
+    assert plots.tile_images(np.zeros((5, 784))).shape == (2 * 29 - 1, 3 * 29 - 1)
+
+
+def test_a_figure_is_shown_in_its_size_with_its_words_and_its_number(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **options: shown.append((data, options)))
+    monkeypatch.setattr(plots, "png", lambda fig: b"a picture")
+    plots.show(plots.figure(3, 2)[0], "a line", "6.3")
+    plots.show(plots.figure(3, 2)[0], "a line")
+    (first, options), (below, _), (second, _) = shown
+    assert options["metadata"] == {"image/png": {"alt": "a line", "width": 300, "height": 200}}
+    assert below["text/markdown"] == "**Figure 6.3**" and first == second
+
+
+def test_a_picture_has_the_resolution_that_is_asked_for():
+    fig = plots.figure(1, 0.5)[0]
+    assert [Image.open(io.BytesIO(plots.png(fig, *dpi))).size for dpi in ((), (50,))] == [(160, 80), (50, 25)]
+
+
+def test_learning_curves_are_in_per_cent_and_mark_the_lowest_error():
+    history = History(4, [4, 8], [0.8, 0.6], [0.3, 0.2])
+    history.best_update = 8
+    curve, best = plots.learning_curves(history).axes[1].lines
+    np.testing.assert_allclose(curve.get_ydata(), [30, 20])
+    np.testing.assert_allclose(best.get_xydata(), [[2, 20]])

@@ -110,3 +110,12 @@ def test_the_command_says_where_both_are(readers, capsys):
     assert capsys.readouterr().out.strip() == said
     with pytest.raises(SystemExit, match="restore: expected the beginning of one chapter's name, found '9'"):
         command_line.main(["restore", "9"])
+
+
+def test_a_chapter_may_be_named_with_its_folder(readers):
+    assert find_chapter("chapters/06_machine.ipynb") == "06_machine.ipynb"
+
+
+def test_of_what_git_complains_of_one_line_is_told(readers):
+    content, why = published._git("log", "nothing")
+    assert content is None and why and "\n" not in why

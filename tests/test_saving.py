@@ -77,3 +77,8 @@ def test_other_files_are_left_alone():
         before = dict(model)
         keep_stills(model=model)
         assert model == before
+
+
+def test_what_says_nothing_of_itself_is_nobodys_panel():
+    picture = shown({LIVE_VIEW: {"model_id": "1"}, "image/png": "iVBO"}, **{"image/png": {"alt": ""}})
+    assert LIVE_VIEW in still(picture)["data"]

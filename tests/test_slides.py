@@ -76,3 +76,21 @@ def test_a_slide_takes_a_text_up_to_the_next_heading_and_keeps_the_whole_in_its_
     assert [slide["heading"] for slide in deck] == ["Title", "A", "B <em>b</em>"]
     assert "It goes." in deck[1]["body"] and "On." not in deck[1]["body"] and "On." in deck[1]["notes"]
     assert "After." in deck[2]["body"] and not {"Before.", "Last."} & set(re.findall(r"\w+\.", deck[2]["body"]))
+
+
+def test_a_sentence_that_leads_to_a_list_ends_with_a_full_stop(slides):
+    assert slides.shortened("This is it: A list. More.") == "This is it."
+
+
+def test_of_what_is_printed_the_beginning_is_shown_and_code_that_reads_a_record_is_not(slides):
+    def shown(source, output):
+        return slides.shown({"cell_type": "code", "source": [source], "outputs": [output]}, alone=False)
+
+    assert ["…" in shown("a", {"text": "line\n" * n}) for n in (10, 11)] == [False, True]
+    assert ['class="code"' in shown(source, {"text": "1"}) for source in ("a", 'read_result("mlp")')] == [True, False]
+    picture = {"data": {"image/png": "iVBO"}, "metadata": {"image/png": {"alt": 'a "b" < c'}}}
+    assert 'alt="a &quot;b&quot; &lt; c"' in shown("a", picture)
+
+
+def test_links_between_chapters_lead_to_decks(slides):
+    assert 'href="06_rbm.html#a"' in slides.rendered("[a](06_rbm.ipynb#a)")

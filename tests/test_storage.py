@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from companion import storage
 from companion.backend import to_device, to_numpy
 from companion.logistic import LogisticRegression
+from companion.rbm import RBM
 from companion.storage import VERSION, load, load_model, replacing, save, save_model
 
 ARRAYS = {
@@ -492,3 +493,35 @@ def test_a_tilde_is_the_home_folder_for_files_that_are_written_too(tmp_path, mon
     save_model("~model.npz", model)  # a name that only begins so
     LogisticRegression(n_epochs=1).fit(X, np.arange(len(X)) % 2, checkpoint="~run.npz")
     assert {path.name for path in tmp_path.iterdir()} == {"home", "~model.npz", "~run.npz"}
+
+
+def test_what_has_learned_from_other_values_than_pixels_takes_them_again(path, X):
+    with pytest.warns(UserWarning, match="from 0 to 1"):
+        model = RBM(n_hidden=3, n_epochs=1, random_state=0).fit(X)
+    save_model(path, model)
+    measured = load_model(path, RBM).pseudo_log_likelihood(X)
+    np.testing.assert_array_equal(to_numpy(measured), to_numpy(model.pseudo_log_likelihood(X)))
+
+
+@pytest.mark.parametrize(
+    ("names", "facts", "says"),
+    [({"feature_names": np.array(["a"])}, {}, "expected 4 names of features, found"),
+     ({}, {"pixels_": 1}, "expected pixels_ true or false, found 1")],
+)  # fmt: skip
+def test_what_a_model_remembers_is_checked(path, X, names, facts, says):
+    save_model(path, fitted(X, np.array([0, 1])))
+    arrays, known = load(path)
+    save(path, arrays | names, known | facts)
+    with pytest.raises(ValueError, match=says):
+        load_model(path, LogisticRegression)
+
+
+def test_an_error_of_another_file_names_that_one(path, tmp_path):
+    with pytest.raises(FileNotFoundError, match="elsewhere"), replacing(path):
+        open(tmp_path / "elsewhere")
+
+
+def test_a_generator_that_has_no_sequence_of_seeds_comes_back(path, X):
+    rng = np.random.Generator(np.random.RandomState(3)._bit_generator)
+    save_model(path, fitted(X, np.array([0, 1])).set_params(random_state=rng))
+    assert load_model(path, LogisticRegression).random_state.random() == rng.random()

@@ -125,7 +125,7 @@ class Roll(Panel):
         page = np.empty((N_KEYS, self.n_steps, 3), np.uint8)
         page[:] = PAPER
         page[BLACK_KEYS] = DARKER
-        page[:, ::4] = np.minimum(page[:, ::4], BAR)
+        page[:, ::4] = BAR
         now = len(self.music)
         if now < self.n_steps:
             page[:, now] = NOW

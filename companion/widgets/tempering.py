@@ -112,7 +112,7 @@ class Tempering(Panel):
         if not self.steps:
             return []
         before, after = self.travels[-2:]
-        return [(k, k + 1) for k in range(self.n.value - 1) if after[k] == before[k + 1] and after[k + 1] == before[k]]
+        return [(k, k + 1) for k in range(self.n.value - 1) if after[k] == before[k + 1]]
 
     def refresh(self):
         """Draw everything anew."""

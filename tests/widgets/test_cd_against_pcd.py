@@ -195,3 +195,8 @@ def test_a_failed_training_can_still_be_drawn(panel):
     panel.step(4000)
     assert panel.history[-1][1][1] < -7 and xp.isfinite(panel.pair.rbms[1].W_).all()
     panel.picture()
+
+
+def test_what_is_set_before_the_first_update_is_no_change(panel):
+    panel.k.value = 3
+    assert panel.changes == {}

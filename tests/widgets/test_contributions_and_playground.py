@@ -1,12 +1,13 @@
 """Panels without a kernel: they show what the model computes, and do what their controls say."""
 
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from companion.backend import generator, to_numpy
+from companion.backend import generator, to_device, to_numpy
 from companion.data import load_mnist, plane_points
 from companion.dbn import DBN
 from companion.logistic import LogisticRegression
@@ -261,3 +262,36 @@ def test_labels_are_found_by_their_places(model, digits):
     for wrong in (labels[:3], labels[:, None]):
         with pytest.raises(ValueError, match="labels: expected shape"):
             Contributions(model, images, wrong)
+
+
+def test_the_plane_is_drawn_upright(playground):
+    """One unit that is on above y = 0.5: red, class 1, above its line."""
+    playground.first.value = 1
+    W1, b1, W2, b2 = (playground.parameters[name] for name in ("W1", "b1", "W2", "b2"))
+    W1[:], b1[:], W2[:], b2[:] = to_device(np.array([[0.0], [4.0]])), -2, to_device(np.array([[-4.0, 4.0]])), 0
+    playground.refresh()
+    above, below = playground.plane.pixels[[5, 435], 5].astype(int)
+    assert above[0] > above[2] and below[0] < below[2]
+    line = (playground.plane.pixels == 0x55).all(axis=2).any(axis=1)
+    assert line[120:136].any() and not line[300:320].any()
+
+
+def test_a_training_that_diverges_rests(playground, monkeypatch):
+    paused = []
+    monkeypatch.setattr(playground, "pause", lambda: paused.append(True))
+    playground.parameters["W1"][:] = np.nan
+    playground.step()
+    assert paused
+
+
+def test_the_same_digit_at_random_is_shown_anew(panel, digits):
+    panel.clear.click()
+    panel.rng = SimpleNamespace(integers=lambda n: panel.pick.value)
+    panel.random.click()
+    np.testing.assert_array_equal(panel.x, digits.valid.images[panel.pick.value])
+
+
+def test_an_eraser_is_soft_at_its_edges(panel):
+    panel.clear.click()
+    panel.paint([(10, 12, False), (11, 13, True)])
+    assert 0.4 < panel.x.reshape(28, 28)[10, 12] < 0.6 and panel.x.reshape(28, 28)[11, 13] == 0

@@ -97,3 +97,14 @@ def test_chains_are_as_many_as_asked_for_and_read_by_the_classifier(panel, parit
     assert panel.v.shape == (20, 19) and panel.images.shape == (20, 784)
     share = (parity.predict(panel.images) == 1).mean()
     assert f"{share:.0%} as asked for" in panel.tiles.caption and "step 2" in panel.large.caption
+
+
+def test_what_is_asked_for_is_said_and_its_bars_have_another_colour(panel):
+    def has(color):
+        return (panel.bars.pixels == color).all(axis=2).any()
+
+    held, free = (0xD5, 0x5E, 0x00), (0x00, 0x72, 0xB2)
+    assert has(free) and not has(held) and "asked for any digit" in panel.large.caption
+    panel.label.value = 7
+    panel.step(1)
+    assert has(held) and not has(free) and "asked for a 7" in panel.large.caption

@@ -147,3 +147,22 @@ def test_a_run_ends_at_the_last_place(images):
         panel.close()
 
     asyncio.run(play())
+
+
+def test_the_pooled_map_has_the_largest_of_four_places_once_all_are_seen(panel):
+    panel.place(0, 1)
+    panel.place(1, 0)
+    np.testing.assert_array_equal(panel.pooled.pixels[0, 0], (225, 225, 225))
+    panel.whole.click()
+    values = panel.feature_map
+    largest = [[values[i : i + 2, j : j + 2].max() for j in range(0, 24, 2)] for i in range(0, 24, 2)]
+    np.testing.assert_array_equal(panel.pooled.pixels, blue_red(np.array(largest), float(np.abs(values).max())))
+
+
+def test_the_board_shows_pixels_filter_and_products(panel, monkeypatch):
+    said = []
+    monkeypatch.setattr("companion.widgets.filter_slider.text", lambda image, place, words, *_: said.append(words))
+    panel.place(5, 6)
+    pixels, kernel = panel.image.reshape(28, 28)[5:10, 6:11], panel.filters[panel.filter.value]
+    for table, values in enumerate((pixels, kernel, pixels * kernel)):  # 25 numbers, a title, a sign
+        assert said[27 * table :][:25] == [f"{value:z.2f}" for value in values.ravel()]

@@ -150,3 +150,28 @@ def test_the_stored_picture_of_the_lab_is_described_as_the_panel_is():
     (output,) = cell["outputs"]
     assert cell["execution_count"] == 1 and "".join(output["data"]["text/plain"]) == GibbsLab.description
     assert output["metadata"]["image/png"]["alt"] == GibbsLab.description and output["data"]["image/png"]
+
+
+def test_grey_digits_begin_in_black_and_white_and_draws_can_be_shown(rbm, images):
+    lab = GibbsLab(rbm, images, seed=3)
+    lab.start.value, lab.shown.value = "digit", "v"
+    assert set(np.unique(to_numpy(lab.v))) == {0, 1}
+    lab.step(1)
+    np.testing.assert_array_equal(lab.pad.pixels[..., 0], 255 * to_numpy(lab.v)[0].reshape(28, 28))
+
+
+def test_a_drawing_is_freed_with_its_pixels_and_old_steps_are_forgotten(lab, monkeypatch):
+    monkeypatch.setattr("companion.widgets.gibbs_lab.REMEMBERED", 5)
+    lab.paint(row(9, range(4, 20)))
+    lab.step(9)
+    lab.release.click()
+    lab.step(1)
+    assert len(lab.energies) == 5
+    lab.start.value = "drawing"
+    assert not to_numpy(lab.v).any()
+
+
+def test_a_machine_of_other_than_binary_pixels_is_refused(images):
+    gaussian = RBM(n_hidden=2, n_epochs=1, visible="gaussian", random_state=0).fit(images)
+    with pytest.raises(ValueError, match="binary"):
+        GibbsLab(gaussian, images)

@@ -41,6 +41,7 @@ from companion.widgets import (
     Tempering,
     ThreeByTwo,
     drawing,
+    still,
 )
 from companion.widgets.canvas import Canvas
 from companion.widgets.drawing import text, wide
@@ -292,3 +293,34 @@ def test_a_long_seed_is_kept_and_a_divergence_is_said():
     panel.reset()
     panel.step()
     assert "nats" in panel.plane.caption
+
+
+def test_sliders_stand_in_a_still_where_they_stand():
+    sliders = (
+        widgets.IntSlider(7, min=5, max=9), widgets.FloatLogSlider(100, base=100, min=0, max=2),
+        widgets.SelectionSlider(options=[1, 2, 3], value=2),
+    )  # fmt: skip
+    assert [still._position(slider)[0] for slider in sliders] == [0.5, 0.5, 0.5]
+
+
+def test_of_buttons_in_a_still_those_that_are_on_are_blue():
+    def blue(item, width):
+        return (np.asarray(still._still(item, width)) == ImageColor.getrgb(still.CHOSEN)).all(axis=2)
+
+    style = {"description_width": "20px"}
+    keys = widgets.ToggleButtons(options=["a", "b"] + 20 * ["long"], index=1, style=style)
+    columns = np.flatnonzero(blue(keys, 200).any(axis=0))
+    assert columns.min() > 40 and columns.max() < 80 and blue(keys, 200).shape[0] > still.LINE, "in rows"
+    assert blue(widgets.ToggleButton(True), 50).any() and not blue(widgets.ToggleButton(False), 50).any()
+
+
+def test_a_still_names_what_is_chosen_shrinks_what_is_wide_and_leaves_out_what_is_hidden(monkeypatch):
+    said, canvas = [], Canvas(scale=10)
+    monkeypatch.setattr(still, "text", lambda image, place, words, *_: said.append(words))
+    still._still(widgets.Dropdown(options=[("yes", 1)], style={"description_width": "20px"}), 100)
+    assert "yes" in said
+    canvas.draw(np.zeros((28, 28)))
+    assert still._still(canvas, 140).width == 140 and still._is_seen(canvas)
+    canvas.layout.display = "none"
+    assert not still._is_seen(canvas)
+    assert list(still._wrapped("aa bb", wide("aa", 14) + 1)) == ["aa", "bb"]

@@ -106,3 +106,29 @@ def test_the_picture_for_pages_without_a_kernel(landscape):
     picture = np.asarray(panel.picture())
     assert picture.shape[1] < 1000 and len(np.unique(picture @ [65536, 256, 1])) > 12
     panel.close()
+
+
+def test_a_few_states_are_worth_nothing_yet_and_what_is_said_of_the_walk_is_the_walks(panel, monkeypatch):
+    said = []
+    monkeypatch.setattr("companion.widgets.puck.text", lambda image, place, words, *_: said.append(words))
+    panel.step(5)
+    assert f"random walk: 100 moves, {panel.accepted[1] / 100:.0%} accepted" in said
+    assert np.isnan(panel.worth[0]) and panel.worth[1] > 0
+
+
+def test_a_puck_that_was_rejected_stays_where_it_was(panel):
+    panel.step_size.value = 0.4
+    panel.step(1)
+    while panel.puck.accepted[0]:
+        panel.step(1)
+    left, right, bottom, top = panel.target.limits
+    x, y = panel.slid[-1]
+    column, row = SIDE * (x - left) / (right - left), HEAD + SIDE * (top - y) / (top - bottom)
+    np.testing.assert_array_equal(panel.maps.pixels[round(row), round(column)], [0x00, 0x72, 0xB2])
+
+
+def test_lags_are_counted_in_evaluations(panel):
+    """Twenty lags of the puck, of twenty steps each, reach as far as four hundred of the walk."""
+    panel.step(60)
+    lags = panel.curves.pixels[HEAD : HEAD + 100, -120:]
+    assert (lags == [0x00, 0x72, 0xB2]).all(axis=2).any()

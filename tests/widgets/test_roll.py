@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from companion import music
 from companion.backend import Noise, generator, to_numpy
 from companion.music import LOWEST, N_KEYS
 from companion.rnnrbm import RNNRBM
-from companion.widgets.roll import GIVEN, LATE, NOW, WAITING, WRITTEN, Roll
+from companion.widgets.roll import GIVEN, LATE, NOW, TEMPO, WAITING, WRITTEN, Roll
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +138,18 @@ def test_a_melody_keeps_to_the_keys(model, note):
 def test_a_melody_is_one_voice(model):
     with pytest.raises(ValueError, match=r"melody: expected the shape \(n,\), one note a quarter, found \(2, 4\)"):
         Roll(model, np.full((2, 4), 60))
+
+
+def test_rows_of_black_keys_are_darker(panel):
+    rows = [N_KEYS - 1 - (number - LOWEST) for number in (60, 61, 70, 71)]
+    assert [bool((panel.page.pixels[row, 1] < 255).all()) for row in rows] == [False, True, True, False]
+
+
+def test_it_is_heard_at_the_tempo_of_the_page(panel):
+    panel.step(2)
+    panel.listen.click()
+    assert len(panel.sound.value) == 44 + 2 * 2 * int(music.RATE * 60 / TEMPO)
+
+
+def test_a_melody_may_be_longer_than_the_page(model):
+    assert (Roll(model, [60] * 20, n_steps=12).melody == 60 - LOWEST + 1).all()

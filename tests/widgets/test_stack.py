@@ -41,3 +41,23 @@ def test_each_layer_comes_down_by_the_weights_that_lead_down(untied, way):
             down = passed(means) if k > 1 else means
         np.testing.assert_allclose(panel.down[-1], to_numpy(down)[0], atol=1e-6)
     panel.close()
+
+
+def test_what_is_said_of_a_layer_is_of_its_units_and_of_the_digit_drawn(untied):
+    images = np.random.default_rng(1).random((1, 784)).astype(np.float32)
+    before, panel = images.copy(), Stack(untied, images, seed=5)
+    panel.paint([(5, 7, False)])
+    assert (panel.image.reshape(28, 28)[5:7, 7:9] == 1).all()
+    np.testing.assert_array_equal(images, before)
+    panel.step()
+    assert f"{to_numpy(panel.codes[1]).mean():.0%} of 9 on" in panel.grids[0].caption
+    assert f"squared error {((panel.down[0] - panel.image) ** 2).sum():.1f}" in panel.returns[0].caption
+    panel.close()
+
+
+def test_it_rests_at_the_top(untied, monkeypatch):
+    panel, rests = Stack(untied, np.zeros((1, 784))), []
+    monkeypatch.setattr(panel, "pause", lambda: rests.append(len(panel.codes)))
+    for _ in range(3):
+        panel.step()
+    assert rests == [4]

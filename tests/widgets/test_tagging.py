@@ -5,9 +5,10 @@ import pytest
 from PIL import Image
 
 from companion.flights import flight_grammar, load_flights
+from companion.plots import COLORS
 from companion.tagger import Tagger
-from companion.widgets.drawing import blue_red
-from companion.widgets.tagger import BAR, HEAD, LONGEST, ROW, STATES, Tagging
+from companion.widgets.drawing import GREY, blue_red
+from companion.widgets.tagger import BAR, HEAD, KNOWN, LONGEST, ROW, STATES, Tagging
 
 SENTENCE = "show me arrivals from boston to denver on monday"
 
@@ -82,3 +83,22 @@ def test_words_keep_the_case_in_which_they_were_learned():
     picture = Image.fromarray(image)
     panel._draw_tag(picture, None, "NOUN", 10, 20)
     assert (np.asarray(picture) < 255).any(), "a tag without B- or I- is written as it is"
+
+
+def test_the_gradient_is_of_a_word_that_has_been_read(panel):
+    panel.target.value = 4
+    assert panel.position == 0
+    panel.step(2)
+    assert panel.position == 2
+
+
+def test_what_is_known_otherwise_and_what_goes_on_are_set_off(panel, monkeypatch):
+    panel.step(8)
+    drawn = {}
+    monkeypatch.setattr(
+        "companion.widgets.tagger.text", lambda image, at, words, size, color, *_: drawn.update({at: (words, color)})
+    )
+    panel.tags[0], panel.tags[1] = panel.known[0][0], "I-from.city"
+    panel._draw()
+    color = [drawn[KNOWN, HEAD + ROW * i + ROW // 2][1] for i in (0, 1)]
+    assert color == [GREY, COLORS[1]] and "… from.city" in [words for words, _ in drawn.values()]

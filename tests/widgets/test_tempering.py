@@ -139,3 +139,12 @@ def test_without_a_classifier_it_counts_nothing(rbm):
     panel = Tempering(rbm)
     panel.step(5)
     assert panel.digits == [] and not panel.switches.any()
+
+
+def test_changes_of_the_plain_chains_are_said_of_one_and_of_all(panel, monkeypatch):
+    said = []
+    panel.step(30)
+    monkeypatch.setattr("companion.widgets.tempering.text", lambda image, place, words, *_, **__: said.append(words))
+    panel.refresh()
+    plain = panel.switches[1:]
+    assert f"plain: {plain.mean():.1f} changes a chain, {plain.sum()} in all 6" in said

@@ -141,3 +141,15 @@ def test_what_is_drawn_changes_with_the_chain(panel):
     panel.step(100)
     for canvas, before in zip((panel.board, panel.curves), at_rest):
         assert (canvas.pixels != before).any()
+
+
+def test_the_table_is_written_in_percent_and_the_state_of_the_chain_framed(panel, monkeypatch):
+    panel.step(5)
+    x, y = LEFT + CELL * int(to_numpy(panel.v)[0] @ (4, 2, 1)), 24 + 34 * int(to_numpy(panel.h)[0] @ (2, 1))
+    np.testing.assert_array_equal(panel.board.pixels[y + 16, x - 1], [0xD5, 0x5E, 0x00])
+    said = []
+    monkeypatch.setattr("companion.widgets.three_by_two.text", lambda image, place, words, *_: said.append(words))
+    monkeypatch.setattr("companion.widgets.three_by_two.effective_sample_size", lambda series: 1e6)
+    panel.step(95)
+    assert all(f"{100 * p:.1f}" in said for p in panel.p_vh.ravel() if p >= 0.0005)
+    assert "autocorrelation: 100 steps look like 100 draws" in said, "no more than they are"
