@@ -242,8 +242,7 @@ class Noise:
 
     def follow(self, part):
         """Go on where one of the `parts` has come to: all of them come to the same place."""
-        if part is not self:
-            self._rng.bit_generator.state = part._rng.bit_generator.state
+        self._rng.bit_generator.state = part._rng.bit_generator.state
 
     def uniform(self, out):
         """Fill the float32 or float64 array `out` with numbers uniform in [0, 1) and return it."""

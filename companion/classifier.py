@@ -245,6 +245,8 @@ class Classifier(ClassifierMixin, Estimator):
             raise ValueError("a classifier requires y to be passed, but the target y is None")
         check_unmasked("y", y)
         y = column_or_1d(to_numpy(y), warn=True)
+        if y.dtype.kind == "T":  # words of any length, which scikit-learn does not know
+            y = y.astype(object)
         if y.shape != (n,):
             raise ValueError(f"labels: expected shape ({n},), one for each image, found {y.shape}")
         if y.dtype == object and (missing := [i for i, label in enumerate(y) if _is_missing(label)]):

@@ -253,8 +253,6 @@ class DBN(PretrainedMLP):
             an argument is not what it must be.
         """
         check_count("n", n)
-        for layer in self._generative_layers():
-            check_machine(layer, binary=False)
         rng, top = generator(random_state), self.top_
         noise = Noise(rng)
         start = to_device(rng.integers(0, 2, (n, top.n_features_in_)), top.W_.dtype)
@@ -322,8 +320,7 @@ class DBN(PretrainedMLP):
     def _check_bound(self, y):
         """Return `layers_`, if a bound on the log-likelihood can be had of them, with such labels y or with none."""
         layers = self._generative_layers()
-        for layer in layers:
-            check_machine(layer)
+        check_binary(layers[0])
         if (y is None) == ("label_weights" in self.parameters_):
             raise ValueError("expected labels y if the network has learned labels, and only then")
         return layers

@@ -1,9 +1,11 @@
 """The denoising autoencoder: its gradient, its corruption, principal components without bends, and what it restores."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import arrays
 from scipy.linalg import subspace_angles
+from sklearn.exceptions import NotFittedError
 
 from companion.autoencoder import DenoisingAutoencoder, ReconstructionGradient
 from companion.backend import to_device, to_numpy
@@ -178,3 +180,17 @@ def test_bad_hyper_parameters_are_refused(images, options, message):
 def test_pixels_that_are_no_probabilities_are_told(images):
     with pytest.warns(UserWarning, match="expect values from 0 to 1, found 0 to 2"):
         DenoisingAutoencoder(n_hidden=2, n_epochs=1).fit(np.round(2 * images))
+
+
+def test_what_is_spoilt_keeps_its_precision():
+    spoil = DenoisingAutoencoder(corruption_level=0.5).corrupt
+    assert spoil(np.ones((2, 3))).dtype == np.float64 and spoil(np.ones((2, 3), np.float16)).dtype == np.float32
+
+
+def test_neither_columns_in_another_order_nor_codes_of_nobody_are_read(images):
+    table = pd.DataFrame(images).add_prefix("x")
+    model = DenoisingAutoencoder(n_hidden=3, n_epochs=1).fit(table)
+    with pytest.raises(ValueError, match="feature names"):
+        model.corrupt(table.iloc[:, ::-1])
+    with pytest.raises(NotFittedError):
+        DenoisingAutoencoder().inverse_transform(images)

@@ -515,3 +515,9 @@ def test_blas_has_its_threads_back_when_the_last_has_left():
         assert all(pool["num_threads"] == 1 for pool in threadpool_info() if pool["user_api"] == "blas")
         second.__exit__(None, None, None)
         assert threadpool_info() == before
+
+
+def test_many_uniform_numbers_go_into_an_array_of_another_order():
+    x = xp.full((200, 100), -1, xp.float32)
+    Noise(0).uniform(x.T)
+    assert float(x.min()) >= 0

@@ -256,3 +256,8 @@ def test_gradients_of_rows_through_all_kinds_of_layers(rng, central_differences,
 def test_layers_say_what_they_are():
     layers = Images(28, 20), Conv2D(*(to_device(np.zeros(shape)) for shape in [(20, 1, 5, 3), 20])), MaxPool2D(2)
     assert " ".join(map(repr, layers)) == "Images(28 × 20) Conv2D(1 → 20, 5 × 3) MaxPool2D(2 × 2)"
+
+
+def test_a_window_wider_than_the_image():
+    with pytest.raises(ValueError, match="no window of 2 × 2 fits into images of 3 × 1"):
+        MaxPool2D(2).forward(to_device(np.zeros((1, 3, 1, 1))))

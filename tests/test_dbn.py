@@ -482,3 +482,18 @@ def test_stacks_of_any_depth(problem):
         assert dbn.transform(problem[0]).shape == (200, sizes[-1]) and len(dbn.layers_) == len(sizes)
         assert dbn.get_feature_names_out()[-1] == f"dbn{sizes[-1] - 1}"
         assert dbn.sample(3, 2, random_state=0).shape == (3, 16)
+
+
+def test_dreams_begin_with_coin_tosses_and_what_is_passed_down_is_drawn():
+    below = {"W1": 100 * np.eye(50), "visible_bias1": np.full(50, -50), "b1": np.zeros(50)}  # pixels are the codes
+    top = {"W2": np.zeros((50, 1)), "visible_bias2": np.zeros(50), "b2": np.zeros(1)}  # which are fair coins
+    for steps in (0, 1):
+        pixels = to_numpy(DBN.from_parameters(below | top).sample(20, steps, random_state=0))
+        assert 0.45 < pixels.mean() < 0.55 and (abs(pixels - 0.5) > 0.49).all()
+
+
+def test_gaussian_images_are_led_down_to_by_gaussian_units_also_where_ways_are_untied():
+    p = {"W1": np.ones((3, 2)), "visible_bias1": np.full(3, 5.0), "b1": np.zeros(2), "down_W1": np.zeros((3, 2))}
+    p |= {"W2": np.zeros((2, 2)), "visible_bias2": np.zeros(2), "b2": np.zeros(2)}
+    dbn = DBN.from_parameters(p, pretraining={"visible": "gaussian"})
+    assert (to_numpy(dbn.sample(2, steps=1, random_state=0)) == 5).all()

@@ -1160,6 +1160,7 @@ def test_classes_of_partial_fit_are_labels_such_as_fit_takes(data):
     lambda arrays, facts: facts.update(generator={"a": 1}),
     lambda arrays, facts: facts["generator"]["state"].update(state=2**200),
     lambda arrays, facts: facts["history"].update(cpu_seconds=None),
+    lambda arrays, facts: facts["history"].update(epoch="two"),
     lambda arrays, facts: facts.update(update=float("inf")),
 ])  # fmt: skip
 def test_a_checkpoint_that_was_altered_inside_is_none(data, tmp_path, spoil):
@@ -1201,6 +1202,13 @@ def test_labels_with_and_without_a_sign_are_the_same_numbers(data):
         LogisticRegression(**QUICK).fit(X, y.astype(np.uint64)).errors(X, -1 - y)
 
 
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="this NumPy has no words of any length")
+def test_words_of_any_length_are_labels(data):
+    X, y = data[0], np.array(["a", "bb", "ccc"], np.dtypes.StringDType())[data[1]]
+    model = LogisticRegression(**QUICK).fit(X, y)
+    assert (model.predict(X) == y.astype(object)).mean() == 1 - model.errors(X, y) > 0.5
+
+
 def test_labels_that_are_dates_are_refused(data):
     dates = np.array(["2020-01-01", "2021-01-01", "2022-01-01"], "datetime64[D]")[data[1]]
     with pytest.raises(ValueError, match="labels: expected numbers or words, found datetime64"):
@@ -1234,3 +1242,48 @@ SMALL = {"hidden_sizes": (5, 4), "pretraining": {"n_epochs": 1}, "random_state":
 def test_what_is_kept_is_an_average_if_that_is_asked_for(data, fit):
     kept, last = (fit(data[0], averaging).parameters_ for averaging in (0.9, 0.0))
     assert any((to_numpy(kept[name]) != to_numpy(last[name])).any() for name in kept)
+
+
+def test_a_checkpoint_knows_weights_and_images_without_labels(data, tmp_path):
+    (X, y), file = data, tmp_path / "run.npz"
+    model = MLP(hidden_sizes=(3,), virtual_adversarial=0.1, **QUICK)
+    given = {"sample_weight": 1 + y, "unlabelled": X}
+    model.fit(X, y, checkpoint=file, **given)
+    for other in ({"sample_weight": 3 - y}, {"unlabelled": 1 - X}):
+        with pytest.raises(ValueError, match="it learned from other data"):
+            model.fit(X, y, checkpoint=file, **given | other)
+
+
+def test_weights_of_more_classes_than_there_are_and_a_class_that_weighs_nothing(data):
+    X, y = data
+    plain = LogisticRegression(**QUICK).fit(X, y)
+    more = LogisticRegression(**QUICK, class_weight={0: 1.0, 1: 1.0, 2: 1.0, 3: 9.0}).fit(X, y)
+    assert_same(host(more.parameters_), host(plain.parameters_))
+    balanced = LogisticRegression(**QUICK, class_weight="balanced").fit(X, y, sample_weight=(y > 0).astype(float))
+    assert (balanced.predict(X) > 0).all()
+
+
+def test_a_missing_label_of_pandas_is_named(data):
+    words = np.array(["a", "b"] * 30, object)
+    words[5] = pd.NA
+    with pytest.raises(ValueError, match="labels: expected one for each image, found <NA> for image 5"):
+        LogisticRegression().fit(data[0], words)
+
+
+def test_whether_progress_is_shown_changes_nothing_that_is_learned(data):
+    X = data[0]
+    quiet = RBM(n_hidden=6, momentum=0.5, **QUICK).fit(X)
+    ends = [copy.deepcopy(quiet).partial_fit(X).set_params(verbose=shown).partial_fit(X) for shown in (False, True)]
+    assert_same(*(host(end.parameters_) for end in ends))
+
+
+def test_momenta_begin_anew_after_a_pass_that_diverged(data):
+    X, y = data
+    model = MLP(hidden_sizes=(3,), activation="identity", momentum=0.5, **QUICK).partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(training.Divergence), pytest.warns(UserWarning, match="scale them"):
+        model.partial_fit(1e16 * X, y)
+    assert np.isfinite(model.partial_fit(X, y).predict_proba(X)).all()
+
+
+def test_a_pass_needs_no_epochs(data):
+    LogisticRegression(n_epochs=0).partial_fit(*data, classes=[0, 1, 2])

@@ -203,3 +203,8 @@ def test_plain_and_whole_numbers_are_taken_for_real_ones():
     for into in (lambda: log_softmax(whole, out=whole), lambda: SoftmaxCrossEntropy().forward(whole, whole[0, 1:2])):
         with pytest.raises(TypeError, match="[Cc]annot cast"):  # real ones do not go into whole ones
             into()
+
+
+@pytest.mark.parametrize("plain", [[0, 1], (0.0, 1.0), to_device(np.array([False, True]))])
+def test_lists_and_truths_are_numbers_too(plain):
+    np.testing.assert_allclose(to_numpy(sigmoid(plain)), [0.5, 1 / (1 + np.exp(-1))], rtol=1e-15)

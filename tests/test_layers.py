@@ -522,3 +522,19 @@ def test_a_second_pass_over_the_pieces_leaves_the_running_averages(rng, monkeypa
     pieces.backward(scores)
     for array, before in zip((mean, variance), kept):
         np.testing.assert_array_equal(to_numpy(array), before)
+
+
+def test_pieces_of_dense_layers_share_the_penalties(rng, monkeypatch):
+    monkeypatch.setattr(Pieces, "ROWS", 4)
+    x, delta, W, b = random_arrays(rng, (10, 3), (10, 2), (3, 2), 2)
+    whole, pieces = (kind([Dense(W, b, l1=0.3, l2=0.2)]) for kind in (Network, Pieces))
+    for network in (whole, pieces):
+        network.forward(x)
+        network.backward(delta)
+    np.testing.assert_allclose(to_numpy(pieces.gradients[0]), to_numpy(whole.gradients[0]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("layer", [Dropout(0.5, 0), GaussianNoise(0.1, 0), BatchNorm2D(*np.ones((4, 1)))])
+def test_a_buffer_of_another_precision_is_not_used_again(layer):
+    x = xp.ones((1, 2, 2, 3))
+    assert layer.forward(x.astype(np.float32)).dtype == np.float32 and layer.forward(x).dtype == np.float64

@@ -1,5 +1,7 @@
 """LeNet: scikit-learn's own checks, its geometry, the pieces of a minibatch, and small problems it must solve."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from helpers import arrays, assert_same, peak_memory
@@ -312,3 +314,10 @@ def test_colours_are_not_read_as_one_large_image():
     with pytest.raises(ValueError, match="found rows of 3072 pixels, three times 32 × 32"):
         LeNet(**SMALL, n_epochs=1).fit(X, y)
     assert LeNet(**SMALL, n_epochs=0, image_shape=(96, 32)).fit(X, y).predict(X).shape == (6,)
+
+
+@pytest.mark.parametrize(("side", "refused"), [(7, False), (8, True)])
+def test_squares_smaller_than_eight_are_not_taken_for_colours(side, refused):
+    X, y = np.zeros((2, 3 * side**2)), np.arange(2)
+    with pytest.raises(ValueError, match="three times 8 × 8") if refused else nullcontext():
+        LeNet(**SMALL, n_epochs=0).fit(X, y)

@@ -962,3 +962,23 @@ def test_what_was_kept_of_chains_stays_as_it_was(rng):
         np.testing.assert_array_equal(to_numpy(v), to_numpy(as_it_was))
         np.testing.assert_array_equal(to_numpy(replica), to_numpy(as_this_was))
     assert not (to_numpy(kept[0][2]) == to_numpy(kept[-1][2])).all()
+
+
+def test_both_distributions_are_checked():
+    for p, q, says in ([1, 0], [1.5, -0.5], "a probability of -0.5"), ([0.5, 0.45], [0.5, 0.5], "sum to 0.95 and 1"):
+        with pytest.raises(ValueError, match=says):
+            total_variation(p, q)
+
+
+def test_the_ball_of_an_image_reaches_to_its_kth_neighbour():
+    real, made = [[0.0], [1], [3], [7]], [[8.5], [9.5], [11.5], [15.5]]  # from 7 it is 4 to the first, 6 to the second
+    assert [precision_and_recall(real, made, k)["precision"] for k in (1, 2, 3)] == [0.5, 0.75, 0.75]
+
+
+def test_chains_that_alternate_have_a_finite_worth():
+    assert effective_sample_size([0, 1] * 10) == pytest.approx(400)
+
+
+def test_the_exact_sum_is_over_all_blocks_of_states():
+    rbm = RBM.from_parameters(np.zeros((19, 19)), np.zeros(19), np.zeros(19))
+    assert exact_log_partition(rbm).log_z == pytest.approx(38 * np.log(2), abs=1e-6)

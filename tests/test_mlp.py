@@ -5,16 +5,16 @@ import copy
 import numpy as np
 import pytest
 import scipy.stats
-from helpers import arrays
+from helpers import Drawn, arrays
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import RandomizedSearchCV
 
 from companion import estimator
-from companion.backend import Noise, to_device, to_numpy, xp
+from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.data import load_mnist, plane_points
-from companion.functions import log_softmax
-from companion.layers import Dense, ReLU, Tanh, initial_weights
+from companion.functions import log_softmax, softmax
+from companion.layers import BatchNorm, Dense, GaussianNoise, ReLU, Tanh, initial_weights
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 
@@ -456,3 +456,27 @@ def test_batch_normalisation_refuses_single_rows(problem):
     model.set_params(batch_size=20).fit(X, y)
     with pytest.raises(ValueError, match="found batch_size=20, n_samples=1"):
         model.partial_fit(X[:1], y[:1])
+
+
+def test_noise_enters_every_layer():
+    model = MLP(hidden_sizes=(4, 3), gaussian_noise=0.1)
+    layers = model.network(model.initial_parameters(2, 2, generator(0)), Noise(0)).layers
+    assert [isinstance(layer, GaussianNoise) for layer in layers] == [True, False, False] * 2 + [True, False]
+
+
+def test_a_virtual_move_depends_on_no_other_image_and_the_next_minibatch_on_itself_alone(problem):
+    X, y = problem
+    model = MLP(hidden_sizes=(6,), batch_norm=True, virtual_adversarial=1.0, n_epochs=1, random_state=0).fit(X, y)
+    at, u = model._prepare(X, model.parameters_), to_device(X)
+    at.noise, p = Drawn(xp.ones((300, 2))), softmax(at.network.forward(u))
+    moves = to_numpy(model._virtual_move(at, u, p)).copy()
+    np.testing.assert_allclose(to_numpy(model._virtual_move(at, u[:5], p[:5])), moves[:5], rtol=1e-3)
+    model._propagate(at, u, model._encode(y, 300), None)
+    assert all(layer.n_rows is None for layer in at.network.layers if isinstance(layer, BatchNorm))
+
+
+def test_one_image_is_normalised_together_with_the_same_one_moved(problem):
+    X, y = problem
+    model = MLP(hidden_sizes=(6,), activation="identity", batch_norm=True, virtual_adversarial=1.0, n_epochs=1)
+    at = model.set_params(random_state=0).fit(X, y)._prepare(X, model.parameters_)
+    assert float(model._propagate(at, to_device(X[:1]), model._encode(y[:1], 1), None)) < 1

@@ -7,7 +7,7 @@ import pytest
 
 from companion import optimize
 from companion.backend import add_scaled, to_device, to_numpy, xp
-from companion.optimize import SGD, Adam, MovingAverage, Patience, Schedule, limit_norms
+from companion.optimize import SGD, Adam, Descent, MovingAverage, Patience, Schedule, limit_norms
 
 
 def test_sgd_by_hand_and_in_place():
@@ -353,3 +353,19 @@ def test_blas_moves_what_it_can_move_or_says_so(kind):
         add_scaled(np.array([3, 4], kind), 0.1, np.ones(2))
     with pytest.raises(ValueError, match="parameters: expected contiguous arrays"):
         MovingAverage([np.array([3, 4], kind)], 0.9)
+
+
+def test_limit_norms_divides_by_no_norm_of_zero():
+    with np.errstate(divide="raise"):
+        limit_norms(xp.zeros((2, 3)), 2.0)
+
+
+def test_an_improvement_to_the_threshold_is_not_below_it():
+    patience = Patience(patience=10, threshold=0.5, best=0.5)
+    assert patience.improved(100, 0.25) and patience.patience == 10
+
+
+def test_what_is_not_moved_is_kept_as_it_is():
+    moved, other = xp.zeros(2), xp.zeros(2)
+    descent = Descent(SGD(0.1), {"moved": moved, "other": other}, [moved], averaging=0.9)
+    assert descent.kept["other"] is other and descent.kept["moved"] is not moved

@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -1045,3 +1046,21 @@ def test_a_search_without_labels_goes_by_the_pseudo_log_likelihood(images):
     search.fit(images)
     assert search.best_params_ == {"learning_rate": 0.2}
     assert search.best_score_ == pytest.approx(search.best_estimator_.score(images), rel=0.1)
+
+
+def test_pixels_are_from_0_to_1_up_to_rounding(rng):
+    rbm = machine(rng)
+    for pixel, refused in (1 + 5e-7, False), (-5e-7, False), (1.005, True), (-0.005, True):
+        with pytest.raises(ValueError, match="expect values from 0 to 1") if refused else nullcontext():
+            rbm.chains(np.full((1, 5), pixel), 0)
+
+
+def test_who_was_warned_of_other_values_than_pixels_may_go_on_with_them(images):
+    with pytest.warns(UserWarning, match="expect values from 0 to 1"):
+        rbm = RBM(n_hidden=3, n_epochs=1).fit(2 * images)
+    rbm.chains(2 * images, 0)
+
+
+def test_gaussian_units_are_warned_of_columns_that_are_not_scaled(images):
+    with pytest.warns(UserWarning, match="scale them"):
+        RBM(n_hidden=3, n_epochs=1, visible="gaussian", learning_rate=0.0).fit(100 * images)

@@ -1,6 +1,7 @@
 """The training loop: what it keeps, when it stops, and that a resumed run is an uninterrupted one."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -406,3 +407,30 @@ def test_a_patience_belongs_to_the_caller():
         w = to_device(np.zeros(1))
         ends.append(train(w, errors=[0.5, 0.2, 0.3, 0.4, 0.4], patience=patience).run().best_update)
     assert ends[0] == ends[1] > 0 and patience == Patience(1000)
+
+
+def test_a_patience_of_one_update_validates_after_each(w):
+    history = train(w, errors=[0.5, 0.5], patience=Patience(1, 0)).run()
+    assert history.updates == [1, 2] and history.stopped == "patience"
+
+
+def test_the_next_checkpoint_is_due_as_long_after_the_last_one(tmp_path, monkeypatch, w):
+    """Of updates that take three seconds each, ten are more than twenty seconds."""
+    saves, clock = [], SimpleNamespace(perf_counter=lambda: 3 * float(w[0]), process_time=lambda: 0.0)
+    monkeypatch.setattr(training, "save", lambda path, arrays, facts: saves.append(facts["update"]))
+    monkeypatch.setattr(training, "time", clock)
+    train(w, checkpoint=tmp_path / "run.npz").run()
+    assert saves == [10, 20, 25]
+
+
+def test_an_interrupt_saves_the_epochs_before_it(tmp_path, w):
+    train(w, counting(w, {12: KeyboardInterrupt}), checkpoint=tmp_path / "run.npz").run()
+    assert load(tmp_path / "run.npz")[1]["update"] == 10
+
+
+def test_a_checkpoint_that_is_refused_leaves_the_generator(tmp_path, w):
+    train(w, checkpoint=tmp_path / "run.npz").run()
+    rng = np.random.default_rng(3)
+    with pytest.raises(ValueError, match="n_epochs was 5 and is 6"):
+        train(w, checkpoint=tmp_path / "run.npz", n_epochs=6, rng=rng)
+    assert rng.bit_generator.state == np.random.default_rng(3).bit_generator.state
