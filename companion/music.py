@@ -171,15 +171,13 @@ def _fill_cache(folder):
     pieces = [piece for path in sorted(folder.glob("*.mxl")) if (piece := read_score(path))]
     if not pieces:
         raise ValueError(f"expected Bach's scores in {folder}, found none: install music21 anew")
-    facts, arrays = (
-        {"music21": version("music21")},
-        {
-            "names": np.array([piece.name for piece in pieces]),
-            "lengths": np.array([len(piece.voices) for piece in pieces]),
-            "fifths": np.array([piece.fifths for piece in pieces]),
-            "voices": np.concatenate([piece.voices for piece in pieces]),
-        },
-    )
+    arrays = {
+        "names": np.array([piece.name for piece in pieces]),
+        "lengths": np.array([len(piece.voices) for piece in pieces]),
+        "fifths": np.array([piece.fifths for piece in pieces]),
+        "voices": np.concatenate([piece.voices for piece in pieces]),
+    }
+    facts = {"music21": version("music21")}
     try:
         save(CACHE, arrays, facts)
     except OSError as problem:

@@ -38,7 +38,7 @@ def replacing(path):
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
     try:
         yield temporary
-        if path.exists():
+        with contextlib.suppress(OSError):  # there is none yet, or the disk knows nothing of it
             shutil.copymode(path, temporary)  # who may read it
         os.replace(temporary, path)
     except OSError as reason:

@@ -6,6 +6,7 @@ and resume.
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
 import time
@@ -363,8 +364,9 @@ def beside(checkpoint, part):
     """Return the file for a part of a training: the name is added to, dots in it or not. None if nothing is saved."""
     if checkpoint is None:
         return None
-    expect_writable(checkpoint)
     path = at_home(checkpoint)
+    if path.is_dir():  # as for "", which has no name
+        raise IsADirectoryError(errno.EISDIR, "checkpoint: expected the path of a file, found a folder", str(path))
     return path.with_name(f"{path.name}.{part}.npz")
 
 
