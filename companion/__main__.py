@@ -333,8 +333,12 @@ def _one_line(command):
     """End the program with one line, not a traceback, for an error that a reader can mend."""
     try:
         yield
-        print(end="", flush=True)
-    except BrokenPipeError:  # whoever reads has read enough; what is left would fail again at the end
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError as problem:
+        if problem.filename:
+            sys.exit(f"{command}: {problem}")
+        # Whoever reads has read enough. What is left would fail again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:

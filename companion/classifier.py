@@ -245,14 +245,12 @@ class Classifier(ClassifierMixin, Estimator):
             raise ValueError("a classifier requires y to be passed, but the target y is None")
         check_unmasked("y", y)
         y = column_or_1d(to_numpy(y), warn=True)
-        if y.dtype.kind == "T":  # words of any length, which scikit-learn does not know
-            y = y.astype(object)
         if y.shape != (n,):
             raise ValueError(f"labels: expected shape ({n},), one for each image, found {y.shape}")
         if y.dtype == object and (missing := [i for i, label in enumerate(y) if _is_missing(label)]):
             raise ValueError(f"labels: expected one for each image, found {y[missing[0]]!r} for image {missing[0]}")
-        if y.dtype.kind in "mMV":
-            raise ValueError(f"labels: expected numbers or words, found {y.dtype}")
+        if y.dtype.kind in "mMVT":  # T: words that scikit-learn does not know yet
+            raise ValueError(f"labels: expected numbers, or words as str or object, found {y.dtype}")
         check_classification_targets(y)
         return y
 
@@ -320,5 +318,5 @@ def unknown_labels(y, classes):
 
     NumPy may compare the number 10 with the word "10", which comes before the word "2".
     """
-    words = [array.dtype.kind in "OUST" for array in (y, classes)]
+    words = [array.dtype.kind in "OUS" for array in (y, classes)]
     return ~np.isin(y, classes) if words[0] == words[1] else np.ones(len(y), bool)

@@ -59,8 +59,8 @@ def softplus(x):
     t = xp.abs(x, out=xp.empty_like(x))
     xp.negative(t, out=t)
     xp.exp(t, out=t)
-    # log1p(t), which NumPy computes up to ten times as slowly as a logarithm: with u = 1 + t as it is rounded, the log
-    # of u, and to first order that of the rest, (t - (u - 1)) / u.
+    # log1p(t), which NumPy computes many times as slowly as a logarithm on some processors: with u = 1 + t as it is
+    # rounded, the log of u, and to first order that of the rest, (t - (u - 1)) / u.
     u = xp.add(t, 1, out=xp.empty_like(t))
     t -= u - 1
     t /= u

@@ -134,8 +134,10 @@ def load_chorales(verbose=True):
         if verbose:
             print(f"Pieces of the toy composer ({why}).")
         return _toy_pieces()
-    folder = Path(spec.submodule_search_locations[0]) / "corpus" / "bach" if spec else None
-    arrays, facts = _cached() if CACHE.exists() else _fill_cache(folder)
+    if CACHE.exists():
+        arrays, facts = _cached()
+    else:
+        arrays, facts = _fill_cache(Path(spec.submodule_search_locations[0]) / "corpus" / "bach")
     ends = np.cumsum(arrays["lengths"])
     pieces = [
         Chorale(str(name), voices, int(fifths))

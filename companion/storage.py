@@ -23,7 +23,7 @@ from .backend import to_numpy
 from .checks import check_finite, check_unmasked
 from .places import at_home
 
-__all__ = ["VERSION", "expect_writable", "load", "load_model", "replacing", "save", "save_model"]
+__all__ = ["VERSION", "expect_file", "expect_writable", "load", "load_model", "replacing", "save", "save_model"]
 
 VERSION = 1
 _FACTS = "__companion__"
@@ -61,16 +61,18 @@ def expect_writable(path):
 
 
 def _place(path):
-    """Return where a file is to be, in a folder made if missing; OSError if there is something that is no file.
-
-    A link stays one: what it leads to is replaced.
-    """
+    """Return where a file is to be, in a folder made if missing. A link stays one: what it leads to is replaced."""
     path = Path(os.path.realpath(at_home(path)))
+    expect_file(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def expect_file(path):
+    """Raise OSError if there is something at `path` that is no file: a folder, a device, a pipe that nobody fills."""
     if path.exists() and not path.is_file():
         number = errno.EISDIR if path.is_dir() else errno.EINVAL
         raise OSError(number, "expected the path of a file, found something else", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def save(path, arrays, facts=None):
@@ -126,6 +128,7 @@ def load(path):
         If the file is damaged, is not one of this book's, or was written by a newer version.
     """
     path = at_home(path)
+    expect_file(path)
     foreign = f"{path}: expected an .npz file saved by the companion"
     with open(path, "rb") as file:
         if not zipfile.is_zipfile(file):

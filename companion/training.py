@@ -6,7 +6,6 @@ and resume.
 """
 
 import dataclasses
-import errno
 import hashlib
 import json
 import time
@@ -19,7 +18,7 @@ from .backend import one_thread, to_device, to_numpy, xp
 from .data import minibatches
 from .optimize import Patience
 from .places import at_home
-from .storage import expect_writable, load, save
+from .storage import expect_file, expect_writable, load, save
 
 __all__ = ["Divergence", "History", "Training", "digest"]
 
@@ -365,8 +364,7 @@ def beside(checkpoint, part):
     if checkpoint is None:
         return None
     path = at_home(checkpoint)
-    if path.is_dir():  # as for "", which has no name
-        raise IsADirectoryError(errno.EISDIR, "checkpoint: expected the path of a file, found a folder", str(path))
+    expect_file(path)  # the part may be learned before anything is read from there
     return path.with_name(f"{path.name}.{part}.npz")
 
 

@@ -534,7 +534,9 @@ def test_pieces_of_dense_layers_share_the_penalties(rng, monkeypatch):
     np.testing.assert_allclose(to_numpy(pieces.gradients[0]), to_numpy(whole.gradients[0]), rtol=1e-9)
 
 
-@pytest.mark.parametrize("layer", [Dropout(0.5, 0), GaussianNoise(0.1, 0), BatchNorm2D(*(xp.ones(1) for _ in range(4)))])
+@pytest.mark.parametrize(
+    "layer", [Dropout(0.5, 0), GaussianNoise(0.1, 0), BatchNorm2D(*(xp.ones(1) for _ in range(4)))]
+)
 def test_a_buffer_of_another_precision_is_not_used_again(layer):
     x = xp.ones((1, 2, 2, 3))
     assert layer.forward(x.astype(np.float32)).dtype == np.float32 and layer.forward(x).dtype == np.float64

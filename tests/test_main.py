@@ -695,8 +695,9 @@ def test_letters_that_a_terminal_lacks_do_not_end_a_command():
 @pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise there")
 def test_whoever_has_read_enough_ends_a_command_silently():
     code = "from companion.__main__ import main; input(); main(['info'])"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     command = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+                               stderr=subprocess.PIPE, text=True, env=environment)  # fmt: skip
     command.stdout.close()
     command.stdin.write("go\n")
     command.stdin.close()

@@ -78,7 +78,7 @@ def test_learning_curves_need_something_to_draw():
         plots.learning_curves(History(4, [4], [0.8]))
 
 
-@pytest.mark.parametrize("shape", [(49, 64), (784, 3), (5, 64), (0, 784), (16, 49), (4, 196)])
+@pytest.mark.parametrize("shape", [(49, 64), (784, 3), (5, 64), (0, 784), (16, 49), (4, 196), (5, 28), (2, 14, 28)])
 def test_images_of_another_size_are_refused(shape):
     """Their pixels would make other pictures, as many as happen to fit."""
     for draw in (plots.tile_images, plots.image_grid, lambda images: plots.image_strips({"a": images})):

@@ -9,6 +9,7 @@ from sklearn.exceptions import NotFittedError
 
 from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.music import LOWEST, Chorale, ToyComposer, roll
+from companion.optimize import Adam
 from companion.rbm import RBM
 from companion.rnnrbm import RNNRBM, _shifted
 from companion.step_machines import (
@@ -480,3 +481,7 @@ def test_decay_makes_weights_smaller():
     settings = {"n_hidden": 4, "n_recurrent": 3, "n_epochs": 3, "batch_size": 2, "k": 1, "random_state": 0}
     free, held = (RNNRBM(weight_decay=d, **settings).fit(pieces).parameters_["W_vu"] for d in (0.0, 100.0))
     assert abs(held).sum() < abs(free).sum()
+
+
+def test_it_learns_by_adam():
+    assert isinstance(RNNRBM()._optimizer(1), Adam)

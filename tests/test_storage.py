@@ -426,6 +426,8 @@ def test_what_is_no_file_is_not_replaced_by_one(tmp_path):
     for taken, error in (("pipe", OSError), ("", IsADirectoryError)):
         with pytest.raises(error, match="expected the path of a file, found something else"):
             save(tmp_path / taken, {"a": np.ones(1)})
+    with pytest.raises(OSError, match="expected the path of a file, found something else"):
+        load(tmp_path / "pipe")  # which nobody fills
     assert (tmp_path / "pipe").is_fifo()
 
 

@@ -10,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 from companion.backend import to_device, to_numpy, xp
 from companion.flights import load_flights
 from companion.layers import SoftmaxCrossEntropy
+from companion.optimize import Adam
 from companion.recurrent import Packing
 from companion.storage import load, load_model, save, save_model
 from companion.tagger import UNKNOWN, Tagger, _Network
@@ -251,3 +252,7 @@ def test_gradients_are_clipped_and_words_dropped():
         model._update(at, words, [[0] * len(row) for row in words])
     assert norms == pytest.approx([1e-6] * 20, rel=1e-3)
     assert (np.concatenate(seen) == UNKNOWN).mean() == pytest.approx(0.3, abs=0.03)
+
+
+def test_it_learns_by_adam():
+    assert isinstance(Tagger()._optimizer(1), Adam)

@@ -434,3 +434,15 @@ def test_a_checkpoint_that_is_refused_leaves_the_generator(tmp_path, w):
     with pytest.raises(ValueError, match="n_epochs was 5 and is 6"):
         train(w, checkpoint=tmp_path / "run.npz", n_epochs=6, rng=rng)
     assert rng.bit_generator.state == np.random.default_rng(3).bit_generator.state
+
+
+def test_a_finished_checkpoint_is_read_where_nothing_can_be_written(tmp_path, monkeypatch, w):
+    train(w, checkpoint=tmp_path / "run.npz").run()
+
+    def refuse(path):
+        raise OSError("read-only")
+
+    monkeypatch.setattr(training, "expect_writable", refuse)
+    assert train(w, checkpoint=tmp_path / "run.npz").run().epoch == 5
+    with pytest.raises(OSError, match="read-only"):
+        train(w, checkpoint=tmp_path / "new.npz")
