@@ -11,6 +11,7 @@ from pathlib import Path
 def info():
     """Print versions, the backend, and which data a chapter would see and why."""
     from . import __version__
+    from .backend import THREADS
     from .data import DATA, NO_NETWORK, find_mnist, network_answers, wanted_dataset
     from .places import shown
     from .results import environment
@@ -18,7 +19,7 @@ def info():
     facts = environment()
     print(f"Deep Beliefs {__version__} on {facts['machine']}")
     print("versions: " + ", ".join(f"{name} {number}" for name, number in facts["versions"].items()))
-    print(f"backend:  {facts['backend']}")
+    print(f"backend:  {facts['backend']}" + (f", {THREADS} threads" if THREADS > 1 else ""))
     source = find_mnist()
     if source is None and network_answers():
         print(f"data:     all of MNIST (will be downloaded to {shown(DATA / 'mnist')}, once)")

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 from sklearn.utils.validation import check_is_fitted
 
-from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
+from .backend import Noise, add_scaled, generator, matmul, one_thread, to_device, to_numpy, xp
 from .checks import real_array
 from .estimator import TiedLayer, check_columns, one_of, own_copy
 from .functions import sigmoid, softplus
@@ -115,7 +115,7 @@ class DenoisingAutoencoder(TiedLayer):
 
     def encode(self, x, out=None):
         """Codes (n, n_hidden) of images x (n, n_visible)."""
-        h = xp.matmul(self._visible(x), self.W_, out=out)
+        h = matmul(self._visible(x), self.W_, out=out)
         h += self.parameters_["hidden_bias"]
         return self._activate(h)
 
@@ -130,7 +130,7 @@ class DenoisingAutoencoder(TiedLayer):
             return self.decode(self.encode(x))
 
     def _before_decoding(self, h, out=None):
-        a = xp.matmul(self._hidden(h), self.W_.T, out=out)
+        a = matmul(self._hidden(h), self.W_.T, out=out)
         a += self.parameters_["visible_bias"]
         return a
 
@@ -256,11 +256,11 @@ class ReconstructionGradient:
             delta2 -= clean
             delta2 *= slope
             delta2 *= 2 / n
-        xp.matmul(delta2, W, out=delta1)
+        matmul(delta2, W, out=delta1)
         if logistic:
             delta1 *= h
             delta1 *= 1 - h
-        xp.matmul(V.T, H, out=self.gradients[0])
+        matmul(V.T, H, out=self.gradients[0])
         xp.sum(delta2, axis=0, out=self.gradients[1])
         xp.sum(delta1, axis=0, out=self.gradients[2])
         return loss

@@ -4,21 +4,25 @@ The rest of the book writes ``xp.exp(x)`` and never asks which of the two it is.
 CuPy. Nothing converts silently: arrays go to the device through `to_device`, once, and come back through `to_numpy`,
 at the edge (figures, files, scikit-learn's answers).
 
-The environment variable ``COMPANION_BACKEND`` overrides the choice: ``numpy`` or ``cupy``.
+The environment variable ``COMPANION_BACKEND`` overrides the choice: ``numpy`` or ``cupy``. Another one,
+``COMPANION_THREADS``, says how many threads the large matrix products of a training may use on the processor: 1 unless
+it is set, because on a machine that has other work more of them wait for each other.
 """
 
 import copy
 import importlib.util
+import itertools
 import math
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
 from scipy.linalg import get_blas_funcs
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["Noise", "add_scaled", "generator", "one_thread", "to_device", "to_numpy", "xp", "xp_name"]
+__all__ = ["Noise", "add_scaled", "generator", "matmul", "one_thread", "to_device", "to_numpy", "xp", "xp_name"]
 
 
 def _cupy_that_works():
@@ -68,6 +72,23 @@ xp = _choose(os.environ.get("COMPANION_BACKEND"))
 xp_name = xp.__name__
 
 
+def _count(threads):
+    """Return the number of threads that a matrix product may use, from the words of the environment.
+
+    Raises
+    ------
+    ValueError
+        Unless it is a whole number, at least 1.
+    """
+    if threads and not (threads.isascii() and threads.isdecimal() and int(threads)):
+        raise ValueError(f"COMPANION_THREADS is {threads!r}; expected a whole number, at least 1, or leave it unset")
+    return int(threads or 1)
+
+
+SHARED = 2**24  # multiplications from which on a product is shared: of smaller ones, waking a thread takes too much
+THREADS = _count(os.environ.get("COMPANION_THREADS"))
+
+
 def to_device(array, dtype=None):
     """Move `array` to where ``xp`` computes (no copy if it is there already).
 
@@ -104,6 +125,41 @@ def add_scaled(target, scale, array):
         _axpy(target.dtype)(array.reshape(-1), target.reshape(-1), a=scale)
     else:
         target += scale * array
+
+
+@cache
+def _helpers(process):
+    """Return the threads that help in this process (a fork has none of its parent's), and a lock for who uses them."""
+    return ThreadPoolExecutor(THREADS - 1, "companion-matmul"), threading.Lock()
+
+
+def matmul(a, b, out=None):
+    """Return ``xp.matmul(a, b, out=out)`` of two matrices; with NumPy, large ones on ``COMPANION_THREADS`` threads.
+
+    Each thread makes some rows. With OpenBLAS every number comes out as it does on one thread, bit for bit: it takes
+    rows by four, or by twelve, and so do the threads. (Where it divides a product among threads of its own, it cuts the
+    sums in other places.)
+    """
+    n_rows, n_columns = len(a), b.shape[1]
+    large = n_rows >= 12 * THREADS and n_rows * len(b) * n_columns >= SHARED
+    if xp is not np or THREADS == 1 or not large:
+        return xp.matmul(a, b, out=out)
+    helpers, used = _helpers(os.getpid())
+    if not used.acquire(blocking=False):  # by another thread's product
+        return xp.matmul(a, b, out=out)
+    try:
+        out = xp.empty((n_rows, n_columns), np.result_type(a, b)) if out is None else out
+        ends = [round(n_rows * i / THREADS / 12) * 12 for i in range(THREADS)] + [n_rows]
+        mine, *others = [(a[i:j], b, out[i:j]) for i, j in itertools.pairwise(ends)]
+        helping = [helpers.submit(xp.matmul, *rows) for rows in others]
+        try:
+            xp.matmul(*mine)
+        finally:  # at an interrupt, too: nobody writes into `out` when it is used again
+            for part in helping:
+                part.result()
+    finally:
+        used.release()
+    return out
 
 
 _threadpools = cache(ThreadpoolController)  # looking for the libraries takes a millisecond: once is enough

@@ -1,6 +1,6 @@
 """Layers for images: convolution, pooling, and what turns rows of pixels into images and back."""
 
-from .backend import xp
+from .backend import matmul, xp
 from .layers import BatchNorm, Layer, Network, reuse
 
 __all__ = ["BatchNorm2D", "Conv2D", "Flatten", "Images", "MaxPool2D", "Pieces"]
@@ -111,7 +111,7 @@ class Conv2D(Layer):
             self._lines[:, :, j] = x[:, :, j : j + columns].swapaxes(0, 1)
         filters, scores = self._filters(), self._output.reshape(n_filters, rows, -1)
         for y in range(rows):
-            xp.matmul(filters, self._windows(y), out=scores[:, y])
+            matmul(filters, self._windows(y), out=scores[:, y])
         scores += self.b[:, None, None]
         return self._output
 
@@ -119,7 +119,7 @@ class Conv2D(Layer):
         """Set `dW` and `db` from delta, of the shape of the scores; return the gradient of x, if needed."""
         n_filters, rows, columns, n = delta.shape
         delta = delta.reshape(n_filters, rows, -1)
-        dW = sum(delta[:, y] @ self._windows(y).T for y in range(rows))
+        dW = sum(matmul(delta[:, y], self._windows(y).T) for y in range(rows))
         turned = self.dW.swapaxes(1, 2)
         turned[...] = dW.reshape(turned.shape)
         if self.l2:
@@ -133,7 +133,7 @@ class Conv2D(Layer):
         lines[...] = 0
         for y in range(rows):
             windows = self._windows(y)
-            windows += filters @ delta[:, y]
+            windows += matmul(filters, delta[:, y])
         _, n_channels, width, _, _ = lines.shape
         self._dx = reuse(self._dx, (n_channels, len(lines), columns + width - 1, n), lines.dtype)
         self._dx[...] = 0

@@ -7,7 +7,7 @@ live in buffers that the next call overwrites; copy what you want to keep.
 
 import numpy as np
 
-from .backend import Noise, to_device, xp
+from .backend import Noise, matmul, to_device, xp
 from .functions import log_p_of, log_softmax, sigmoid
 
 __all__ = [
@@ -95,13 +95,13 @@ class Dense(Layer):
         """Map x (n, n_in) to scores (n, n_out)."""
         self._x = x
         self._output = reuse(self._output, (len(x), len(self.b)), self.W.dtype)
-        scores = xp.matmul(x, self.W, out=self._output[: len(x)])
+        scores = matmul(x, self.W, out=self._output[: len(x)])
         scores += self.b
         return scores
 
     def backward(self, delta, need_dx=True):
         """Set `dW` and `db` from delta (n, n_out); return the gradient with respect to x (n, n_in), if needed."""
-        xp.matmul(self._x.T, delta, out=self.dW)
+        matmul(self._x.T, delta, out=self.dW)
         xp.sum(delta, axis=0, out=self.db)
         if self.l1:
             self.dW += self.l1 * self.share * xp.sign(self.W)
@@ -109,7 +109,7 @@ class Dense(Layer):
             self.dW += 2 * self.l2 * self.share * self.W
         if need_dx:  # the first layer's input is data: nothing to pass on
             self._dx = reuse(self._dx, self._x.shape, self.W.dtype)
-            return xp.matmul(delta, self.W.T, out=self._dx[: len(delta)])
+            return matmul(delta, self.W.T, out=self._dx[: len(delta)])
 
     def penalty(self):
         """Return the penalty as it stands, a number to add to the loss."""

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 
-from .backend import Noise, add_scaled, generator, one_thread, to_device, to_numpy, xp
+from .backend import Noise, add_scaled, generator, matmul, one_thread, to_device, to_numpy, xp
 from .checks import check_count, check_finite, finite_rows, pixel_rows, real_array
 from .estimator import TiedLayer, check_columns, one_of, own_copy
 from .functions import bernoulli, sigmoid, softplus
@@ -195,7 +195,7 @@ class RBM(TiedLayer):
 
         :math:`p(v_i = 1 \mid h) = \sigma(\beta (W h + b)_i)`; Gaussian units have the mean :math:`(W h + b)_i`.
         """
-        a = xp.matmul(self._hidden(h), self.W_.T, out=out)
+        a = matmul(self._hidden(h), self.W_.T, out=out)
         a += self.visible_bias_
         if self.visible == "gaussian":
             return a
@@ -511,7 +511,7 @@ class ContrastiveDivergence:
 
     def _up(self, start, stop):
         """Hidden means for the rows start … stop; what went into the sigmoid is kept for the energy."""
-        x = xp.matmul(self._v[start:stop], self.rbm.W_, out=self._x[start:stop])
+        x = matmul(self._v[start:stop], self.rbm.W_, out=self._x[start:stop])
         x += self.rbm.hidden_bias_
         return sigmoid(x, out=self._p[start:stop])
 
@@ -537,13 +537,13 @@ class ContrastiveDivergence:
             P[:n] -= force / n
             grad_c -= force
         if self.mu is None:
-            xp.matmul(V.T, P, out=grad_W)
+            matmul(V.T, P, out=grad_W)
             return loss
         # ⟨(v − μ)(h − λ)ᵀ⟩ = ⟨v hᵀ⟩ − ⟨v⟩ λᵀ − μ ⟨h⟩ᵀ + a constant: two more rows in the same product
         mu, lam, rows = self.mu, self.state["hidden_offset"], n + m + 2
         self._v[rows - 2], self._p[rows - 2] = grad_b, -lam
         self._v[rows - 1], self._p[rows - 1] = -mu, grad_c
-        xp.matmul(self._v[:rows].T, self._p[:rows], out=grad_W)
+        matmul(self._v[:rows].T, self._p[:rows], out=grad_W)
         grad_b -= grad_W @ lam
         grad_c -= mu @ grad_W
         _follow(lam, mean_h, OFFSET_MEMORY)

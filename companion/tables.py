@@ -26,7 +26,8 @@ TABLES = {  # by the judge of the recipes: the head of the table, which `_row` f
     "tagging": "chapter | network | 1 − F1 | least possible | window of 7 words | hidden Markov model | CPU time",
     "music": "chapter | RNN-RBM | log-likelihood | frame accuracy | CPU time",
     "quality": "on validation digits | epochs of one recipe | our time, figure | PyTorch's time, figure",
-    "speed": "one step of | our time / its matrix products | PyTorch / ours | scikit-learn / ours | JAX / ours",
+    "speed": "one step of | our time / its matrix products | one thread / two | PyTorch / ours | scikit-learn / ours | "
+    "JAX / ours",
 }
 STEPS = {  # what `tests/benchmarks` times: what it is, and what is done at once
     "softmax": ("softmax regression", "batch {}"),
@@ -42,8 +43,9 @@ STEPS = {  # what `tests/benchmarks` times: what it is, and what is done at once
     "lstm": ("LSTM of 64 units, 20 words", "{} sentences"),
     "rnnrbm": ("RNN-RBM 46–150, CD-15, 50 notes", "{} pieces"),
 }
-PEERS = [  # the columns of the table of speeds: who is beside us, and in which form
+PEERS = [  # the columns of the table of speeds: what is beside our step, and in which form
     {"its matrix products": ""},
+    {"two threads": ""},
     {"torch": "", "compiled": "compiled", "channels_last": "channels last"},
     {"sklearn": "", "sklearn64": "its float64"},
     {"jax": ""},

@@ -21,7 +21,7 @@ SPEED = """
 ## Speed
 
 Ratios on one thread, as `make benchmark` took them, ours and another library's process in turn. Above 1, the other is
-slower.
+slower; in the table's third column, two threads are quicker than one.
 
 """
 QUALITY = """
@@ -137,7 +137,9 @@ def _minutes(every):
 
 def _speed(measured):
     """Draw how many times as long as ours a step takes elsewhere, the least and the greatest of some pairs as bars."""
-    rows = [row for row in measured if row["step"] in STEPS and row["beside"] != "its matrix products"]
+    rows = [
+        row for row in measured if row["step"] in STEPS and row["beside"] not in ("its matrix products", "two threads")
+    ]
     rows.sort(key=lambda row: (list(STEPS).index(row["step"]), row["batch"], row["beside"]))
     fig, axis = figure(7, 0.2 * len(rows) + 0.9)
     for y, row in enumerate(rows):

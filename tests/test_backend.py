@@ -5,10 +5,14 @@ import importlib.machinery
 import importlib.util
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import threading
+import time
 import types
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -521,3 +525,158 @@ def test_many_uniform_numbers_go_into_an_array_of_another_order():
     x = xp.full((200, 100), -1, xp.float32)
     Noise(0).uniform(x.T)
     assert float(x.min()) >= 0
+
+
+# ------------------------------------------------------------------------------------------------- products on threads
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Return a function that sets the number of threads, and lets them share small products too."""
+
+    def use(n, shared=2**18):
+        backend._helpers.cache_clear()
+        monkeypatch.setattr(backend, "THREADS", n)
+        monkeypatch.setattr(backend, "SHARED", shared)
+
+    yield use
+    backend._helpers.cache_clear()
+
+
+of_the_processor = pytest.mark.skipif(xp is not np, reason="threads of the processor")
+of_openblas = pytest.mark.skipif(
+    not any(library["internal_api"] == "openblas" for library in threadpool_info()), reason="other BLAS cut otherwise"
+)
+
+
+@of_the_processor
+@of_openblas
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize(
+    ("rows", "inner", "columns"), [(100, 784, 500), (202, 500, 784), (61, 1000, 330), (784, 100, 512)]
+)
+def test_threads_make_the_product_of_one_bit_for_bit(rng, threads, n, rows, inner, columns, dtype):
+    """However the matrices lie in memory, and whether or not there is a place for the product."""
+    a, b = rng.standard_normal((rows, inner)).astype(dtype), rng.standard_normal((inner, columns)).astype(dtype)
+    with one_thread():
+        for left, right in [(a, b), (np.asfortranarray(a), b), (a, np.asfortranarray(b)), (a[:, ::2], b[::2])]:
+            threads(1)
+            expected, out = backend.matmul(left, right), np.empty((rows, columns), dtype)
+            threads(n)
+            assert backend.matmul(left, right, out=out) is out
+            np.testing.assert_array_equal(out, expected)
+            found = backend.matmul(left, right)
+            assert found.dtype == dtype and (found == expected).all()
+
+
+@of_the_processor
+def test_rows_are_shared_by_as_many_threads_as_are_asked_for(threads, monkeypatch):
+    """Also where rows are many more or hardly enough; with too few of them, or too small a product, one makes all."""
+    made = []
+
+    def recorded(a, b, out=None):
+        made.append((threading.current_thread().name.rpartition("_")[0], len(a)))
+        return np.dot(a, b, out=out)
+
+    def shares(rows, inner=400, columns=400):
+        made.clear()
+        backend.matmul(np.ones((rows, inner)), np.ones((inner, columns)))
+        return sorted(n for _, n in made), [name for name, _ in made].count("companion-matmul")
+
+    numpy = types.SimpleNamespace(matmul=recorded, empty=np.empty, result_type=np.result_type)
+    monkeypatch.setattr(backend, "xp", numpy)
+    monkeypatch.setattr(backend, "np", numpy)
+    threads(3)
+    assert shares(100) == ([28, 36, 36], 2)
+    assert shares(36) == ([12, 12, 12], 2)
+    assert shares(35) == ([35], 0)
+    assert shares(100, inner=40, columns=40) == ([100], 0)
+    threads(1)
+    assert shares(100) == ([100], 0)
+
+
+@of_the_processor
+def test_products_of_many_threads_at_once_are_right(rng, threads):
+    """One of them has the helpers; the others go on alone."""
+    threads(2)
+    a, b = rng.standard_normal((4, 60, 300)), rng.standard_normal((300, 200))
+    with one_thread(), ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            for left, found in zip(a, pool.map(lambda left: backend.matmul(left, b), a)):
+                np.testing.assert_array_equal(found, left @ b)
+
+
+@of_the_processor
+def test_a_product_that_cannot_be_made_leaves_the_helpers_free(threads):
+    threads(2)
+    a, b = np.ones((100, 300)), np.ones((300, 200))
+    with pytest.raises(ValueError, match="matmul"):
+        backend.matmul(a, b[1:])
+    with pytest.raises(ValueError, match="read-only"):
+        out = np.empty((100, 200))
+        out.flags.writeable = False
+        backend.matmul(a, b, out=out)
+    assert backend._helpers(os.getpid())[1].acquire(blocking=False)
+
+
+@of_the_processor
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes that are forked")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_helpers_of_its_own(threads):
+    """Threads do not come along; waiting for those of the parent would never end."""
+    threads(2)
+    a, b = np.ones((100, 300)), np.ones((300, 200))
+    backend.matmul(a, b)
+    child = os.fork()
+    if not child:
+        os._exit(0 if backend.matmul(a, b)[99, 199] == 300 else 1)
+    for _ in range(500):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.02)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child waits for ever")
+    assert status == 0
+
+
+FITS = """
+import numpy as np
+from companion import backend
+backend.SHARED = 2**20
+from companion.autoencoder import DenoisingAutoencoder
+from companion.lenet import LeNet
+from companion.mlp import MLP
+from companion.rbm import RBM
+rng = np.random.default_rng(0)
+X, y = rng.random((120, 784), np.float32), rng.integers(0, 3, 120)
+for model in (RBM(n_hidden=200, n_epochs=2, batch_size=60, k=2, persistent=True, centered=True, random_state=0),
+              DenoisingAutoencoder(n_hidden=200, n_epochs=2, batch_size=60, random_state=0),
+              MLP(hidden_sizes=(300,), n_epochs=2, batch_size=60, random_state=0),
+              LeNet(n_filters=(24, 48), n_epochs=1, batch_size=60, random_state=0)):
+    for name, array in model.fit(X, y).parameters_.items():
+        print(type(model).__name__, name, hash(array.tobytes()))
+print(backend._helpers.cache_info().currsize)
+"""
+
+
+@of_the_processor
+@of_openblas
+def test_models_learn_the_same_on_two_threads():
+    """All of them, bit for bit; and the second thread was there."""
+    one, two = (run(FITS, COMPANION_THREADS=n, PYTHONHASHSEED="0").stdout.splitlines() for n in (None, "2"))
+    assert len(one) == 19 and one[:-1] == two[:-1] and (one[-1], two[-1]) == ("0", "1")
+
+
+@pytest.mark.parametrize("words", ["0", "-1", "two", "1.5", "²"])
+def test_a_number_of_threads_that_is_none_is_refused(words):
+    with pytest.raises(ValueError, match=f"COMPANION_THREADS is '{words}'; expected a whole number, at least 1"):
+        backend._count(words)
+
+
+@pytest.mark.parametrize(("words", "number"), [(None, 1), ("", 1), ("1", 1), ("12", 12)])
+def test_without_a_number_of_threads_there_is_one(words, number):
+    assert backend._count(words) == number

@@ -714,6 +714,18 @@ def test_asking_for_a_gpu_that_is_not_there_is_one_line(asked):
     assert "needs an NVIDIA GPU" in done.stderr and "Unset COMPANION_BACKEND" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"), [("3", "numpy, 3 threads"), ("1", "numpy"), ("two", "expected a whole num")]
+)
+def test_info_says_how_many_threads_there_are(asked, said):
+    own = os.environ | {"COMPANION_BACKEND": "numpy", "COMPANION_THREADS": asked}
+    done = subprocess.run([sys.executable, "-m", "companion", "info"], capture_output=True, text=True, env=own)
+    if asked == "two":
+        assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+    else:
+        assert f"backend:  {said}\n" in done.stdout
+
+
 def test_few_labels_are_told_of_different_images_and_models_chosen_on_the_validation_set(small):
     digits, told = judges.load_mnist(), []
     model = SimpleNamespace(random_state=0, fit=lambda X, y, **_: told.append(X), errors=lambda X, y: X)

@@ -1,7 +1,7 @@
 """Speed as ratios, measured in one run: to the bare matrix products, and to other libraries (`make benchmark`).
 
-Each library runs in a process of its own on one thread, because thread pools that share a process fight; ours and
-another take turns, and of the ratios the median, the least and the greatest are kept in
+Each library runs in a process of its own on one thread (ours on two as well), because thread pools that share a process
+fight; ours and another take turns, and of the ratios the median, the least and the greatest are kept in
 ``data/results/benchmarks.json``. Only ratios between libraries are asserted: those to the products depend on the
 processor, and are printed with its name.
 """
@@ -23,14 +23,15 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COMPANION_BA
 PACKAGES = {"channels_last": "torch", "compiled": "torch", "sklearn64": "sklearn"}  # other libraries are their own
 
 
-def measure(library, name, batch, **options):
-    """Return the microseconds that `steps.py` prints, a dict."""
+def measure(library, name, batch, threads=1, **options):
+    """Return the microseconds that `steps.py` prints, a dict; `threads` share our products."""
     package = PACKAGES.get(library, library)
     if package in ("torch", "sklearn", "jax") and importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed: pip install -e '.[benchmark]'")
     script = Path(__file__).with_name("steps.py")
     command = [sys.executable, str(script), library, name, str(batch), json.dumps(options)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | ONE_THREAD, check=True)
+    own = os.environ | ONE_THREAD | {"COMPANION_THREADS": str(threads)}
+    done = subprocess.run(command, capture_output=True, text=True, env=own, check=True)
     return json.loads(done.stdout)
 
 
@@ -115,3 +116,14 @@ def test_a_step_is_faster_than_elsewhere(rows, library, name, batch, least):
     pairs = [(measure(library, name, batch)["step"], measure("companion", name, batch)["step"]) for _ in range(PAIRS)]
     times = dict(zip(("theirs", "ours"), pairs[-1]))
     assert kept(rows, name, batch, library, [theirs / ours for theirs, ours in pairs], times) >= least
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
+@pytest.mark.parametrize(
+    ("name", "batch"), [("mlp", 100), ("lenet", 100), ("autoencoder", 100), ("rbm", 100), ("rbm", 500), ("pcd", 100)]
+)
+def test_a_second_thread_makes_a_step_faster(rows, name, batch):
+    """With the same numbers (tests/test_backend.py); large products are shared, and nothing else."""
+    pairs = [[measure("companion", name, batch, threads)["step"] for threads in (1, 2)] for _ in range(PAIRS)]
+    times = dict(zip(("one thread", "two"), pairs[-1]))
+    assert kept(rows, name, batch, "two threads", [one / two for one, two in pairs], times) > 1
