@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlparse
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from companion.backend import Noise, to_device, to_numpy
 from companion.data import bars_and_stripes
@@ -41,6 +42,21 @@ needs_sphinx = pytest.mark.skipif(
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None, reason="NO BROWSER: install Chromium, or nobody has seen the pages"
 )
+
+
+def test_the_moving_picture_is_of_the_lab_as_it_is():
+    """What chance draws may differ from processor to processor; sizes, pixels that are held and captions may not."""
+    spec = importlib.util.spec_from_file_location("picture", ROOT / "site" / "picture.py")
+    spec.loader.exec_module(picture := importlib.util.module_from_spec(spec))
+    lab = picture.lab()
+    lab.step()
+    now, kept = picture.still(lab), Image.open(picture.PICTURE)
+    assert kept.size == now.size and kept.n_frames == picture.FRAMES and picture.PICTURE.stat().st_size < 600_000
+    now, kept = np.asarray(now).astype(int), np.asarray(kept.convert("RGB")).astype(int)
+    same = np.abs(now - kept).max(axis=2) < 40
+    held = lab.held.reshape(28, 28).repeat(9, axis=0).repeat(9, axis=1)
+    assert lab.held.sum() > 30 and same[10:262, 10:262][held].all()
+    assert same[335:355, 282:].all()  # "all 20 chains"
 
 
 # The mathematics, which exists twice. Python's uniform numbers are handed to JavaScript.
