@@ -1,9 +1,12 @@
 """The decks: which cells they take, what they show of them, and that they need no network."""
 
 import importlib.util
+import io
 import json
 import re
+import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,6 +54,32 @@ def test_a_deck_is_a_lecture(slides, built, path):
 def test_all_decks_are_named_on_one_page(built):
     page = (built / "index.html").read_text(encoding="utf8")
     assert re.findall(r'href="(\w+)\.html"', page) == [path.stem for path in CHAPTERS]
+
+
+def test_what_a_deck_needs_is_fetched_once(slides, tmp_path, monkeypatch):
+    """Of each package the files that are named, and nothing else; what is there stays, and asks nobody."""
+    asked = []
+
+    def npm(command, cwd, check, capture_output):
+        assert command[:3] == ["npm", "pack", "--json"] and check and capture_output
+        asked.append(command[3])
+        with tarfile.open(cwd / "it.tgz", "w:gz") as tar:
+            for name in [*slides.PACKAGES[command[3]], "more.js"]:
+                member = tarfile.TarInfo(f"package/{name}")
+                member.size = len(name)
+                tar.addfile(member, io.BytesIO(name.encode()))
+        return SimpleNamespace(stdout=b'[{"filename": "it.tgz"}]')
+
+    monkeypatch.setattr(slides.subprocess, "run", npm)
+    folder = tmp_path / "new" / "folder"
+    slides.fetch(folder)
+    wanted = {Path(name).name: name for names in slides.PACKAGES.values() for name in names}
+    assert {path.name: path.read_text() for path in folder.iterdir()} == wanted
+    slides.fetch(folder)
+    assert asked == list(slides.PACKAGES)
+    (folder / "tex-svg.js").unlink()
+    slides.fetch(folder)
+    assert asked[2:] == ["mathjax@3"]
 
 
 def test_of_a_text_the_slide_shows_what_can_be_read_from_afar(slides):
