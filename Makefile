@@ -1,6 +1,6 @@
 # The words of a contributor. Readers need two: `make run` and `make test`.
 
-PYTHON ?= python3
+PYTHON ?= $(if $(filter Windows_NT,$(OS)),py,python3)
 VENV = .venv
 # Bytecode is made and kept of what is imported, not of all that is installed: that would take a minute.
 INSTALL = -m pip install --quiet --disable-pip-version-check --no-compile
@@ -46,6 +46,7 @@ clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.created:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'The book needs Python 3.11 or newer: make run PYTHON=python3.12')"
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 
 def info():
@@ -129,6 +130,7 @@ def run(arguments, folder=None):
     if written := copy_chapters(folder):
         print(f"{len(written)} files of the book are now in {shown(folder)}; they are yours to change.")
     _data_from_here()
+    _offer("PATH", Path(sys.executable).parent)  # in JupyterLab's terminals `python` is the one that has the book
 
     # Nothing leaves the machine, and nobody is asked whether it may: no look for news or for a newer JupyterLab.
     # Its log holds errors, and its address where that needs a token; `--log-level=INFO` brings the rest back.
@@ -136,11 +138,12 @@ def run(arguments, folder=None):
     from jupyterlab.labapp import LabApp
 
     logging.getLogger("asyncio").addFilter(_closed)
-    print("Opening the book in JupyterLab; Ctrl-C here, twice, ends it.", flush=True)
+    twice = "" if os.name == "nt" else ", twice,"  # there it does not ask
+    print(f"Opening the book in JupyterLab; Ctrl-C here{twice} ends it.", flush=True)
     settings = [
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.root_dir={root}",
-        f"--LabApp.default_url=/lab/tree/{(folder / find_chapter('00')).relative_to(root).as_posix()}",
+        f"--LabApp.default_url=/lab/tree/{quote((folder / find_chapter('00')).relative_to(root).as_posix())}",
         *_encrypted(),
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:

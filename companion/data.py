@@ -16,6 +16,7 @@ import hashlib
 import importlib.resources
 import math
 import os
+import shutil
 import struct
 import tempfile
 import threading
@@ -31,6 +32,7 @@ import numpy as np
 from .backend import to_device, to_numpy
 from .checks import pixel_rows
 from .places import DATA, ROOT, at_home, shown
+from .storage import expect_writable, replacing
 
 __all__ = [
     "MNIST", "Pair", "bars_and_stripes", "binarize", "fetch_mnist", "find_mnist", "load_idx", "load_mnist",
@@ -289,6 +291,7 @@ def fetch_mnist():
     if missing and not network_answers():
         raise OSError(f"{NO_NETWORK}. {REMEDY}")
     for name in missing:
+        expect_writable(folder / f"{name}.gz")
         answers = []
         for mirror in MIRRORS:
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -299,7 +302,8 @@ def fetch_mnist():
                 except (OSError, ValueError) as reason:  # requests' errors are OSErrors
                     answers.append(f"{mirror}: {reason}")
                     continue
-                os.replace(file, folder / f"{name}.gz")
+                with replacing(folder / f"{name}.gz") as temporary:
+                    shutil.copyfile(file, temporary)  # what pooch has written is its owner's alone
                 break
         else:
             raise OSError(f"{name} could not be downloaded. " + " ".join(answers))

@@ -4,6 +4,7 @@ Nothing is ever written into the folder that packages are installed in.
 """
 
 import os
+import tempfile
 from pathlib import Path
 
 __all__ = ["BOOK", "CHECKOUT", "DATA", "JUPYTER", "ROOT", "at_home", "shown"]
@@ -11,7 +12,7 @@ __all__ = ["BOOK", "CHECKOUT", "DATA", "JUPYTER", "ROOT", "at_home", "shown"]
 _HERE = Path(__file__).resolve().parent
 
 #: The folder of the checkout in which this companion lies, or None.
-CHECKOUT = _HERE.parent if (_HERE.parent / "pyproject.toml").is_file() else None
+CHECKOUT = _HERE.parent if all((_HERE.parent / name).exists() for name in ("pyproject.toml", "chapters")) else None
 #: Holds ``chapters``, ``data/results`` and ``data/weights`` as they were published.
 BOOK = CHECKOUT or _HERE / "book"
 #: What a relative path that a reader names is relative to.
@@ -30,6 +31,15 @@ def _data():
 
 
 DATA = _data()
+
+
+def _plain_scratch():
+    """On Windows, let joblib keep its files where paths are ASCII: of others it cannot tell its processes."""
+    if os.name == "nt" and not tempfile.gettempdir().isascii():
+        os.environ.setdefault("JOBLIB_TEMP_FOLDER", os.environ.get("PROGRAMDATA", r"C:\ProgramData"))
+
+
+_plain_scratch()
 
 
 def at_home(path):

@@ -162,7 +162,7 @@ def _revision():
     """Return the commit that the code is of, with "-dirty" if it was changed since; None outside the book's own git."""
 
     def git(*arguments):
-        return subprocess.run(["git", *arguments], cwd=BOOK, capture_output=True, text=True)
+        return subprocess.run(["git", *arguments], cwd=BOOK, capture_output=True, encoding="utf8", errors="replace")
 
     try:
         if not CHECKOUT or git("rev-parse", "--show-prefix").stdout.strip():  # a folder of somebody else's repository

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 import uuid
 import zipfile
 import zlib
@@ -38,8 +37,9 @@ def replacing(path):
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
     try:
         yield temporary
-        with contextlib.suppress(OSError):  # there is none yet, or the disk knows nothing of it
-            shutil.copymode(path, temporary)  # who may read it
+        if os.name != "nt":  # where what is read-only could be neither renamed nor taken away
+            with contextlib.suppress(OSError):  # there is none yet, or the disk knows nothing of it
+                shutil.copymode(path, temporary)  # who may read it
         os.replace(temporary, path)
     except OSError as reason:
         if reason.errno is None or str(reason.filename) not in ("None", str(temporary)):
@@ -54,8 +54,10 @@ def expect_writable(path):
     """Raise OSError, naming `path`, if no file can be written there."""
     try:
         path = _place(path)
-        with tempfile.TemporaryFile(dir=path.parent):
+        trial = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")  # tempfile would try for ever on Windows
+        with open(trial, "xb"):
             pass
+        trial.unlink()
     except OSError as reason:
         raise OSError(reason.errno, f"cannot be written ({reason.strerror})", str(path)) from reason
 

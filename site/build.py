@@ -6,6 +6,7 @@ put together in ``build/book-source``; the pages are in ``build/book``.
 
 import argparse
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -33,14 +34,15 @@ def main():
     begun, source = time.perf_counter(), output.with_name(f"{output.name}-source")
     gather(source)
     trees = output.with_name(f"{output.name}-trees")
-    options = ["-qW", "--keep-going", "-c", HERE, "-d", trees, "-D", f"html_static_path={source / 'static'}"]
-    code = subprocess.call([sys.executable, "-m", "sphinx", *options, source, output])
+    options = ["-qW", "--keep-going", "-c", HERE, "-d", trees]
+    own = os.environ | {"BOOK_STATIC": str(source / "static")}  # an option would be cut at a comma
+    code = subprocess.call([sys.executable, "-m", "sphinx", *options, source, output], env=own)
     if code:
         sys.exit(code)
     _slim(output)
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     print(f"{output / 'index.html'}: {size / 1e6:.1f} MB in {time.perf_counter() - begun:.0f} s. The live pages need")
-    print(f"a server, for instance: python -m http.server --bind 127.0.0.1 --directory {output}")
+    print(f'a server, for instance: python -m http.server --bind 127.0.0.1 --directory "{output}"')
 
 
 def gather(source):

@@ -51,6 +51,7 @@ html_theme = "sphinx_book_theme"
 html_title = "Deep Beliefs"
 html_favicon = "static/favicon.svg"
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's machine is
+html_static_path = [os.environ["BOOK_STATIC"]]
 html_css_files = ["book.css"]
 html_js_files = [("book.js", {"defer": "defer"})]
 html_copy_source = False

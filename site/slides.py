@@ -9,6 +9,7 @@ are fetched by npm, once; a deck then needs no network, and its folder can be co
 import html
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -35,10 +36,13 @@ BLOCK = re.compile(r"\$\$.+?\$\$|\\begin\{(\w+\*?)\}.+?\\end\{\1\}", re.S)
 def fetch(folder):
     """Put the files of `PACKAGES` into `folder`, by npm; those that are there already stay."""
     folder.mkdir(parents=True, exist_ok=True)
+    npm = shutil.which("npm")  # on Windows it is npm.cmd, which `run` would not find by itself
     for package, files in PACKAGES.items():
         if all((folder / Path(name).name).exists() for name in files):
             continue
-        packed = subprocess.run(["npm", "pack", "--json", package], cwd=folder, check=True, capture_output=True)
+        if npm is None:
+            sys.exit("The slides need npm, once: install Node.js")
+        packed = subprocess.run([npm, "pack", "--json", package], cwd=folder, check=True, capture_output=True)
         archive = folder / json.loads(packed.stdout)[0]["filename"]
         with tarfile.open(archive) as tar:
             for name in files:

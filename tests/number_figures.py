@@ -39,7 +39,7 @@ def with_number(source, call, number):
     rest = lines[call.end_lineno - 1].encode()[call.end_col_offset :].decode() + "".join(lines[call.end_lineno :])
     source = f'{kept}, number="{number}"){rest}'
     command = [sys.executable, "-m", "ruff", "format", "--config", str(CHAPTERS.parent / "pyproject.toml"), "-"]
-    return subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout.rstrip("\n")
+    return subprocess.run(command, input=source, capture_output=True, encoding="utf8", check=True).stdout.rstrip("\n")
 
 
 def number_figures(notebook, chapter):

@@ -597,6 +597,7 @@ def test_rows_are_shared_by_as_many_threads_as_are_asked_for(threads, monkeypatc
 
 
 @of_the_processor
+@of_openblas
 def test_products_of_many_threads_at_once_are_right(rng, threads):
     """One of them has the helpers; the others go on alone."""
     threads(2)
@@ -621,7 +622,9 @@ def test_a_product_that_cannot_be_made_leaves_the_helpers_free(threads):
 
 
 @of_the_processor
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes that are forked")
+@pytest.mark.skipif(
+    not hasattr(os, "fork") or sys.platform == "darwin", reason="processes that are forked, and multiply"
+)
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_has_helpers_of_its_own(threads):
     """Threads do not come along; waiting for those of the parent would never end."""

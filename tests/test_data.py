@@ -367,6 +367,9 @@ def test_the_first_mirror_that_gives_the_right_bytes_is_used(project, server):
     np.testing.assert_array_equal(load_mnist().test.labels, TEST)
     asked = {path.split("/")[1]: number for path, number in server.requests.items() if "train-images" in path}
     assert asked == {"gone": 1, "rubbish": 1, "good": 1}
+    (folder / "mine").touch()
+    modes = {path.stat().st_mode for path in folder.iterdir()}
+    assert len(modes) == 1, "whoever may read the reader's files may read these, in a folder that several share"
 
 
 def test_nothing_is_downloaded_twice(project, server, monkeypatch):

@@ -5,10 +5,12 @@ import os
 import pkgutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 import companion
+from companion import places
 from companion.estimator import Estimator
 from companion.widgets.panel import Panel
 
@@ -68,3 +70,25 @@ def test_only_what_is_named_is_imported():
     lines = subprocess.check_output(command, text=True, env=own).splitlines()
     for line, new, other in zip(lines, ("companion", "companion.results", "companion.rbm"), absent, strict=True):
         assert new in line.split() and not (other | {"matplotlib"}) & set(line.split())
+
+
+@pytest.mark.parametrize(
+    ("system", "scratch", "set_before", "expected"),
+    [
+        ("nt", "C:/Users/Müller/Temp", None, "D:/ProgramData"),
+        ("nt", "C:/Users/Müller/Temp", "E:/mine", "E:/mine"),
+        ("nt", "C:/Users/Miller/Temp", None, None),
+        ("posix", "/home/müller/tmp", None, None),
+    ],
+)
+def test_joblib_keeps_its_files_where_it_can_name_them(monkeypatch, system, scratch, set_before, expected):
+    """On Windows its processes are told of folders in ASCII; a search by somebody called Müller would fail."""
+    monkeypatch.setenv("PROGRAMDATA", "D:/ProgramData")
+    monkeypatch.delenv("JOBLIB_TEMP_FOLDER", raising=False)
+    if set_before:
+        monkeypatch.setenv("JOBLIB_TEMP_FOLDER", set_before)
+    monkeypatch.setattr(places.tempfile, "gettempdir", lambda: scratch)
+    monkeypatch.setattr(places, "os", SimpleNamespace(name=system, environ=os.environ))
+    places._plain_scratch()
+    assert os.environ.get("JOBLIB_TEMP_FOLDER") == expected
+    monkeypatch.delenv("JOBLIB_TEMP_FOLDER", raising=False)

@@ -2,9 +2,11 @@
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,7 +71,7 @@ def test_reproduce_chooses_on_validation_and_records_the_run(small, capsys):
     assert result["parameters"]["batch_size"] == 20, "the candidate with the lower validation error"
     assert result["valid_error"] == min(candidate["valid_error"] for candidate in result["candidates"])
     assert result["test_error"] == pytest.approx(np.mean(result["test_errors"])) and result["seeds"] == [3, 4]
-    assert 0 < result["test_error"] < 0.5 and result["cpu_minutes"] > 0 and result["backend"] in ("numpy", "cupy")
+    assert 0 < result["test_error"] < 0.5 and result["wall_minutes"] > 0 and result["backend"] in ("numpy", "cupy")
     assert not list((small / "checkpoints").iterdir()), "checkpoints are cleared away after the result is written"
     assert f"test error {result['test_error']:.2%}" in capsys.readouterr().out
 
@@ -410,7 +412,7 @@ def test_reproduce_asks_a_belief_network_for_digits(small, monkeypatch, capsys):
     assert np.mean(result["recognised_of_each"]) == pytest.approx(result["recognition_rates"][0], abs=0.02)
     read = f"{result['recognition_rate']:.1%} ± {result['recognition_rate_std']:.1%} of the dreams recognised"
     assert read in capsys.readouterr().out
-    assert abs(result["half_precision_cost"]) < 0.02 and result["cpu_minutes"] > 0
+    assert abs(result["half_precision_cost"]) < 0.02 and result["wall_minutes"] > 0
     assert min(result["among_test_digits"].values()) > 0.9 < min(result["training_digits_among_them"].values())
     assert not list((small / "checkpoints").iterdir())
 
@@ -628,13 +630,14 @@ def test_a_folder_is_the_books_by_its_chapters_not_by_a_digit(monkeypatch, tmp_p
     assert command_line._folder(None) == tmp_path / made
 
 
-@pytest.mark.parametrize("place", ["checkout", "wheel", "wheel, again", "folder"])
+@pytest.mark.parametrize("place", ["checkout", "wheel", "wheel, again", "folder", "within"])
 def test_run_opens_the_checkout_or_copies_that_are_the_readers(monkeypatch, tmp_path, capsys, place):
     """From a wheel they are put into a folder of their own below the current one, or used where they are."""
     labapp = pytest.importorskip("jupyterlab.labapp")
     given = []
     monkeypatch.setattr(labapp.LabApp, "launch_instance", given.extend)
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
+    monkeypatch.setenv("PATH", os.defpath)
     monkeypatch.setenv("COMPANION_DATA", "digits")
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "deep-beliefs"
@@ -649,16 +652,23 @@ def test_run_opens_the_checkout_or_copies_that_are_the_readers(monkeypatch, tmp_
     if place == "checkout":
         folder = places.ROOT
     named = ["--folder", "class"] if place == "folder" else []
+    if place == "within":  # a folder of the checkout, with what an address must not have as it is
+        monkeypatch.setattr(places, "CHECKOUT", tmp_path)
+        folder, named = tmp_path, ["--folder", "mine #1 (50%)"]
     command_line.main(["run", *named, "--port", "9000", "--ServerApp.ip=0.0.0.0"])
-    below = "chapters/" if place == "checkout" else ""
+    below = {"checkout": "chapters/", "within": "mine #1 (50%)/"}.get(place, "")
+    address = {"within": "mine%20%231%20%2850%25%29/"}.get(place, below)
     assert f"--ServerApp.root_dir={folder}" in given
-    assert f"--LabApp.default_url=/lab/tree/{below}00_getting_started.ipynb" in given
+    assert f"--LabApp.default_url=/lab/tree/{address}00_getting_started.ipynb" in given
+    assert Path(os.environ["PATH"].split(os.pathsep)[0], "python").exists(), (
+        "what a terminal of JupyterLab calls python"
+    )
     assert given[-3:] == ["--port", "9000", "--ServerApp.ip=0.0.0.0"] and "--ServerApp.ip=127.0.0.1" not in given
     assert "--folder" not in given
     copies = len(list(published.FOLDER.glob("[0-9]*.ipynb")))
     assert len(list((folder / below).glob("[0-9]*.ipynb"))) == copies
-    told = f"{copies + 1} files of the book are now in {folder.as_posix()}; they are yours to change."
-    assert (told in capsys.readouterr().out) == (place in ("wheel", "folder"))
+    told = f"{copies + 1} files of the book are now in {(folder / below).as_posix()}; they are yours to change."
+    assert (told in capsys.readouterr().out) == (place in ("wheel", "folder", "within"))
     assert os.environ["COMPANION_DATA"] == str((places.ROOT / "digits").resolve()), "wherever a notebook lies"
 
 
@@ -975,3 +985,16 @@ def test_data_may_be_at_home(monkeypatch, tmp_path):
     monkeypatch.setenv("COMPANION_DATA", "~/digits")
     command_line._data_from_here()
     assert os.environ["COMPANION_DATA"] == str(tmp_path / "digits")
+
+
+@pytest.mark.parametrize("beside", [[], ["pyproject.toml"], ["chapters"], ["pyproject.toml", "chapters"]])
+def test_a_checkout_is_known_by_its_chapters(tmp_path, beside):
+    """A file `pyproject.toml` alone lies among packages, too, where some wheel has dropped it."""
+    (tmp_path / "companion").mkdir()
+    for name in beside:
+        (tmp_path / name).mkdir() if name == "chapters" else (tmp_path / name).touch()
+    copy = shutil.copy(places.__file__, tmp_path / "companion")
+    spec = importlib.util.spec_from_file_location("places", copy)
+    spec.loader.exec_module(found := importlib.util.module_from_spec(spec))
+    assert found.CHECKOUT == (tmp_path if len(beside) == 2 else None)
+    assert found.DATA.is_relative_to(tmp_path) == (len(beside) == 2)

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -83,3 +85,14 @@ def test_the_tables_of_results_are_those_of_the_records():
     text = read("README.md")
     assert text == renewed(text)
     assert all(f"<!-- {judge} -->" in text for judge in TABLES)
+
+
+def test_an_older_python_is_refused_before_an_environment_is_made_of_it(tmp_path):
+    """Otherwise the folder would stay, and the right Python, given afterwards, would be the wrong one again."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    old = tmp_path / "old"
+    old.write_text(f'#!/bin/sh\nshift\nexec "{sys.executable}" -c "import sys; sys.version_info = (3, 10, 1); $@"\n')
+    old.chmod(0o755)
+    made = subprocess.run(["make", "run", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, encoding="utf8")
+    assert made.returncode and "needs Python 3.11 or newer" in made.stderr and not (tmp_path / ".venv").exists()

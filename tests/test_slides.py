@@ -61,7 +61,7 @@ def test_what_a_deck_needs_is_fetched_once(slides, tmp_path, monkeypatch):
     asked = []
 
     def npm(command, cwd, check, capture_output):
-        assert command[:3] == ["npm", "pack", "--json"] and check and capture_output
+        assert command[:3] == ["/bin/npm", "pack", "--json"] and check and capture_output
         asked.append(command[3])
         with tarfile.open(cwd / "it.tgz", "w:gz") as tar:
             for name in [*slides.PACKAGES[command[3]], "more.js"]:
@@ -71,6 +71,7 @@ def test_what_a_deck_needs_is_fetched_once(slides, tmp_path, monkeypatch):
         return SimpleNamespace(stdout=b'[{"filename": "it.tgz"}]')
 
     monkeypatch.setattr(slides.subprocess, "run", npm)
+    monkeypatch.setattr(slides.shutil, "which", {"npm": "/bin/npm"}.get)
     folder = tmp_path / "new" / "folder"
     slides.fetch(folder)
     wanted = {Path(name).name: name for names in slides.PACKAGES.values() for name in names}
@@ -80,6 +81,10 @@ def test_what_a_deck_needs_is_fetched_once(slides, tmp_path, monkeypatch):
     (folder / "tex-svg.js").unlink()
     slides.fetch(folder)
     assert asked[2:] == ["mathjax@3"]
+    (folder / "tex-svg.js").unlink()
+    monkeypatch.setattr(slides.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match="need npm"):
+        slides.fetch(folder)
 
 
 def test_of_a_text_the_slide_shows_what_can_be_read_from_afar(slides):

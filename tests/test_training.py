@@ -319,7 +319,7 @@ def test_times_add_up_over_sessions(tmp_path, every_epoch):
     stopped = Momentum(1).train(tmp_path / "run.npz", stop=28)
     resumed = Momentum(1).train(tmp_path / "run.npz")
     assert resumed.history.wall_seconds > stopped.history.wall_seconds > 0
-    assert resumed.history.cpu_seconds >= stopped.history.cpu_seconds > 0
+    assert resumed.history.cpu_seconds >= stopped.history.cpu_seconds >= 0  # clocks tick by 16 ms in places
 
 
 @pytest.mark.parametrize(

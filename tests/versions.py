@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path(os.environ.get("VERSIONS_FOLDER", ROOT / "build" / "versions"))
 PAIRS = [("3.11", "lowest-direct"), ("3.11", "highest"), ("3.12", "highest"), ("3.13", "highest")]
 TOOLS = ["pytest>=8.2", "pytest-xdist>=3.8", "hypothesis>=6.100", "ruff>=0.8"]
-QUICK = "functions layers optimize storage rbm likelihood logistic mlp data plots classroom index"
+QUICK = "backend functions layers optimize storage rbm likelihood logistic mlp data plots classroom index"
 
 
 def quick_tests(python, resolution):
@@ -26,7 +26,7 @@ def quick_tests(python, resolution):
     install = ["uv", "pip", "install", "--quiet", "--python", interpreter, "--resolution", resolution]
     subprocess.run([*install, "--editable", ROOT, *TOOLS], check=True)
     subprocess.run([interpreter, "-m", "companion", "info"], check=True)
-    files = [f"tests/test_{name}.py" for name in QUICK.split()]
+    files = [f"tests/test_{name}.py" for name in QUICK.split()] + ["tests/widgets/test_three_by_two.py"]
     command = [interpreter, "-m", "pytest", "-q", "-o", "addopts=", "-m", "not slow", *files]
     subprocess.run(command, cwd=ROOT, env=os.environ | {"COMPANION_DATASET": "sample"}, check=True)
 

@@ -21,7 +21,7 @@ _font = cache(ImageFont.load_default)
 @cache
 def _figures_font(size):
     """Return the font of figures, made to look as large and as heavy as Pillow's."""
-    return ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 0.85 * size)
+    return ImageFont.truetype(str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), 0.85 * size)
 
 
 @cache
