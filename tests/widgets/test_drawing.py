@@ -89,6 +89,7 @@ def test_text_begins_ends_or_is_centred_where_it_is_told_to(paper, anchor, left,
 def test_a_bar_for_each_label_is_as_high_as_its_value():
     drawn = label_bars("abcd", [0, 0.5, 1, 0.25], "p(label)", "#ff0000", (200, 128))
     assert drawn.shape == (128, 200, 3)
+    assert (drawn[:20, :60] < 200).any() and (drawn[:26, 100:] == 255).all(), "the title, at the left"
     red = (drawn == RED).all(axis=2)
     heights = red[26:107].sum(axis=0)
     assert [heights[25 + 50 * i] for i in range(4)] == [1, 41, 81, 21]  # with the line that stands for zero
