@@ -6,12 +6,15 @@ put together in ``build/book-source``; the pages are in ``build/book``.
 
 import argparse
 import importlib.metadata
+import io
 import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from PIL import Image
 
 import companion
 import record
@@ -53,7 +56,7 @@ def gather(source):
         _copy(path, source / "live" / path.name)
     for path in (BOOK / "chapters").glob("[0-9]*.ipynb"):
         _copy(path, source / "chapters" / path.name)
-    _copy(BOOK / "chapters" / "images" / "gibbs_lab.png", source / "gibbs_lab.png")
+    _write(source / "gibbs_lab.png", _first_frame(BOOK / "chapters" / "images" / "gibbs_lab.png"))
     _write_interface(source / "api")
     text, pictures = record.page()
     for name, content in {"results.md": text, **pictures}.items():
@@ -70,6 +73,13 @@ def gather(source):
     _write(static / "live" / "rbm.f16", b"".join(parts))
     mathjax = importlib.metadata.distribution(MATHJAX).locate_file(f"{MATHJAX}/static/mathjax/tex-svg.js")
     _copy(mathjax, static / "mathjax" / "tex-svg.js")
+
+
+def _first_frame(path):
+    """Return a moving picture as PNG bytes that stand still: the first page is light, and leads to a lab that moves."""
+    with Image.open(path) as picture, io.BytesIO() as file:
+        picture.save(file, "PNG", optimize=True)
+        return file.getvalue()
 
 
 def _slim(output):
