@@ -6,7 +6,7 @@ book, in the order of its chapters. Layers are in `companion.layers`, figures in
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _INDEX = {
     "backend": "Noise generator to_device to_numpy xp xp_name",

@@ -25,6 +25,9 @@ from companion.widgets.canvas import SCRIPT, STYLE
 
 HERE = Path(__file__).parent
 MATHJAX = "sphinx-mathjax-offline"
+# What the pages carry parts of; that of MathJax is the same Apache 2.0 as requests has, which brings its text.
+LICENSED = {package: package for package in ("sphinx", "pydata-sphinx-theme", "sphinx-book-theme", "sphinx-copybutton",
+                                             "snowballstemmer")} | {"requests": "apache"}  # fmt: skip
 NAME = re.compile(r"\bfa-[a-z0-9-]+")
 ICON = re.compile(r"(\.fa-[a-z0-9-]+(?:,\.fa-[a-z0-9-]+)*)\{--fa:[^}]*\}")  # a rule of the theme's style
 
@@ -61,6 +64,8 @@ def gather(source):
     text, pictures = record.page()
     for name, content in {"results.md": text, **pictures}.items():
         _write(source / name, content)
+    for package, name in LICENSED.items():
+        _write(source / "licences" / f"{name}.txt", _licence(package))
     static = source / "static"
     for path in filter(Path.is_file, HERE.glob("static/**/*")):
         _copy(path, static / path.relative_to(HERE / "static"))
@@ -73,6 +78,12 @@ def gather(source):
     _write(static / "live" / "rbm.f16", b"".join(parts))
     mathjax = importlib.metadata.distribution(MATHJAX).locate_file(f"{MATHJAX}/static/mathjax/tex-svg.js")
     _copy(mathjax, static / "mathjax" / "tex-svg.js")
+
+
+def _licence(package):
+    """Return the text of the licence that an installed package has among its own files, bytes."""
+    files = [file for file in importlib.metadata.files(package) if file.parts[0].endswith(".dist-info")]
+    return next(file for file in files if re.match("LICEN[CS]E|COPYING", file.name)).read_binary()
 
 
 def _first_frame(path):

@@ -6,6 +6,7 @@ A cell is on a slide if JupyterLab's own metadata says so (the property inspecto
 are fetched by npm, once; a deck then needs no network, and its folder can be copied to a stick.
 """
 
+import hashlib
 import html
 import json
 import re
@@ -23,10 +24,17 @@ from pygments.formatters import HtmlFormatter
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = ROOT / "chapters"
 BUILD = ROOT / "build" / "slides"
-PACKAGES = {  # of npm, and the files that a deck needs of each
-    "reveal.js@5": ["dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js"],
-    "mathjax@3": ["es5/tex-svg.js"],
-}
+PACKAGES = {  # of npm: the SHA-512 of its archive, the files that a deck needs of each, and their names there
+    "reveal.js@5.2.1": (
+        "r7//6mIM5p34hFiDMvYfXgyjXqGRta+/psd9YtytsgRlrpRzFv4RbH76TXd2qD+7ZPZEbpBDhdRhJaFgfQ7zNQ==",
+        {"dist/reveal.js": "reveal.js", "dist/reveal.css": "reveal.css", "plugin/notes/notes.js": "notes.js",
+         "LICENSE": "reveal-licence.txt"},
+    ),
+    "mathjax@3.2.2": (
+        "Bt+SSVU8eBG27zChVewOicYs7Xsdt40qm4+UpHyX7k0/O9NliPc+x77k1/FEsPsjKPZGJvtRZM1vO+geW0OhGw==",
+        {"es5/tex-svg.js": "tex-svg.js", "LICENSE": "mathjax-licence.txt"},
+    ),
+}  # fmt: skip
 CODE_LINES, PRINTED_LINES = 16, 10
 SHORT = 80  # words: a text that fills a slide by itself
 HEADING = re.compile(r"^#{1,3} (.+)$", re.M)
@@ -37,16 +45,18 @@ def fetch(folder):
     """Put the files of `PACKAGES` into `folder`, by npm; those that are there already stay."""
     folder.mkdir(parents=True, exist_ok=True)
     npm = shutil.which("npm")  # on Windows it is npm.cmd, which `run` would not find by itself
-    for package, files in PACKAGES.items():
-        if all((folder / Path(name).name).exists() for name in files):
+    for package, (digest, files) in PACKAGES.items():
+        if all((folder / name).exists() for name in files.values()):
             continue
         if npm is None:
             sys.exit("The slides need npm, once: install Node.js")
         packed = subprocess.run([npm, "pack", "--json", package], cwd=folder, check=True, capture_output=True)
         archive = folder / json.loads(packed.stdout)[0]["filename"]
+        if (found := b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()) != digest:
+            sys.exit(f"{package}: expected an archive of SHA-512 {digest}, found {found}")
         with tarfile.open(archive) as tar:
-            for name in files:
-                (folder / Path(name).name).write_bytes(tar.extractfile(f"package/{name}").read())
+            for name, target in files.items():
+                (folder / target).write_bytes(tar.extractfile(f"package/{name}").read())
         archive.unlink()
 
 

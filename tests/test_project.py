@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from readme_tables import renewed
 
+import companion
 from companion.results import recipes
 from companion.tables import TABLES
 
@@ -96,3 +97,19 @@ def test_an_older_python_is_refused_before_an_environment_is_made_of_it(tmp_path
     old.chmod(0o755)
     made = subprocess.run(["make", "run", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, encoding="utf8")
     assert made.returncode and "needs Python 3.11 or newer" in made.stderr and not (tmp_path / ".venv").exists()
+
+
+def test_the_same_version_and_licence_are_said_everywhere():
+    version = PROJECT["version"]
+    cited = dict(re.findall(r"^([\w-]+): ([^#\n]+?) *(?:#.*)?$", read("CITATION.cff"), re.M))
+    assert companion.__version__ == version == cited["version"] and f"## {version}\n" in read("CHANGELOG.md")
+    assert all(
+        f"version {version}, {cited['date-released'][:4]}" in read(name) for name in ("README.md", "site/index.md")
+    )
+    assert cited["license"] == "BSD-3-Clause" and PROJECT["license"].startswith("BSD-3-Clause AND CC-BY-4.0")
+    conditions = read("LICENSE").partition("Copyright (c)")[2]
+    assert conditions in read("chapters/LICENSE.md"), "it goes with the copies for a class"
+    for name in ("chapters/LICENSE.md", "site/licences.md"):
+        assert all(
+            url in read(name) for url in ("licenses/by/4.0/", "licenses/by/2.0/", "danielbuechele/6061409035", "MNIST")
+        )

@@ -1,10 +1,12 @@
 """The decks: which cells they take, what they show of them, and that they need no network."""
 
+import hashlib
 import importlib.util
 import io
 import json
 import re
 import tarfile
+from base64 import b64encode
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,31 +59,42 @@ def test_all_decks_are_named_on_one_page(built):
 
 
 def test_what_a_deck_needs_is_fetched_once(slides, tmp_path, monkeypatch):
-    """Of each package the files that are named, and nothing else; what is there stays, and asks nobody."""
-    asked = []
+    """Of each package the files that are named, and its licence; what is there stays, and asks nobody."""
+    archives, packages, asked = {}, {}, []
+    for package, (_, files) in slides.PACKAGES.items():
+        assert "LICENSE" in files, "others may only have its files together with it"
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+            for name in [*files, "more.js"]:
+                member = tarfile.TarInfo(f"package/{name}")
+                member.size = len(name)
+                tar.addfile(member, io.BytesIO(name.encode()))
+        archives[package] = packed.getvalue()
+        packages[package] = b64encode(hashlib.sha512(archives[package]).digest()).decode(), files
+    monkeypatch.setattr(slides, "PACKAGES", packages)
 
     def npm(command, cwd, check, capture_output):
         assert command[:3] == ["/bin/npm", "pack", "--json"] and check and capture_output
         asked.append(command[3])
-        with tarfile.open(cwd / "it.tgz", "w:gz") as tar:
-            for name in [*slides.PACKAGES[command[3]], "more.js"]:
-                member = tarfile.TarInfo(f"package/{name}")
-                member.size = len(name)
-                tar.addfile(member, io.BytesIO(name.encode()))
+        (cwd / "it.tgz").write_bytes(archives[command[3]])
         return SimpleNamespace(stdout=b'[{"filename": "it.tgz"}]')
 
     monkeypatch.setattr(slides.subprocess, "run", npm)
     monkeypatch.setattr(slides.shutil, "which", {"npm": "/bin/npm"}.get)
     folder = tmp_path / "new" / "folder"
     slides.fetch(folder)
-    wanted = {Path(name).name: name for names in slides.PACKAGES.values() for name in names}
+    wanted = {target: name for _, files in packages.values() for name, target in files.items()}
     assert {path.name: path.read_text() for path in folder.iterdir()} == wanted
     slides.fetch(folder)
-    assert asked == list(slides.PACKAGES)
+    assert asked == list(packages)
     (folder / "tex-svg.js").unlink()
     slides.fetch(folder)
-    assert asked[2:] == ["mathjax@3"]
+    assert asked[2:] == ["mathjax@3.2.2"]
     (folder / "tex-svg.js").unlink()
+    archives["mathjax@3.2.2"] += b"altered"
+    with pytest.raises(SystemExit, match="mathjax@3.2.2: expected an archive of SHA-512"):
+        slides.fetch(folder)
+    assert not (folder / "tex-svg.js").exists()
     monkeypatch.setattr(slides.shutil, "which", lambda name: None)
     with pytest.raises(SystemExit, match="need npm"):
         slides.fetch(folder)
