@@ -9,6 +9,7 @@ The environment variable ``COMPANION_BACKEND`` overrides the choice: ``numpy`` o
 it is set, because on a machine that has other work more of them wait for each other.
 """
 
+import contextvars
 import copy
 import importlib.util
 import itertools
@@ -151,7 +152,8 @@ def matmul(a, b, out=None):
         out = xp.empty((n_rows, n_columns), np.result_type(a, b)) if out is None else out
         ends = [round(n_rows * i / THREADS / 12) * 12 for i in range(THREADS)] + [n_rows]
         mine, *others = [(a[i:j], b, out[i:j]) for i, j in itertools.pairwise(ends)]
-        helping = [helpers.submit(xp.matmul, *rows) for rows in others]
+        # What `np.errstate` says is of a context; a thread has one of its own.
+        helping = [helpers.submit(contextvars.copy_context().run, xp.matmul, *rows) for rows in others]
         try:
             xp.matmul(*mine)
         finally:  # at an interrupt, too: nobody writes into `out` when it is used again

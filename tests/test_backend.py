@@ -609,6 +609,18 @@ def test_products_of_many_threads_at_once_are_right(rng, threads):
 
 
 @of_the_processor
+def test_what_is_said_of_overflow_holds_for_all_threads(threads):
+    """Training looks for it in the loss; a warning from another thread would be one too many."""
+    threads(2)
+    a, b = np.full((100, 300), 1e30, np.float32), np.full((300, 200), 1e30, np.float32)
+    with one_thread(), warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
+        warnings.simplefilter("error")
+        assert np.isinf(backend.matmul(a, b)).all()
+    with one_thread(), np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        backend.matmul(a, b)
+
+
+@of_the_processor
 def test_a_product_that_cannot_be_made_leaves_the_helpers_free(threads):
     threads(2)
     a, b = np.ones((100, 300)), np.ones((300, 200))
