@@ -25,9 +25,8 @@ from companion.widgets.canvas import SCRIPT, STYLE
 
 HERE = Path(__file__).parent
 MATHJAX = "sphinx-mathjax-offline"
-# What the pages carry parts of; that of MathJax is the same Apache 2.0 as requests has, which brings its text.
-LICENSED = {package: package for package in ("sphinx", "pydata-sphinx-theme", "sphinx-book-theme", "sphinx-copybutton",
-                                             "snowballstemmer")} | {"requests": "apache"}  # fmt: skip
+# Whose licences the pages name; requests has that of MathJax, which comes without its text.
+LICENSED = ["sphinx", "pydata-sphinx-theme", "sphinx-book-theme", "sphinx-copybutton", "snowballstemmer", "requests"]
 NAME = re.compile(r"\bfa-[a-z0-9-]+")
 ICON = re.compile(r"(\.fa-[a-z0-9-]+(?:,\.fa-[a-z0-9-]+)*)\{--fa:[^}]*\}")  # a rule of the theme's style
 
@@ -64,8 +63,8 @@ def gather(source):
     text, pictures = record.page()
     for name, content in {"results.md": text, **pictures}.items():
         _write(source / name, content)
-    for package, name in LICENSED.items():
-        _write(source / "licences" / f"{name}.txt", _licence(package))
+    for package in LICENSED:
+        _write(source / "licences" / f"{package}.txt", _licence(package))
     static = source / "static"
     for path in filter(Path.is_file, HERE.glob("static/**/*")):
         _copy(path, static / path.relative_to(HERE / "static"))

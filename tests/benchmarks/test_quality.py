@@ -17,7 +17,8 @@ AT_MOST = {
     "rbm": 1.0,
     "rbm_wide": 1.0,
 }  # of PyTorch's time: the perceptron's is the same, within what a run differs
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COMPANION_BACKEND": "numpy"}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COMPANION_THREADS": "1"}
+ONE_THREAD |= {"COMPANION_BACKEND": "numpy"}
 
 
 def trained(library, name, n_epochs):
