@@ -48,6 +48,8 @@ def judge_of(recipe, jobs=1):
     }[recipe["judge"]]
     judge = judged(gathered())
     judge.n_jobs = jobs
+    if n := recipe.get("n_temperatures"):
+        judge.FORWARD, judge.REVERSE = ({**way, "n_temperatures": n} for way in (judge.FORWARD, judge.REVERSE))
     return judge
 
 
@@ -181,9 +183,9 @@ class Density(Halved):
             "test_log_likelihood_reverse": log_likelihood(first, images, reverse).mean,
             "test_log_likelihood_thresholded": log_likelihood(first, rounded, forward).mean,
             "train_log_likelihood": log_likelihood(first, binarize(self.train, self.DRAW), forward).mean,
-            "forward": _facts(forward),
+            "forward": _facts(forward) | self.FORWARD,
             "effective_sample_sizes": [partition.ess for partition in annealed],
-            "reverse": _facts(reverse),
+            "reverse": _facts(reverse) | self.REVERSE,
             "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
             "test_pseudo_log_likelihood": float(to_numpy(first.pseudo_log_likelihood(images)).mean()),
             "test_pseudo_log_likelihood_thresholded": float(to_numpy(first.pseudo_log_likelihood(rounded)).mean()),
@@ -307,9 +309,9 @@ class Bound(Density):
             "image_error": found[0].image_error,
             "test_bound_reverse": self._bound(network, self.test_images, reverse).mean,
             "train_bound": self._bound(network, self.train, forward).mean,
-            "forward": _facts(forward),
+            "forward": _facts(forward) | self.FORWARD,
             "effective_sample_sizes": [partition.ess for partition in annealed],
-            "reverse": _facts(reverse),
+            "reverse": _facts(reverse) | self.REVERSE,
             "binarisation": f"one Bernoulli draw, companion.data.binarize, seed {self.DRAW}",
         }
 

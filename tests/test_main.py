@@ -309,6 +309,7 @@ def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
         "tutorial": {},
     }
     again = recipe | {"refit": "density", "keep_weights": False, "candidates": [{"n_epochs": 15}]}
+    again["n_temperatures"] = 400
     monkeypatch.setattr(reproduce, "recipes", lambda: {"density": recipe, "again": again})
     monkeypatch.setattr(judges, "load_mnist", lambda: digits)
     for name in ("VALIDATION", "FORWARD", "REVERSE"):
@@ -338,6 +339,8 @@ def test_reproduce_keeps_the_weights_of_a_density(small, monkeypatch, capsys):
 
     refitted = reproduce.reproduce("again")
     assert refitted["parameters"] == result["parameters"] | {"n_epochs": 15}
+    for record, n in ((result, 300), (refitted, 400)):
+        assert record["forward"]["n_temperatures"] == record["reverse"]["n_temperatures"] == n
     machine = RBM(**refitted["parameters"], random_state=0).fit(
         np.concatenate([digits.train.images, digits.valid.images])
     )
