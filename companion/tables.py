@@ -1,4 +1,4 @@
-"""The tables of results, in Markdown, as README shows them: one row for each recorded headline run, or timed step."""
+"""The tables of results, in Markdown, as README and the page of results show them."""
 
 from statistics import mean, stdev
 
@@ -7,9 +7,10 @@ from .results import read_result, recipes
 
 __all__ = ["TABLES", "table"]
 
-TABLES = {  # by the judge of the recipes: the head of the table, which `_row` fills
+TABLES = {  # by the judge of the recipes: the head of the table, which `_row` fills; before them, one for all
+    "headlines": "chapter | model | here | CPU time of a run | elsewhere | NAME",
     "classification": "chapter | model | test error | CPU time of a run | old tutorial",
-    "few labels": "chapter | model | labels | test error, ten draws of them | CPU time of a draw",
+    "few labels": "chapter | model | test error, ten draws of the labels | labels | CPU time of a draw",
     "density": (
         "chapter | restricted Boltzmann machine, 500 hidden units if not said | log-likelihood | pseudo-likelihood,"
         " pixels thresholded | CPU time | elsewhere"
@@ -55,6 +56,8 @@ PEERS = [  # the columns of the table of speeds: what is beside our step, and in
 def table(judge):
     """Return the table of the recorded results of one judge (see `TABLES`), lines of Markdown; or that of the speeds.
 
+    "headlines" are those of all judges whose recipes have a ``headline``.
+
     Errors are in percent, likelihoods and bounds in nats, mean ± standard deviation over the seeds; times are those of
     one run.
     Speeds are ratios, each the median of some; or, as "quality", minutes of training until a figure is reached.
@@ -66,7 +69,11 @@ def table(judge):
     """
     if judge not in TABLES:
         raise ValueError(f"expected a table of {', '.join(TABLES)}, found {judge!r}")
-    chosen = [(name, recipe) for name, recipe in recipes().items() if recipe["judge"] == judge]
+    chosen = [
+        (name, recipe)
+        for name, recipe in recipes().items()
+        if ("headline" in recipe if judge == "headlines" else recipe["judge"] == judge)
+    ]
     head = TABLES[judge].split(" | ")
     rows = [_row(judge, *each) for each in sorted(chosen, key=lambda it: it[1]["chapter"])]
     if judge == "speed":
@@ -79,8 +86,12 @@ def table(judge):
 
 
 def _row(judge, name, recipe):
+    chapter, record = str(int(recipe["chapter"][:2])), read_result(name)
     try:
-        return [str(int(recipe["chapter"][:2])), recipe["described"], *_cells(judge, recipe, read_result(name))]
+        if judge == "headlines":
+            figure, *_ = _cells(recipe["judge"], recipe, record)
+            return [chapter, recipe["headline"], figure, _time(record), recipe.get("elsewhere", ""), f"`{name}`"]
+        return [chapter, recipe["described"], *_cells(judge, recipe, record)]
     except KeyError as missing:
         raise ValueError(f"the record {name!r} has no {missing}: reproduce it anew") from missing
 
@@ -88,7 +99,7 @@ def _row(judge, name, recipe):
 def _cells(judge, recipe, record):
     return {
         "classification": lambda: [_error(record), _time(record), recipe.get("elsewhere", "")],
-        "few labels": lambda: [f"{recipe['n_labels']:,}", _error(record), _time(record)],
+        "few labels": lambda: [_error(record), f"{recipe['n_labels']:,}", _time(record)],
         "density": lambda: [
             _doubtful(record, f"**{_over_seeds(record, 'test_log_likelihood')}** nats"),
             _number(record["test_pseudo_log_likelihood_thresholded"], 1),

@@ -52,7 +52,10 @@ def main():
 
 def gather(source):
     """Put into the folder `source` all that Sphinx reads; what has not changed keeps its time: it is not read again."""
-    for path in HERE.glob("*.md"):
+    text, pictures = record.page()
+    for name, content in {"results.md": text, **pictures}.items():
+        _write(source / name, content)
+    for path in (path for path in HERE.glob("*.md") if path.name != "results.md"):
         _write(source / path.name, path.read_text(encoding="utf8").replace("](../chapters/", "](chapters/"))
     for path in HERE.glob("live/*.md"):
         _copy(path, source / "live" / path.name)
@@ -60,9 +63,6 @@ def gather(source):
         _copy(path, source / "chapters" / path.name)
     _write(source / "gibbs_lab.png", _first_frame(BOOK / "chapters" / "images" / "gibbs_lab.png"))
     _write_interface(source / "api")
-    text, pictures = record.page()
-    for name, content in {"results.md": text, **pictures}.items():
-        _write(source / name, content)
     for package in LICENSED:
         _write(source / "licences" / f"{package}.txt", _licence(package))
     static = source / "static"

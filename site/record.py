@@ -1,34 +1,15 @@
 """The page of results, drawn from the records of the headline runs and of the benchmarks."""
 
 import json
+import re
 from statistics import mean
 
 from companion.places import BOOK
 from companion.plots import COLORS, figure, png
 from companion.results import read_result
-from companion.tables import STEPS, TABLES, table
+from companion.tables import STEPS
 
 __all__ = ["page", "records"]
-
-HEAD = """# Results
-
-What was measured, drawn from the records that `python -m companion reproduce NAME` wrote. Settings were chosen on the
-validation set, and the test set was used for the chosen ones (once, unless a chapter says otherwise: 1, 2, 3, 5, 7,
-8, 10 and 11 do); ± is the standard deviation over the seeds, and times are those of one run.
-
-"""
-SPEED = """
-## Speed
-
-Ratios on one thread, as `make benchmark` took them, ours and another library's process in turn. Above 1, the other is
-slower; in the table's third column, two threads are quicker than one.
-
-"""
-QUALITY = """
-How long it takes until a network is as good as that: processor time on one thread of trainings of one recipe, by us and
-in PyTorch, without start-up, the shorter ones with a rate that falls faster. One training each: a perceptron takes as
-long in both.
-"""
 
 
 def records():
@@ -38,26 +19,26 @@ def records():
 
 
 def page():
-    """Return the page, text in MyST's Markdown, and its pictures, PNG bytes by name."""
+    """Return the page, text in MyST's Markdown, and its pictures, PNG bytes by name.
+
+    The text is that of ``site/results.md``, whose comments say where each picture goes.
+    """
     every = records()
     digits = [each for each in every if "test_error" in each and each["name"] != "tagger"]
     probable = [each for each in every if "test_log_likelihood" in each["tutorial"]]
     measured = read_result("benchmarks")["rows"]
-    pictures = {
-        "errors.png": png(_errors(digits)), "likelihoods.png": png(_likelihoods(probable)),
-        "minutes.png": png(_minutes(every)), "speed.png": png(_speed(measured)),
-        "growth.png": png(_growth(measured)),
-    }  # fmt: skip
-    text = HEAD + _image("errors.png", f"Test errors on MNIST in percent: {_in_words(digits)}.")
     nats = "; ".join(f"{each['name']} {mean(_nats(each)):.2f}" for each in probable)
-    text += "\n" + _image("likelihoods.png", f"Log-likelihoods, or bounds, of MNIST's test digits in nats: {nats}.")
-    text += "".join(f"\n{table(judge)}\n" for judge in TABLES if judge not in ("quality", "speed"))
-    text += "\n" + _image("minutes.png", "CPU minutes of one run of each, on a logarithmic axis, as in the tables.")
-    text += SPEED + _image("speed.png", "How much longer other libraries take for a step, in the table below.")
-    text += f"\n{table('speed')}\n\n" + _image("growth.png", "Our time by that of the matrix products, as sizes grow.")
-    text += f"\n{QUALITY}\n{table('quality')}\n"
+    drawn = {
+        "errors": (_errors(digits), f"Test errors on MNIST in percent: {_in_words(digits)}."),
+        "likelihoods": (_likelihoods(probable), f"Log-likelihoods, or bounds, of MNIST's test digits in nats: {nats}."),
+        "minutes": (_minutes(every), "CPU minutes of one run of each, on a logarithmic axis, as in the tables."),
+        "speed": (_speed(measured), "How much longer other libraries take for a step, in the table below."),
+        "growth": (_growth(measured), "Our time by that of the matrix products, as sizes grow."),
+    }
+    text = (BOOK / "site" / "results.md").read_text(encoding="utf8")
+    text = re.sub(r"<!-- picture (\w+) -->", lambda found: _image(f"{found[1]}.png", drawn[found[1]][1]), text)
     text += "\n## In full\n\nHow each was chosen, with which settings and versions, and on what.\n"
-    return text + "".join(map(_record, every)), pictures
+    return text + "".join(map(_record, every)), {f"{name}.png": png(fig) for name, (fig, _) in drawn.items()}
 
 
 def _image(name, alt):

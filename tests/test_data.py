@@ -670,7 +670,7 @@ def test_annealing_that_one_seed_cannot_be_trusted_with_is_said_beside_the_figur
 
 
 def test_a_table_that_is_none_is_answered_with_those_there_are():
-    with pytest.raises(ValueError, match="expected a table of classification, .*, found 'nix'"):
+    with pytest.raises(ValueError, match="expected a table of headlines, classification, .*, found 'nix'"):
         tables.table("nix")
 
 

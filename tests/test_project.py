@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from readme_tables import renewed
+from readme_tables import PAGES, renewed
 
 import companion
 from companion.results import recipes
@@ -56,8 +56,8 @@ def test_readme_tells_every_chapter_and_its_links_lead_somewhere():
 
 
 @pytest.mark.parametrize("name", recipes())
-def test_readme_quotes_the_recorded_results(name):
-    """The table of results says what was measured, digit by digit."""
+def test_the_page_of_results_quotes_the_records(name):
+    """The tables say what was measured, digit by digit."""
     record = json.loads((ROOT / "data" / "results" / f"{name}.json").read_text(encoding="utf8"))
     number = record["chapter"].split("_")[0].lstrip("0")
     if "test_error" in record:
@@ -66,7 +66,9 @@ def test_readme_quotes_the_recorded_results(name):
         what = "test_bound" if "test_bound" in record else "test_log_likelihood"
         spread = f" ± {record[f'{what}_std']:.2f}" if f"{what}_std" in record else ""  # one seed has none
         quoted = f"**{record[what]:.2f}{spread}** nats".replace("-", "−")
-    assert [line for line in read("README.md").splitlines() if line.startswith(f"| {number} |") and quoted in line]
+    pages = ["site/results.md", *["README.md"] * ("headline" in recipes()[name] and "recognition_rate" not in record)]
+    for page in pages:
+        assert [line for line in read(page).splitlines() if line.startswith(f"| {number} |") and quoted in line]
 
 
 def test_no_data_set_and_nothing_large_is_committed():
@@ -83,9 +85,9 @@ def test_no_data_set_and_nothing_large_is_committed():
 
 def test_the_tables_of_results_are_those_of_the_records():
     """To write them anew: ``python tests/readme_tables.py``."""
-    text = read("README.md")
-    assert text == renewed(text)
-    assert all(f"<!-- {judge} -->" in text for judge in TABLES)
+    pages = [page.read_text(encoding="utf8") for page in PAGES]
+    assert pages == [renewed(text) for text in pages]
+    assert sorted(re.findall("<!-- (?!end|picture)([\\w ]+) -->", "".join(pages))) == sorted(TABLES)
 
 
 def test_an_older_python_is_refused_before_an_environment_is_made_of_it(tmp_path):
