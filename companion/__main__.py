@@ -313,7 +313,7 @@ def main(arguments=None):
     copying.add_argument("folder")
     copying.add_argument("--format", choices=("student", "nbgrader", "otter"), default="student", help="for whom")
     for reading in (running, restoring):
-        reading.add_argument("--folder", help="where your copies of the chapters are, or shall be")
+        reading.add_argument("--folder", help="where your copies of the chapters are, or are to be")
     with _one_line("reproduce"):
         more = headlines() if "reproduce" in arguments else None  # read only where it is shown
     repeating = command("reproduce", "repeat a headline result at full scale", more)
@@ -321,7 +321,7 @@ def main(arguments=None):
     which.add_argument("name", nargs="?", metavar="NAME")
     which.add_argument("--all", action="store_true", dest="every", help="repeat all of them, one after the other")
     repeating.add_argument("--check", action="store_true", dest="checking",
-                           help="train one seed only, record nothing, and hold it against the record")  # fmt: skip
+                           help="train one seed only, record nothing, and compare it with the record")  # fmt: skip
     repeating.add_argument("--jobs", type=int, default=1,
                            help="train so many seeds side by side, anneal in so many threads (default: 1)")  # fmt: skip
     chosen, rest = parser.parse_known_args(arguments)

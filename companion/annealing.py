@@ -36,7 +36,7 @@ def temperature_ladder(n):
 class Anneal:
     r"""Chains whose distribution moves from one inverse temperature to the next.
 
-    At :math:`\beta` it is, up to a factor,
+    At :math:`\beta` the distribution is, up to a factor,
 
     .. math:: p^*_\beta(v) = e^{((1 - \beta) a + \beta b)^\top v} \prod_j (1 + e^{\beta (v^\top W + c)_j}),
 
@@ -49,8 +49,8 @@ class Anneal:
     ----------
     rbm : companion.rbm.RBM
     v : array (n_chains, n_visible) or int
-        Samples at the first temperature; or their number, for chains that are drawn here: on a ladder that rises, from
-        the independent pixels.
+        Samples at the first temperature; or their number, if the ladder rises: the chains are then drawn here, from the
+        independent pixels.
     betas : array_like (n_steps + 1,)
         Rising from 0 to 1, or falling from 1 to 0.
     base_bias : array_like (n_visible,), optional
@@ -68,8 +68,8 @@ class Anneal:
     Raises
     ------
     ValueError
-        If the ladder does not run from 0 up to 1 or from 1 down to 0; if states are others than zeros and ones, biases
-        not finite, or either not as many as there are visible units; if the machine has a parameter that is not finite,
+        If the ladder does not run from 0 up to 1 or from 1 down to 0; if states are not zeros and ones, biases are not
+        finite, or there are not as many of either as visible units; if the machine has a parameter that is not finite,
         or units that are not binary.
     """
 
@@ -126,7 +126,7 @@ class Anneal:
         Raises
         ------
         ValueError
-            If the ladder falls and is not yet at 0: only there it is known what the weights are to be compared with.
+            If the ladder falls and is not yet at 0: only there is it known what the weights are to be compared with.
         """
         log_weights, base_log_z = self.log_weights, self.path.base_log_z
         rising = self.betas[0] == 0
@@ -182,12 +182,12 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, n_jobs=None, 
     mean of their weights estimates Z without bias, so that log Z is underestimated, the less so the slower the
     cooling: E[estimate] ≤ log Z.
 
-    **What it cannot know.** Error and effective sample size are made of the chains that there are. If none of them has
-    come to a mode of the machine, neither tells: all weights may agree, and log Z is too low by that mode's share,
-    without a warning. The biases of the machine itself can point at one mode of two: who starts there may miss the
-    other. Coin tosses, the default, are no nearer to one image than to another, and find modes that grow as the machine
-    cools; but a narrow mode among very many images is missed from there too. No number of the run says so: compare
-    another start, for instance the means of the data, and `reverse_ais` from samples of the machine.
+    **What it cannot know.** Error and effective sample size are computed from the chains that there are. If none of
+    these has reached a mode of the machine, neither shows it: all weights may agree, and log Z is too low by that
+    mode's share, without a warning. The biases of the machine itself can point at one mode of two: chains that start
+    there may miss the other. Coin tosses, the default, are no nearer to one image than to another, and find modes that
+    grow as the machine cools; but a narrow mode among very many images is missed from there too. No number of the run
+    shows it: compare another start, for instance the means of the data, and `reverse_ais` from samples of the machine.
 
     Parameters
     ----------
@@ -198,10 +198,10 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, n_jobs=None, 
     n_temperatures, n_chains : int
         A figure to be printed takes at least 5,000 × 100 (about a quarter of a minute for 784–500).
     n_jobs : None or int
-        How many threads share the chains: −1 for all cores, None for one. Inside of ``joblib.parallel_config`` it is
-        its processes or the workers of a cluster that share them, with None as many as it says. The numbers are the
-        same, bit for bit. Chains go in blocks, in one if they are few, because smaller products take longer: for
-        784–500 every two hundred chains can keep a core busy, up to four.
+        How many threads share the chains: −1 for all cores, None for one. Inside ``joblib.parallel_config`` its
+        processes, or the workers of a cluster, share them, with None as many as it says. The numbers are the same, bit
+        for bit. Chains go in blocks, in one if they are few, because smaller products take longer in total: for 784–500
+        every two hundred chains can keep a core busy, up to four cores.
     random_state : None, int or generator
     verbose : bool
         Show progress, that of each block by itself.
@@ -219,7 +219,8 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, n_jobs=None, 
     Warns
     -----
     UserWarning
-        If the effective sample size is too low to trust the standard error. That there is none is no proof: see above.
+        If the effective sample size is too low to trust the standard error. A missing warning proves nothing: see
+        above.
     """
     check_count("n_temperatures", n_temperatures)
     check_count("n_chains", n_chains)
@@ -329,8 +330,8 @@ class ParallelTempering:
     betas : array_like (n_temperatures,)
         Falling from 1, not below 0: the first is the machine itself.
     base_bias : array_like (n_visible,), optional
-        Biases of the hottest chains; best the log-odds of the data, or these may be stuck too. Those of the machine if
-        not given.
+        Biases of the hottest chains: best the log-odds of the data, or these chains may be stuck too. If not given, the
+        biases of the machine.
     rng : int, numpy.random.Generator or companion.backend.Noise
 
     Attributes
@@ -416,7 +417,7 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, n_jobs=
     -------
     samples : array (n, n_visible)
     swap_rates : numpy.ndarray (n_temperatures - 1,)
-        Between every two neighbours; much below .1 anywhere, the ladder has too few rungs there.
+        Between every two neighbours; where it is much below .1, the ladder has too few rungs.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-r"""The autoencoder, which learns codes that its input can be restored from; the denoising one has it spoilt first.
+r"""The autoencoder, which learns codes that its input can be restored from; the denoising one sees it spoilt.
 
 .. math:: h = s(\tilde x W + c), \qquad z = s(h W^\top + b)
 
@@ -31,7 +31,8 @@ class DenoisingAutoencoder(TiedLayer):
     corruption : {"masking", "salt_and_pepper"}
         What becomes of the pixels that are spoilt: 0, or 0 or 1 with equal chances.
     corruption_level : float
-        Fraction of the pixels that are spoilt, 0 ≤ level ≤ 1; others for every minibatch. 0 is the plain autoencoder.
+        Fraction of the pixels that are spoilt, 0 ≤ level ≤ 1, drawn anew for every minibatch. 0 is the plain
+        autoencoder.
     loss : {"cross_entropy", "squared"}
         Between the restored and the clean image, summed over pixels. The first takes pixels as probabilities, 0 to 1.
     activation : {"logistic", "identity"}

@@ -6,7 +6,7 @@ at the edge (figures, files, scikit-learn's answers).
 
 The environment variable ``COMPANION_BACKEND`` overrides the choice: ``numpy`` or ``cupy``. Another one,
 ``COMPANION_THREADS``, says how many threads the large matrix products of a training may use on the processor: 1 unless
-it is set, because on a machine that has other work more of them wait for each other.
+it is set, because on a machine that has other work several threads wait for each other.
 """
 
 import contextvars

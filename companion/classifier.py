@@ -57,7 +57,8 @@ class Classifier(ClassifierMixin, Estimator):
             `virtual_adversarial` adds has no weights, nor have the means and variances of batch normalisation, nor
             pretraining: there every image counts as one.
         unlabelled : array_like (m, n_features), optional
-            Images without labels, for a network with `virtual_adversarial`: as many are drawn beside a minibatch.
+            Images without labels, for a network with `virtual_adversarial`: an equal number is drawn beside each
+            minibatch.
 
         Raises
         ------
@@ -122,7 +123,7 @@ class Classifier(ClassifierMixin, Estimator):
         classes : array_like (n_classes,)
             All the labels there will be; needed at the first call, unless the model was fitted before.
         sample_weight : array_like (n,), optional
-            How much each image counts; as it is, here, and not in proportion to the mean, which other calls may change.
+            How much each image counts: here as it is, not divided by the mean, which may change from call to call.
 
         Raises
         ------

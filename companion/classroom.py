@@ -17,7 +17,7 @@ __all__ = ["FORMATS", "check", "class_copy", "student_copies"]
 
 @contextlib.contextmanager
 def check(exercise):
-    """Say in a sentence whether the asserts of the block hold: a check never ends in a traceback, or ends Run All.
+    """Say in a sentence whether the asserts of the block hold: no check ends in a traceback, or stops Run All.
 
     Parameters
     ----------

@@ -188,7 +188,7 @@ def load_idx(folder, name=""):
     Raises
     ------
     FileNotFoundError
-        If a file is not there; names those that are.
+        If a file is not there; the message names those that are.
     ValueError
         If a file is damaged, or images and labels do not fit each other.
     """
@@ -409,7 +409,7 @@ def _to_unit(images):
 def binarize(images, seed=0):
     """Draw binary pixels once, with the grey levels as probabilities: the same draw on every machine.
 
-    Log-likelihoods of binary models are measured on such a draw, so they can be compared only with the seed.
+    Log-likelihoods of binary models are measured on such a draw, and can be compared only for the same seed.
 
     Parameters
     ----------

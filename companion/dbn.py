@@ -29,8 +29,8 @@ class DBN(PretrainedMLP):
     (LISA lab), *Deep Belief Networks*, whose settings are the defaults.
 
     With labels given to `pretrain`, the machine on top learns them together with the codes, and can then be asked for
-    images of a class. Fine-tuning moves the weights to where they classify best; it is the network before that which
-    generates.
+    images of a class. Fine-tuning moves the weights to where they classify best; the network that generates is the one
+    before fine-tuning.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class DBN(PretrainedMLP):
     def upside_down(cls, machine, **hyperparameters):
         """Make a network of two layers that gives every image the probability that a machine gives it.
 
-        Below is the machine, on top the same one upside down: where a second layer can begin without a loss. Source:
+        Below is the machine, on top the same one upside down: where a second layer can begin and lose nothing. Source:
         Hinton, Osindero and Teh (2006), section 4.
 
         Parameters
@@ -165,7 +165,7 @@ class DBN(PretrainedMLP):
         )
 
     def with_label(self, codes, label=None):
-        """Set label units beside codes: what the machine on top has for its visible units, and which are the labels'.
+        """Set label units beside codes; return the visible units of the machine on top, and which are the labels'.
 
         Parameters
         ----------

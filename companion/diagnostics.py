@@ -26,13 +26,13 @@ def total_variation(p, q):
 
 
 def precision_and_recall(real, made, k=3):
-    """Say how like real images some others are, and how varied.
+    """Measure how like real images others are, and how varied.
 
     Around every image of a set lies a ball that reaches to its k-th neighbour in the set. *Precision* is the fraction
     of what was made that lies in a ball of the real ones, *recall* that of the real ones in a ball of what was made.
-    Both depend on how many images there are: compare as many other real ones. Source: Kynkäänniemi et al. (2019),
-    *Improved precision and recall metric for assessing generative models*, section 2; here with distances between
-    pixels.
+    Both depend on how many images there are: for comparison take as many other real ones. Source: Kynkäänniemi et al.
+    (2019), *Improved precision and recall metric for assessing generative models*, section 2; here with distances
+    between pixels.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def precision_and_recall(real, made, k=3):
     Raises
     ------
     ValueError
-        If an array has other columns than the other, not more than k rows, or numbers that are not finite; or if k is
-        not whole or below 1.
+        If the arrays differ in their columns, one has k rows or fewer, or numbers that are not finite; or if k is not
+        whole or below 1.
     """
     check_count("k", k)
     real, made = (to_numpy(finite_rows(name, x, None, np.float64)) for name, x in (("real", real), ("made", made)))
@@ -117,9 +117,9 @@ def autocorrelation(series, n_lags=None):
 def effective_sample_size(series):
     r"""How many independent draws n states of chains are worth: :math:`n / (1 + 2 \sum_t (1 - t/T)\, \rho_t)`.
 
-    The variance of their mean is that of a single state, divided by it: of T steps T − t pairs are t steps apart.
-    Chains that never move are worth one draw each. The sum ends where two neighbouring terms first add up to less than
-    zero (Geyer, 1992, *Practical Markov chain Monte Carlo*, section 3.3): further out there is only noise.
+    The variance of their mean is that of a single state, divided by this number; among T steps, T − t pairs are t steps
+    apart. Chains that never move are worth one draw each. The sum ends where two neighbouring terms first add up to
+    less than zero (Geyer, 1992, *Practical Markov chain Monte Carlo*, section 3.3): further out there is only noise.
 
     Parameters
     ----------

@@ -104,7 +104,7 @@ def softmax_regression():
 
 
 def forward_and_back(x=2.0, w1=0.5, w2=1.5):
-    """Return the numbers of `computation_graph`: values, and the loss's derivative by each of them.
+    """Return the numbers of `computation_graph`: values, and the loss's derivative with respect to each.
 
     The network is as small as one can be, h = tanh(x w1) and the score a2 = h w2 of the right one of two classes.
     """

@@ -123,7 +123,7 @@ def check_columns(model, X):
 
 
 def check_options(options, cls, own):
-    """Raise ValueError unless `options`, a dict or None, are such of the model `cls`, and none that are in `own`."""
+    """Raise ValueError unless `options`, a dict or None, are options of the model `cls`, and not in `own`."""
     known = cls().get_params().keys() - own
     if unknown := (options or {}).keys() - known:
         raise ValueError(
@@ -157,8 +157,8 @@ class Estimator(BaseEstimator):
     """The base of all models: scikit-learn's conventions, with everything checked before it is used.
 
     Where a model refuses what it is given to learn from, it stays as it was. Settings that say what is computed from
-    the parameters (``activation``, ``visible``, ``image_shape``) have to stay, after `fit`, what they were: as long as
-    the shapes of the parameters fit, nothing is said.
+    the parameters (``activation``, ``visible``, ``image_shape``) have to stay as they are after `fit`: as long as the
+    shapes of the parameters fit, a change is not noticed.
 
     Attributes
     ----------
@@ -349,7 +349,7 @@ class Encoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 class TiedLayer(Encoder, Estimator):
     """A layer of hidden units whose weights lead up and, transposed, down again.
 
-    A subclass says what takes numbers for probabilities, and a remedy (PIXELS), and whether it does (`_takes_pixels`).
+    A subclass's PIXELS says what takes numbers for probabilities, and a remedy; its `_takes_pixels`, whether it does.
 
     Attributes
     ----------

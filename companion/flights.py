@@ -2,7 +2,7 @@
 
 Tags are IOB: ``B-from.city`` begins a phrase that fills the slot ``from.city``, ``I-from.city`` goes on with it, ``O``
 is outside all phrases. The grammar is a hidden Markov model with many states, so that what *can* be known of the tags
-of a sentence is computed, and the errors of a tagger stand beside the fewest that anything can make.
+of a sentence can be computed, and the errors of a tagger can be set beside the fewest that anything can make.
 """
 
 import re
@@ -105,7 +105,7 @@ class HiddenMarkovModel:
     start : array_like (n_states,)
         Probabilities of the first state.
     transition : array_like (n_states, n_states)
-        Probabilities of the next state, a row for each state. What is missing to one is that of the end.
+        Probabilities of the next state, a row for each state. What a row lacks to 1 is the probability of the end.
     emission : array_like (n_states, n_words + 1)
         Probabilities of the words; the last column is for a word that is none of them.
     words : sequence of str
@@ -435,8 +435,8 @@ def flight_grammar():
     """Return the grammar of requests for flights, a `HiddenMarkovModel`.
 
     A traveller has an intention, to leave or to arrive at a certain time, that decides on the tags of days, dates and
-    times. It may be told by the first words, by the last ones, hinted at by "before" and "after", or kept; after "and
-    return" days and times are those of the way back. A state is a word of one phrase with one intention.
+    times. It may be told by the first words, by the last ones, be hinted at by "before" and "after", or be kept back;
+    after "and return" days and times are those of the way back. A state is a word of one phrase with one intention.
     """
     writer, begin = _Writer(), []
     for share, when in ((0.6, "depart"), (0.4, "arrive")):
@@ -489,8 +489,9 @@ def load_flights(size=None):
     Parameters
     ----------
     size : {"full", "sample"} or (int, int, int), optional
-        90,000 / 1,000 / 2,000 sentences to train, validate and test; or fewer, or so many. Unless it is given the
-        environment variable ``COMPANION_DATASET`` decides, as for the digits; otherwise it is ``"full"``.
+        90,000 / 1,000 / 2,000 sentences to train, validate and test; or fewer, or as many as the three numbers say.
+        Unless it is given, the environment variable ``COMPANION_DATASET`` decides, as for the digits; otherwise it is
+        ``"full"``.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """The functions of the models, each safe for any finite input, for NumPy and CuPy alike.
 
-Rows are examples. ``out`` may be the input itself. Whole numbers, and plain ones, are taken for floating-point ones.
+Rows are examples. ``out`` may be the input itself. Whole numbers, and plain Python ones, are taken as floats.
 """
 
 from .backend import Noise, xp
@@ -116,7 +116,7 @@ def negative_log_likelihood(log_probabilities, targets):
 
 
 def log_p_of(log_probabilities, targets):
-    """Pick the column that is each row's target, which is not negative; ValueError if shape or kind are others."""
+    """Pick the column that is each row's target, which is not negative; ValueError for another shape or kind."""
     n = len(log_probabilities)
     if targets.shape != (n,) or targets.dtype.kind not in "iu":
         raise ValueError(f"targets: expected whole numbers of shape ({n},), one for each row, found {targets.dtype} of "

@@ -25,8 +25,8 @@ __all__ = ["HMC", "DualAveraging", "Metropolis", "Normal", "hamiltonian_ais", "l
 def leapfrog(x, p, gradient, step_size, n_steps, *, mass=1.0, start=None, path=None):
     r"""Follow Hamilton's equations :math:`\dot x = p / m,\ \dot p = -\nabla E(x)` for n steps.
 
-    Half a step of the momentum, then full steps of both in turn, and half a step of the momentum: reversible, of
-    constant volume, and of an energy error of second order in the step. Source: Neal (2011), section 2.3.
+    Half a step of the momentum, then full steps of both in turn, and half a step of the momentum: reversible,
+    volume-preserving, and with an energy error of second order in the step. Source: Neal (2011), section 2.3.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ class Metropolis:
     proposal, accepted : array (n_chains, d) and bool (n_chains,)
         What was proposed last, and whether it was taken.
     change, acceptance : array (n_chains,)
-        Its error of energy, of which :math:`e^{-\text{change}}` is 1 on average in equilibrium, and the probability
-        with which it was accepted.
+        Its energy error, for which :math:`e^{-\text{change}}` is 1 on average in equilibrium, and the probability with
+        which it was accepted.
     step_size : float
 
     Raises
@@ -155,8 +155,8 @@ class Metropolis:
         Raises
         ------
         ValueError
-            If `acceptance` is not between 0 and 1, or steps of any length are accepted, or none: the step is then as
-            it was, but the chains may be far away.
+            If `acceptance` is not between 0 and 1, or if steps of every length are accepted, or of none: the step is
+            then as it was, but the chains may be far away.
         """
         tuning, begun = DualAveraging(self.step_size, acceptance), self.step_size
         try:
@@ -191,8 +191,8 @@ class HMC(Metropolis):
     mass : float or array_like (d,)
         Best the inverse of the variance in each direction.
     jitter : float
-        Each trajectory's step is multiplied by a number uniform in 1 ± jitter, so that no length comes back to where it
-        began for ever; 0 for the plain algorithm.
+        Each trajectory's step is multiplied by a number uniform in 1 ± jitter, so that no trajectory length keeps
+        coming back to where it began; 0 for the plain algorithm.
     record : bool
         Whether `path` keeps the positions of the last trajectory.
 

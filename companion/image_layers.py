@@ -238,7 +238,7 @@ def _images(columns, shape):
 class Pieces(Network):
     """Layers through which a minibatch goes `ROWS` rows at a time, so that memory hardly grows with its size.
 
-    What `backward` needs, the layers keep for one piece only. Of a minibatch of several pieces, `backward` begins with
+    The layers keep what `backward` needs for one piece only. If a minibatch has several pieces, `backward` begins with
     the last one, and repeats `forward` for each of the others (`again`); the layers may therefore draw no noise, and
     batch normalisation takes mean and variance from a piece. It works as one layer of another network.
 

@@ -105,9 +105,9 @@ class Classification:
 
 
 class FewLabels(Classification):
-    """How classifiers are trained, chosen and tested that are told few labels, a draw of them for every seed.
+    """How classifiers that are told few labels, drawn anew for every seed, are trained, chosen and tested.
 
-    The labels are as many of each class; all images of the training set are there without theirs. What trains has no
+    There are equally many labels of each class; all training images are there, without labels. What trains has no
     labels to stop early by: the validation set serves to choose among candidates.
     """
 
@@ -142,7 +142,7 @@ class Density(Halved):
 
     Images are binarised by one fixed Bernoulli draw (`companion.data.binarize`, seed `DRAW`), log Z is estimated by
     annealed importance sampling. The machine of the first seed is measured with care, by AIS forward and reverse, and
-    kept in half precision; the others say how much of its figure is luck.
+    kept in half precision; the machines of the other seeds show how much of its figure is luck.
     """
 
     criterion, sign = "valid_log_likelihood", -1
@@ -398,8 +398,9 @@ class Dreams(Halved):
 class Tagging:
     """How taggers of flight requests are trained, chosen and tested: by 1 − F1, beside the least that is possible.
 
-    What is possible is known from the grammar that the requests are drawn from, for who sees the whole sentence and for
-    who sees no more than a window's half ahead. Beside them are a hidden Markov model and a network without memory.
+    What is possible is known from the grammar that the requests are drawn from, for a reader of the whole sentence and
+    for one who sees no further ahead than half a window. Beside them are a hidden Markov model and a network without
+    memory.
     """
 
     criterion, sign = "valid_error", 1

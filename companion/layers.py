@@ -260,15 +260,15 @@ class BatchNorm(Layer):
     running_mean, running_var : array (n_in,)
         Updated by `forward`, used by `predict`.
     momentum : float
-        How much of the running averages a call of `forward` with rows to compute them from leaves as it was.
+        How much of the running averages a call of `forward` keeps, if it has rows to compute new ones from.
     epsilon : float
         Added to the variance.
 
     Attributes
     ----------
     n_rows : int, optional
-        How many rows, from the first, have m and s computed from them, by which all others are normalised as well: as
-        if they were predicted. With 0 those of the last call are kept; None, for all rows, to begin with.
+        From how many rows, the first ones, m and s are computed; the others are normalised by these as well, as if they
+        were predicted. With 0, m and s of the last call are kept; None, at the start, means all rows.
     """
 
     EPSILON = 1e-5
@@ -328,7 +328,7 @@ class BatchNorm(Layer):
 
         Mean and variance depend on x too: with :math:`g = \gamma\, \delta` the gradient is
         :math:`(g - \overline{g} - z\, \overline{g z}) / \sqrt{s + \epsilon}`, where the bar is the mean of a column.
-        Of the rows that m and s do not depend on it is :math:`g / \sqrt{s + \epsilon}`; the mean of the others is then
+        For rows that m and s do not depend on, it is :math:`g / \sqrt{s + \epsilon}`; for the others the bar is then
         the sum over all rows, divided by the number of the others.
         """
         n, z = self._n, self._z

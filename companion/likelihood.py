@@ -88,8 +88,8 @@ class LogPartition:
 class LogLikelihood(NamedTuple):
     """Mean log-likelihood of some images, in nats per image, and its two errors, in nats.
 
-    ``log_z_error`` is that of log Z, the same for all images; ``image_error`` is what another draw of as many images
-    would change, their standard deviation over the root of their number.
+    ``log_z_error`` is that of log Z, the same for all images; ``image_error`` is how much another draw of as many
+    images would change the mean: their standard deviation over the root of their number.
     """
 
     mean: float

@@ -200,7 +200,7 @@ class MovingAverage:
         What is averaged.
     decay : float
         d, just below 1: the average reaches back over about ``1 / (1 - decay)`` updates, or over the last ninth of
-        those made so far, if that is less: as it is until ``9 / (1 - decay)`` have been made.
+        those made so far, if that is less, which it is until ``9 / (1 - decay)`` have been made.
 
     Attributes
     ----------

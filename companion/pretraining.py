@@ -271,11 +271,11 @@ class PretrainedMLP(Encoder, MLP):
     def fit(self, X, y, validation=None, checkpoint=None, sample_weight=None, unlabelled=None):
         """Fine-tune by back-propagation, after `pretrain` if that has not been called since the last fit.
 
-        See `companion.classifier.Classifier.fit`. If there are images without labels, it is them that the layers learn
-        to describe, unless that is done; without `virtual_adversarial` the fine-tuning leaves them aside. What moves
-        are copies of the pretrained parameters, which the network then has in their place: to fine-tune the same layers
-        several times, copy the pretrained model (``copy.deepcopy``). Interrupted while it pretrains, it begins anew the
-        next time, or goes on from the checkpoint.
+        See `companion.classifier.Classifier.fit`. If there are images without labels, the layers learn to describe
+        these, unless they have learned already; without `virtual_adversarial` the fine-tuning leaves them aside. What
+        moves are copies of the pretrained parameters, which then take their place in the network: to fine-tune the same
+        layers several times, copy the pretrained model (``copy.deepcopy``). Interrupted while it pretrains, it begins
+        anew the next time, or goes on from the checkpoint.
         """
         self._check_settings()
         fresh = self._given() is None

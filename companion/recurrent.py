@@ -3,8 +3,8 @@ r"""Recurrent layers, and how sequences of unequal length go through them.
 .. math:: h_t = \tanh(x_t W + h_{t-1} U + b)
 
 Sequences of a minibatch are packed: the first elements of all of them stand first, then all second ones, and so on,
-longer sequences above shorter ones. What belongs to time t are then the first rows after those of time t − 1, nothing
-is filled up, and nothing has to be masked.
+longer sequences above shorter ones. The rows of time t then follow those of time t − 1, nothing is padded, and nothing
+has to be masked.
 """
 
 from itertools import pairwise
@@ -58,7 +58,7 @@ class Packing:
         return np.concatenate([np.arange(length) for length in self.lengths])
 
     def windows(self, words, width, padding=0):
-        """Return the `width` numbers around each of the numbers words (N,), with `padding` beside the sequences.
+        """Return, for each of the numbers `words` (N,), the `width` numbers around it, `padding` beyond the sequences.
 
         The words come sequence after sequence, from the host; the windows (N, width) are packed, on the device.
         """
@@ -151,7 +151,7 @@ class Elman(Layer):
 
 
 class LSTM(Elman):
-    r"""Long short-term memory: a cell :math:`c_t` to which is added, and gates that say what comes in and goes out.
+    r"""Long short-term memory: a cell :math:`c_t` that is added to, and gates that say what comes in and goes out.
 
     .. math:: i, f, o = \sigma(x_t W + h_{t-1} U + b), \quad g = \tanh(\dots), \quad
               c_t = f \odot c_{t-1} + i \odot g, \quad h_t = o \odot \tanh(c_t)

@@ -102,7 +102,7 @@ def reproduce(name, jobs=1):
 
 
 def check(name, jobs=1):
-    """Train one seed of the recorded result `name` again, and hold it against the record.
+    """Train one seed of the recorded result `name` again, and compare it with the record.
 
     Nothing is recorded. The test set is used again: for a figure that is already public, and chooses nothing.
 

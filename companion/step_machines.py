@@ -63,7 +63,7 @@ class StepMachines(NamedTuple):
 class SequenceLikelihood(NamedTuple):
     """Mean log-likelihood in nats a step, its error from log Z, and that of the pieces (a draw of others).
 
-    An error that one chain, or one piece, cannot tell is nan.
+    An error that cannot be estimated, from a single chain or piece, is nan.
     """
 
     mean: float
@@ -88,7 +88,7 @@ class StepPartitions(NamedTuple):
         return log_mean(self.log_weights)
 
     def resampled(self, rng):
-        """Return as many samples, of each step drawn by their weights: nearer to its machine's."""
+        """Return as many samples, drawn by their weights at each step: nearer to those of its machine."""
         ends = softmax(self.log_weights, axis=1).cumsum(axis=1)  # (n_steps, n_chains)
         chosen = (rng.random((len(self.samples), len(ends), 1)) > ends[None, :, :-1]).sum(axis=2)
         return self.samples[chosen, np.arange(len(ends))]
@@ -150,8 +150,8 @@ def log_mean(log_w):
 def annealed_log_partitions(machines, *, n_temperatures=1000, n_chains=5, start=None, random_state=None):
     r"""Estimate log Z of every step's machine by annealed importance sampling, all of them side by side.
 
-    As `companion.annealing.ais`, with biases that differ from row to row; chains begin at independent keys with the
-    biases :math:`b_t`'s mean over the steps. A short ladder makes log Z too low, and the likelihood too high.
+    As `companion.annealing.ais`, with biases that differ from row to row; chains begin at independent keys, whose
+    biases are the mean of :math:`b_t` over the steps. A short ladder makes log Z too low, and the likelihood too high.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def counted_log_partitions(machines, most_notes=4):
 
     .. math:: Z_t \ge \sum_{|v| \le 4} e^{-F_t(v)}
 
-    46 keys have 179,447 such chords, and music in four parts little else: what the bound misses is the probability
+    46 keys have 179,447 such chords, and music in four parts has little else: what the bound misses is the probability
     that the machine gives to more notes.
 
     Parameters

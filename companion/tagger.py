@@ -304,7 +304,7 @@ class Tagger(Estimator):
         r"""Return how much every word of a sentence counts for the tag at a position.
 
         The tag is the one predicted there, and what is returned are the norms of the gradients of its
-        :math:`\log p(y_t \mid w)` with respect to the embedding of each word, come back through the states and windows.
+        :math:`\log p(y_t \mid w)` with respect to each word's embedding, carried back through the states and windows.
 
         Parameters
         ----------

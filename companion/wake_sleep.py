@@ -95,7 +95,8 @@ class UpDown(Estimator):
         Raises
         ------
         ValueError
-            If a setting or the data are not what they must be, or the network is none of binary units that has learned.
+            If a setting or the data are not what they must be, or the network has not learned, or has units that are
+            not binary.
         """
         self._check_settings()
         if not isinstance(self.dbn, DBN):
@@ -139,7 +140,7 @@ class UpDown(Estimator):
 class WakeSleep:
     r"""The gradients of both phases, and of the machine on top, for a minibatch; as losses, to be made small.
 
-    With all states of the layers given, each is that of a logistic regression of one layer on another:
+    With all states of the layers given, each gradient is that of a logistic regression of one layer on another:
 
     .. math:: -\frac{\partial \log p(h^{(l-1)} \mid h^{(l)})}{\partial W_\text{down}}
               = (\hat h^{(l-1)} - h^{(l-1)})^\top h^{(l)}, \qquad
