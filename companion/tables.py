@@ -13,7 +13,7 @@ TABLES = {  # by the judge of the recipes: the head of the table, which `_row` f
     "few labels": "chapter | model | test error, ten draws of the labels | labels | CPU time of a draw",
     "density": (
         "chapter | restricted Boltzmann machine, 500 hidden units if not said | log-likelihood | pseudo-likelihood,"
-        " pixels thresholded | CPU time | elsewhere"
+        " first seed, pixels thresholded | CPU time | elsewhere"
     ),
     "measures": (
         "chapter | PCD-1 less CD-1, restricted Boltzmann machines, 100 hidden units | reconstruction error"
@@ -24,7 +24,7 @@ TABLES = {  # by the judge of the recipes: the head of the table, which `_row` f
         " | CPU time of the fine-tuning | elsewhere"
     ),
     "dreams": "chapter | deep belief network | dreams read as asked for | bound | CPU time",
-    "tagging": "chapter | network | 1 − F1 | least possible | window of 7 words | hidden Markov model | CPU time",
+    "tagging": "chapter | network | 1 − F1 | the grammar itself | window of 7 words | hidden Markov model | CPU time",
     "music": "chapter | RNN-RBM | log-likelihood | frame accuracy | CPU time",
     "quality": "on validation digits | epochs of one recipe | our time, figure | PyTorch's time, figure",
     "speed": "one step of | our time / its matrix products | one thread / two | PyTorch / ours | scikit-learn / ours | "
