@@ -20,14 +20,14 @@ COPIES = 10  # of the data set in a minibatch, so that there are 300 chains: wit
 
 
 class CDAndPCD:
-    """Two restricted Boltzmann machines with the same first weights, one learning by CD-k, one by PCD-k.
+    """Two restricted Boltzmann machines with the same initial weights, one learning by CD-k, one by PCD-k.
 
     Parameters
     ----------
     k : int
     learning_rate : float
     seed : int
-        Of the first weights, and of a stream of random numbers for each machine: the same seed, the same training.
+        Of the initial weights, and of a stream of random numbers for each machine: the same seed, the same training.
 
     Attributes
     ----------

@@ -29,7 +29,7 @@ from .training import beside
 
 __all__ = ["RNNRBM"]
 
-FIRST, FADING = 0.01, np.float32(0.5)  # first weights: their standard deviation; what of a state is left a step later
+FIRST, FADING = 0.01, np.float32(0.5)  # initial weights: their standard deviation; what of a state is left a step later
 ANNEALING = np.linspace(0.5, 0.95, 10).tolist()  # inverse temperatures of a chain that cools down
 
 

@@ -26,14 +26,14 @@ OTHER = COLORS[4]
 
 
 class CDAgainstPCD(Panel):
-    """Watch two machines learn the 4 × 4 bars and stripes from the same first weights, one by CD-k, one by PCD-k.
+    """Watch two machines learn the 4 × 4 bars and stripes from the same initial weights, one by CD-k, one by PCD-k.
 
     There are 30 such images, and 65,536 in all: what each machine believes is known exactly.
 
     Parameters
     ----------
     seed : int
-        Of the first weights and of all draws: the same seed, the same training.
+        Of the initial weights and of all draws: the same seed, the same training.
     """
 
     description = (
@@ -53,12 +53,12 @@ class CDAgainstPCD(Panel):
         for each in (self.k, self.rate):
             each.observe(lambda _: self._change(), "value")
         self.seed.observe(lambda _: self.reset(), "value")
-        controls = [self.k, self.rate, self.speed, self.seed, self.buttons(anew="new first weights from the seed")]
+        controls = [self.k, self.rate, self.speed, self.seed, self.buttons(anew="new initial weights from the seed")]
         super().__init__([(CURVES[0], [*controls, self.curves]), (BOARD[0], [self.board])])
         self.reset()
 
     def reset(self):
-        """Begin anew, from the seed: the same first weights for both, and a stream of random numbers for each."""
+        """Begin anew, from the seed: the same initial weights for both, and a stream of random numbers for each."""
         self.pair = CDAndPCD(self.k.value, self.rate.value, self.seed.value)
         self.history, self.changes = [], {}
         self.step(0)

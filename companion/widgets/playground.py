@@ -28,7 +28,7 @@ class Playground(Panel):
     Parameters
     ----------
     seed : int
-        Of the points and of the first weights: the same seed, the same training.
+        Of the points and of the initial weights: the same seed, the same training.
     """
 
     description = (
@@ -49,14 +49,14 @@ class Playground(Panel):
             each.observe(lambda _: self.reset(), "value")
         self.rate.observe(lambda change: setattr(self.optimizer, "learning_rate", change.new), "value")
         controls = [self.kind, self.first, self.second, self.activation, self.rate, self.seed]
-        buttons = self.buttons(anew="new first weights from the seed")
+        buttons = self.buttons(anew="new initial weights from the seed")
         super().__init__([(CURVE[0], [*controls, buttons, self.curve]), (SIZE, [self.plane])])
         side = np.linspace(-REACH, REACH, CELLS, dtype=np.float32)
         self.grid = to_device(np.stack(np.meshgrid(side, -side), axis=-1).reshape(-1, 2))
         self.reset()
 
     def reset(self):
-        """Draw points and first weights anew, from the seed."""
+        """Draw points and initial weights anew, from the seed."""
         rng = generator(self.seed.value)
         self.points, self.labels = plane_points(self.kind.value, 300, rng)
         self.X, self.targets = to_device(self.points), to_device(self.labels)
