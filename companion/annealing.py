@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from .backend import Noise, one_thread, to_device, to_numpy, xp
 from .checks import check_count, check_finite, finite_rows, real_array
-from .estimator import check_columns
+from .estimator import check_columns, own_copy
 from .functions import bernoulli, sigmoid, softplus
 from .likelihood import LogPartition, check_machine, warn_unless_trusted
 
@@ -20,6 +20,7 @@ __all__ = [
     "Anneal", "ParallelTempering", "ais", "parallel_tempering", "reverse_ais", "temperature_ladder",
 ]  # fmt: skip
 
+FARTHEST = 1000  # of the pixels to begin with: beyond, chains stand still, all alike, and their sums are rounded away
 BLOCK, BLOCKS = 240_000, 4  # numbers that move together, at least, and how many such blocks there are, at most
 
 
@@ -29,7 +30,7 @@ def temperature_ladder(n):
     5 % of the steps lie in [0, .5), 27 % in [.5, .9) and 68 % in [.9, 1]: about the proportions 500 : 4,000 : 10,000 of
     Salakhutdinov and Murray (2008), section 5.
     """
-    check_count("n", n)
+    n = check_count("n", n)
     return np.interp(np.linspace(0, 1, n + 1), [0, 0.05, 0.32, 1], [0, 0.5, 0.9, 1])
 
 
@@ -86,7 +87,7 @@ class Anneal:
         self.beta, self._next = self.betas[0], 1
         self.noise = Noise.of(rng)
         if isinstance(v, Integral):
-            check_count("v", v)
+            v = check_count("v", v)
             if down:
                 raise ValueError(f"v: expected samples of the machine for a ladder that falls from 1, found {v!r}")
             v = self.path.start(v, self.noise)
@@ -141,11 +142,14 @@ class _Path:
     def __init__(self, rbm, base_bias):
         check_machine(rbm)
         self.W, self.b, self.c = rbm.W_, rbm.visible_bias_, rbm.hidden_bias_
-        self.base_bias = self.b if base_bias is None else to_device(real_array("base_bias", base_bias), self.W.dtype)
+        given = self.b if base_bias is None else to_device(real_array("base_bias", base_bias), self.W.dtype)
+        self.base_bias = own_copy(given)
         if self.base_bias.shape != self.b.shape:
             raise ValueError(f"base_bias: expected {len(self.b)} finite numbers, one for each visible unit, found "
                              f"an array of shape {self.base_bias.shape}")  # fmt: skip
         check_finite("base_bias", self.base_bias)
+        if base_bias is not None and (largest := float(xp.abs(self.base_bias).max())) > FARTHEST:
+            raise ValueError(f"base_bias: expected log-odds, up to {FARTHEST:,} in size, found {largest:.3g}")
         self.difference = self.b - self.base_bias
 
     @property
@@ -222,8 +226,7 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, n_jobs=None, 
         If the effective sample size is too low to trust the standard error. A missing warning proves nothing: see
         above.
     """
-    check_count("n_temperatures", n_temperatures)
-    check_count("n_chains", n_chains)
+    n_temperatures, n_chains = check_count("n_temperatures", n_temperatures), check_count("n_chains", n_chains)
     noise = Noise.of(random_state)
     start = Anneal(rbm, n_chains, [0, 1], base_bias, noise).v
     return _run(rbm, start, temperature_ladder(n_temperatures), base_bias, noise, n_jobs, verbose)
@@ -252,7 +255,7 @@ def reverse_ais(rbm, samples, base_bias=None, *, n_temperatures=5000, n_jobs=Non
     ValueError
         As `ais`, and if the samples are others than zeros and ones, or of another width.
     """
-    check_count("n_temperatures", n_temperatures)
+    n_temperatures = check_count("n_temperatures", n_temperatures)
     check_machine(rbm)
     samples = _states_of(rbm, samples, "samples")
     return _run(rbm, samples, temperature_ladder(n_temperatures)[::-1], base_bias, random_state, n_jobs, verbose)
@@ -424,8 +427,7 @@ def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, n_jobs=
     ValueError
         As `ParallelTempering`; or if n is not whole or below 1, or steps not whole or below 0.
     """
-    check_count("n", n)
-    check_count("steps", steps, least=0)
+    n, steps = check_count("n", n), check_count("steps", steps, least=0)
     noise = Noise.of(random_state)
     start, betas = _Path(rbm, base_bias).start(n, noise), ladder(betas)
     blocks = [

@@ -1,14 +1,14 @@
 """What numbers must be before anything is computed from them: ValueErrors that say what was expected, and what came."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
 from .backend import to_device, xp
 
 __all__ = [
-    "are_pixels", "check_count", "check_finite", "check_pair", "check_unmasked", "finite_rows", "pixel_rows",
-    "real_array",
+    "are_pixels", "check_count", "check_finite", "check_pair", "check_temperature", "check_unmasked", "finite_rows",
+    "pixel_rows", "real_array",
 ]  # fmt: skip
 
 
@@ -16,7 +16,7 @@ def check_count(name, value, least=1):
     """Return `value`, or raise ValueError unless it is a whole number, at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name}: expected a whole number, at least {least}, found {value!r}")
-    return value
+    return int(value)  # NumPy's own would overflow in what is computed from it
 
 
 def check_pair(validation):
@@ -27,6 +27,12 @@ def check_pair(validation):
     return validation
 
 
+def check_temperature(value):
+    """Raise ValueError unless `value` is an inverse temperature: finite, and not below 0."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not (0 <= value < np.inf):
+        raise ValueError(f"inverse_temperature: expected a finite number, at least 0, found {value!r}")
+
+
 def check_finite(name, array):
     """Raise ValueError unless all of `array`, on the device, is finite."""
     if not bool(xp.isfinite(array).all()):
@@ -34,14 +40,17 @@ def check_finite(name, array):
 
 
 def check_unmasked(name, array):
-    """Raise ValueError for a masked array: what lies under the mask would count like all the rest."""
-    if isinstance(array, np.ma.MaskedArray):
+    """Raise ValueError for a masked array, or a list of some: what a mask hides would count like all the rest."""
+    parts = array if isinstance(array, list | tuple) else [array]
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
         raise ValueError(f"{name}: expected an array without a mask, found a masked one; fill it, or leave rows out")
 
 
 def real_array(name, array):
     """Return `array`, on the side where it is, if it has real numbers, none of them masked."""
     check_unmasked(name, array)
+    if hasattr(array, "dtypes") and all(getattr(of, "kind", "") in "fiub" for of in np.ravel(array.dtypes)):
+        array = array.to_numpy(float)  # a table with numbers of pandas' own, of which NumPy would make objects
     array = array if isinstance(array, xp.ndarray) else np.asarray(array)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name}: expected real numbers, found {array.dtype}")

@@ -150,7 +150,7 @@ class Classifier(ClassifierMixin, Estimator):
         if not self._has_learned():
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit")
-            check_unmasked("classes", classes)
+            classes = check_words("classes", classes)
             check_classification_targets(np.repeat(classes, 2))  # once each might be numbers to regress on
             self.classes_ = self._classes(np.unique(classes))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
@@ -245,13 +245,9 @@ class Classifier(ClassifierMixin, Estimator):
         if y is None:
             raise ValueError("a classifier requires y to be passed, but the target y is None")
         check_unmasked("y", y)
-        y = column_or_1d(to_numpy(y), warn=True)
+        y = column_or_1d(check_words("labels", y), warn=True)
         if y.shape != (n,):
             raise ValueError(f"labels: expected shape ({n},), one for each image, found {y.shape}")
-        if y.dtype == object and (missing := [i for i, label in enumerate(y) if _is_missing(label)]):
-            raise ValueError(f"labels: expected one for each image, found {y[missing[0]]!r} for image {missing[0]}")
-        if y.dtype.kind in "mMVT":  # T: words that scikit-learn does not know yet
-            raise ValueError(f"labels: expected numbers, or words as str or object, found {y.dtype}")
         check_classification_targets(y)
         return y
 
@@ -304,6 +300,30 @@ class Classifier(ClassifierMixin, Estimator):
         """Fraction of the images, between 0 and 1, that are given a wrong label."""
         scores = self._scores(X)
         return float(zero_one_loss(scores.argmax(axis=1), self._encode(y, len(scores))))
+
+
+def check_words(name, labels):
+    """Return labels as an array on the host; ValueError if one is missing, or among words is none, or a mask is on.
+
+    NumPy would make words of what stands in a list beside words: "nan", "5".
+    """
+    check_unmasked(name, labels)
+    given = labels if isinstance(labels, list | tuple) else []
+    array = to_numpy(labels)
+    if array.dtype.kind == "U" and not all(isinstance(label, str) for label in np.ravel(np.array(given, object))):
+        array = np.array(given, object)
+    if array.dtype == object:
+        flat = array.ravel()
+        if missing := [i for i, label in enumerate(flat) if _is_missing(label)]:
+            raise ValueError(f"{name}: expected one for each image, found {flat[missing[0]]!r} for image {missing[0]}")
+        words = [isinstance(label, str) for label in flat]
+        if any(words) and not all(words):
+            raise ValueError(
+                f"{name}: expected words, or numbers, found both: {flat[words.index(False)]!r} among words"
+            )
+    if array.dtype.kind in "mMVT":  # T: words that scikit-learn does not know yet
+        raise ValueError(f"{name}: expected numbers, or words as str or object, found {array.dtype}")
+    return array
 
 
 def _is_missing(label):

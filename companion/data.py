@@ -450,6 +450,7 @@ def minibatches(n, batch_size, rng):
     """
     if not isinstance(batch_size, Integral) or batch_size < 1:
         raise ValueError(f"batch_size is {batch_size!r}; expected a whole number, at least 1")
+    batch_size = int(batch_size)
     order = to_device(rng.permutation(n))  # drawn on the host, moved once an epoch
     for start in range(0, n, batch_size):
         yield order[start : start + batch_size]

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from .checks import check_count, check_unmasked, finite_rows
 from .classifier import unknown_labels
-from .estimator import check_columns
+from .estimator import check_columns, know_columns
 from .functions import bernoulli, sigmoid, softplus
 from .likelihood import LogLikelihood, LogPartition, check_binary, check_machine, images_of
 from .pretraining import PretrainedMLP
@@ -65,7 +65,9 @@ class DBN(PretrainedMLP):
         check_machine(machine)
         W, b, c = (machine.parameters_[name].copy() for name in ("W", "visible_bias", "hidden_bias"))
         layers = {"W1": W, "visible_bias1": b, "b1": c, "W2": W.T.copy(), "visible_bias2": c.copy(), "b2": b.copy()}
-        return cls.from_parameters(layers, **hyperparameters)
+        network = cls.from_parameters(layers, **hyperparameters)
+        know_columns([network], machine)
+        return network
 
     def pretrain(self, X, y=None, *, watch=None, checkpoint=None):
         """Train the layers one after another on images X (n, n_features).
@@ -79,10 +81,11 @@ class DBN(PretrainedMLP):
             See `companion.pretraining.PretrainedMLP.pretrain`.
         """
         if y is not None:
-            y = self._check_labels(y, len(X))
+            y = self._check_labels(y, X.shape[0] if hasattr(X, "shape") else len(X))
             self._check_settings()
-            if self.hidden_sizes:  # before the long part
-                check_binary(self._new_layer(len(self.hidden_sizes), None))
+            if not self.hidden_sizes:
+                raise ValueError("y: expected labels only for a network with a layer to learn them, found none")
+            check_binary(self._new_layer(len(self.hidden_sizes), None))  # before the long part
         return super().pretrain(X, y, watch=watch, checkpoint=checkpoint)
 
     def _options(self, number):
@@ -145,12 +148,14 @@ class DBN(PretrainedMLP):
         layers, parameters = self._generative_layers()[:-1], self.parameters_
         if "down_W1" not in parameters:
             return layers
-        return [
+        untied = [
             RBM.from_parameters(
                 parameters[f"down_W{number}"], layer.visible_bias_, layer.hidden_bias_, visible=layer.visible
             )
             for number, layer in enumerate(layers, start=1)
         ]
+        know_columns(untied[:1], self)
+        return untied
 
     @property
     def top_(self):
@@ -252,7 +257,7 @@ class DBN(PretrainedMLP):
             If a layer has not learned or has a parameter that is not finite, if one above the images is Gaussian, or if
             an argument is not what it must be.
         """
-        check_count("n", n)
+        n = check_count("n", n)
         rng, top = generator(random_state), self.top_
         noise = Noise(rng)
         start = to_device(rng.integers(0, 2, (n, top.n_features_in_)), top.W_.dtype)
@@ -298,7 +303,7 @@ class DBN(PretrainedMLP):
             `companion.likelihood.log_likelihood`.
         """
         upward = self._check_bound(y)
-        check_count("n_samples", n_samples)
+        n_samples = check_count("n_samples", n_samples)
         check_columns(self, v)
         v, partition = images_of(upward[0], v), LogPartition.of(partition)
         if y is not None:

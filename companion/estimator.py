@@ -14,7 +14,7 @@ from .backend import one_thread, to_device, to_numpy, xp
 from .checks import are_pixels, check_finite, check_unmasked, real_array
 from .data import minibatches
 from .optimize import SGD, Adam, Patience, Schedule
-from .training import Divergence, Training, check_loss, digest
+from .training import Divergence, Training, check_progress, digest
 
 __all__ = ["Encoder", "Estimator", "TiedLayer"]
 
@@ -183,6 +183,9 @@ class Estimator(BaseEstimator):
     def _check_data(self, X, reset=False):
         """Return X (n, n_features) in float32 on the device, or raise ValueError; `fit` resets what is expected."""
         check_unmasked("X", X)
+        for dtype in np.ravel(getattr(X, "dtypes", getattr(X, "dtype", None))):
+            if getattr(dtype, "kind", "") in ("m", "M"):
+                raise ValueError(f"X: expected real numbers, found {dtype}")
         X = to_device(validate_data(self, X, dtype=np.float32, reset=reset))
         size = float(xp.sqrt(xp.vdot(X, X) / X.size))
         if not np.isfinite(size):
@@ -252,7 +255,7 @@ class Estimator(BaseEstimator):
         return Adam(rate) if getattr(self, "optimizer", "sgd") == "adam" else SGD(rate, options.get("momentum", 0.0))
 
     def _n_updates(self, X):
-        return max(1, self.n_epochs) * -(-len(X) // self.batch_size)
+        return max(1, int(self.n_epochs)) * -(-len(X) // int(self.batch_size))
 
     def _check_parameters(self, first, n_features, n_classes=0):
         """Raise ValueError unless the settings are such as may be, and the parameters, learned before, fit them."""
@@ -322,13 +325,17 @@ class Estimator(BaseEstimator):
         for name, array in self.parameters_.items():
             at.before[name][...] = array
         at.noise.renew()
+        rate = getattr(at.descent.optimizer, "learning_rate", None)
+        if isinstance(rate, Schedule) and rate.ended(int(at.descent.optimizer.updates)):
+            warn_caller(f"schedule is {rate.kind!r}, and has come to its end after {rate.n_updates:,} updates: "
+                        "partial_fit learns nothing any more; take schedule='constant', or more n_epochs")  # fmt: skip
         loss, n_batches = 0.0, 0
         with one_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for indices in minibatches(n, self.batch_size, at.rng):
                 loss += step(at, indices)
                 n_batches += 1
         try:
-            check_loss(float(loss) / n_batches, int(at.descent.optimizer.updates))
+            check_progress(float(loss) / n_batches, self.parameters_, int(at.descent.optimizer.updates))
         except Divergence:  # as if it had not been called; momenta and averages begin anew
             for name, array in at.before.items():
                 self.parameters_[name][...] = array
@@ -539,6 +546,13 @@ def real_arrays(given, first):
     arrays = {name: real_array(name, array) for name, array in given.items()}
     dtype = xp.float64 if arrays[first].dtype == np.float64 else xp.float32
     return {name: xp.ascontiguousarray(to_device(array, dtype)) for name, array in arrays.items()}
+
+
+def know_columns(models, of):
+    """Tell models what the model `of` knows of its columns: their names, and whether they are pixels."""
+    known = {name: vars(of)[name] for name in ("feature_names_in_", "pixels_") if name in vars(of)}
+    for model in models:
+        vars(model).update(known)
 
 
 def own_copy(array):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .checks import check_count
+from .checks import check_count, check_unmasked
 from .data import wanted_dataset
 from .places import at_home
 
@@ -124,7 +124,11 @@ class HiddenMarkovModel:
     """
 
     def __init__(self, start, transition, emission, words, tags):
-        self.start, self.transition, self.emission = (np.asarray(a, float) for a in (start, transition, emission))
+        for name, given in (("start", start), ("transition", transition), ("emission", emission)):
+            check_unmasked(name, given)
+        self.start, self.transition, self.emission = (np.array(a, float) for a in (start, transition, emission))
+        if len(set(words)) < len(words):
+            raise ValueError(f"words: expected each of them once, found {words!r}")
         self.words, self.tags, self.tags_ = list(words), list(tags), sorted(set(tags))
         n_states = len(self.tags)
         expected = {"start": (n_states,), "transition": (n_states,) * 2, "emission": (n_states, len(self.words) + 1)}
@@ -243,7 +247,7 @@ class HiddenMarkovModel:
             If the sentence is impossible, or empty, or `ahead` not whole or below 0.
         """
         if ahead is not None:
-            check_count("ahead", ahead, least=0)
+            ahead = check_count("ahead", ahead, least=0)
         words, alphas, _ = self._forward(sentence)
         table = np.zeros((len(words), len(self.tags_)))
         beta, last = None, len(words) - 1

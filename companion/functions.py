@@ -110,8 +110,7 @@ def negative_log_likelihood(log_probabilities, targets):
         If the targets are of another shape or kind, or one is negative.
     """
     log_p = log_p_of(log_probabilities, targets)
-    if len(targets) and int(targets.min()) < 0:
-        raise ValueError(f"targets: expected columns from 0, found {int(targets.min())}")
+    check_targets(targets)
     return -log_p.mean()
 
 
@@ -122,6 +121,12 @@ def log_p_of(log_probabilities, targets):
         raise ValueError(f"targets: expected whole numbers of shape ({n},), one for each row, found {targets.dtype} of "
                          f"shape {targets.shape}")  # fmt: skip
     return log_probabilities[xp.arange(n), targets]
+
+
+def check_targets(targets):
+    """Raise ValueError if a target is negative: NumPy would count columns from the last one."""
+    if len(targets) and int(targets.min()) < 0:
+        raise ValueError(f"targets: expected columns from 0, found {int(targets.min())}")
 
 
 def zero_one_loss(predicted, targets):

@@ -51,7 +51,7 @@ def leapfrog(x, p, gradient, step_size, n_steps, *, mass=1.0, start=None, path=N
     ValueError
         If `n_steps` is not whole or below 1.
     """
-    check_count("n_steps", n_steps)
+    n_steps = check_count("n_steps", n_steps)
     x, p, g = x.copy(), p.copy(), gradient(x) if start is None else start
     kick, drift = step_size, step_size / mass  # of a full step: what force does to p, and p to x
     if path is not None:
@@ -122,6 +122,7 @@ class Metropolis:
                              f"{type(self.energies).__name__ if found is None else found}")  # fmt: skip
         if not bool(xp.isfinite(self.energies).all()):
             raise ValueError("energy: expected finite numbers where the chains begin, found NaN or infinity among them")
+        self.energies = own_copy(self.energies)  # the function may write into the same array again
 
     def __iter__(self):
         return self
@@ -209,7 +210,7 @@ class HMC(Metropolis):
     ):
         self.gradient, self.n_steps, self.record, self.path = gradient, check_count("n_steps", n_steps), record, None
         super().__init__(energy, x, step_size=step_size, random_state=random_state)
-        self.mass = to_device(real_array("mass", mass), self.x.dtype)
+        self.mass = own_copy(to_device(real_array("mass", mass), self.x.dtype))
         if self.mass.shape not in ((), self.x.shape[1:]) or not bool(((self.mass > 0) & xp.isfinite(self.mass)).all()):
             raise ValueError(f"mass: expected a positive number, or {self.x.shape[1]} of them, found {mass!r}")
         if not (isinstance(jitter, Real) and 0 <= jitter < 1):
@@ -229,6 +230,7 @@ class HMC(Metropolis):
             raise ValueError(f"gradient: expected an array of shape {self.x.shape}, as the positions, found "
                              f"{type(self.gradients).__name__ if found is None else found}")  # fmt: skip
         check_finite("gradient, where the chains begin", self.gradients)
+        self.gradients = own_copy(self.gradients)
 
     def _propose(self):
         p = self.noise.normal(xp.empty_like(self.x))
@@ -274,6 +276,8 @@ class DualAveraging:
     def __init__(self, step_size, acceptance):
         if not (isinstance(acceptance, Real) and 0 < acceptance < 1):
             raise ValueError(f"acceptance: expected a number between 0 and 1, found {acceptance!r}")
+        if not (isinstance(step_size, Real) and 0 < step_size < np.inf):
+            raise ValueError(f"step_size: expected a positive number, found {step_size!r}")
         self.centre, self.acceptance = log(10 * step_size), acceptance
         self.t, self.missing, self.average = 0, 0.0, step_size
 
@@ -312,8 +316,8 @@ class Normal:
     """
 
     def __init__(self, mean, scale):
-        self.mean = _floats("mean", mean)
-        self.scale = to_device(real_array("scale", scale), self.mean.dtype)
+        self.mean = own_copy(_floats("mean", mean))
+        self.scale = own_copy(to_device(real_array("scale", scale), self.mean.dtype))
         if self.mean.ndim != 1 or self.scale.shape != self.mean.shape or not bool((self.scale > 0).all()):
             raise ValueError(f"expected d means and d positive scales, found arrays of the shapes {self.mean.shape} "
                              f"and {self.scale.shape}")  # fmt: skip
@@ -385,6 +389,8 @@ def hamiltonian_ais(energy, gradient, base, betas, *, n_chains=100, step_size=0.
     betas, noise = ladder(betas), Noise.of(random_state)
     if betas[:1] != [0] or betas[-1:] != [1] or not (np.diff(betas) >= 0).all():
         raise ValueError(f"betas: expected a ladder that rises from 0 to 1, found {betas[:1]} … {betas[-1:]}")
+    if not all(hasattr(base, name) for name in ("sample", "energy", "gradient", "log_z")):
+        raise ValueError(f"base: expected a density to begin with, such as Normal, found {base!r}")
     path = _Between(base, energy, gradient)
     start = base.sample(check_count("n_chains", n_chains), noise)
     HMC(energy, gradient, start, step_size=step_size, n_steps=n_steps)  # mixed with those of the base, wrong shapes fit

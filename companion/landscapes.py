@@ -79,9 +79,11 @@ class Banana:
         self.length, self.width = length, width
 
     def energy(self, x):
+        x = floating(x)
         return 0.5 * ((x[:, 0] / self.length) ** 2 + ((x[:, 1] - 0.5 * x[:, 0] ** 2) / self.width) ** 2)
 
     def gradient(self, x):
+        x = floating(x)
         across = (x[:, 1] - 0.5 * x[:, 0] ** 2) / self.width**2
         return xp.stack([x[:, 0] * (1 / self.length**2 - across), across], axis=1)
 
@@ -111,13 +113,14 @@ class Hills:
         return self.distance * x[:, 0] + np.log(self.share / (1 - self.share))
 
     def energy(self, x):
-        squares = (
-            0.5 * (x**2).sum(axis=1) + 0.5 * self.distance * x[:, 0]
-        )  # those of the hill on the left, less a constant
+        x = floating(x)
+        # Those of the hill on the left, less a constant.
+        squares = 0.5 * (x**2).sum(axis=1) + 0.5 * self.distance * x[:, 0]
         return squares - xp.logaddexp(0 * squares, self._odds(x))
 
     def gradient(self, x):
-        gradient = floating(x).copy()
+        x = floating(x)
+        gradient = x.copy()
         gradient[:, 0] -= 0.5 * self.distance * xp.tanh(0.5 * self._odds(x))
         return gradient
 
@@ -144,11 +147,13 @@ class Funnel:
         self.scale = scale
 
     def energy(self, x):
+        x = floating(x)
         first = x[:, 0]
         spread = (x[:, 1:] ** 2).sum(axis=1) * xp.exp(-first)
         return 0.5 * ((first / self.scale) ** 2 + spread + first)
 
     def gradient(self, x):
+        x = floating(x)
         pull = x * xp.exp(-x[:, :1])
         pull[:, 0] = x[:, 0] / self.scale**2 + 0.5 - 0.5 * (x[:, 1:] * pull[:, 1:]).sum(axis=1)
         return pull

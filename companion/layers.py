@@ -8,7 +8,7 @@ live in buffers that the next call overwrites; copy what you want to keep.
 import numpy as np
 
 from .backend import Noise, matmul, to_device, xp
-from .functions import log_p_of, log_softmax, sigmoid
+from .functions import check_targets, log_p_of, log_softmax, sigmoid
 
 __all__ = [
     "ACTIVATIONS",
@@ -404,6 +404,8 @@ class SoftmaxCrossEntropy:
         """
         self._log_p, self._targets, self._weights = log_softmax(scores, out=scores), targets, weights
         log_p = log_p_of(self._log_p, targets)
+        if xp is np:  # a GPU would be waited for
+            check_targets(targets)
         return -(log_p if weights is None else weights * log_p).mean()
 
     def backward(self):

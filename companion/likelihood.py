@@ -44,8 +44,8 @@ class LogPartition:
     log_z: float
     std_error: float = 0.0
     ess: float = float("inf")
-    log_weights: np.ndarray = field(default=None, repr=False)
-    samples: object = field(default=None, repr=False)
+    log_weights: np.ndarray = field(default=None, repr=False, compare=False)
+    samples: object = field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
         if not np.isfinite(self.log_z):

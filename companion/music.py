@@ -347,7 +347,7 @@ class ToyComposer:
 
     def compose(self, n_steps, random_state=None):
         """Return voices, uint8 (n_steps, 4); ValueError for less than a step."""
-        check_count("n_steps", n_steps)
+        n_steps = check_count("n_steps", n_steps)
         rng = generator(random_state)
         states = [rng.choice(len(self.first), p=self.first)]
         for _ in range(n_steps - 1):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .backend import add_scaled, xp
+from .checks import check_count
 
 __all__ = ["SGD", "Adam", "Descent", "MovingAverage", "Patience", "Schedule", "limit_norms"]
 
@@ -63,6 +64,7 @@ class Schedule:
     def __init__(self, rate, n_updates, kind="constant", decay=0.0, warmup=0):
         if kind not in ("constant", "inverse", "linear", "cosine"):
             raise ValueError(f"schedule is {kind!r}; expected 'constant', 'inverse', 'linear' or 'cosine'")
+        n_updates = check_count("n_updates", n_updates)
         self.rate, self.n_updates, self.kind, self.decay, self.warmup = rate, n_updates, kind, decay, warmup
 
     def __call__(self, t):
@@ -75,6 +77,10 @@ class Schedule:
             "cosine": (1 + np.cos(np.pi * done)) / 2,
         }[self.kind]
         return self.rate * factor * min(1.0, (t + 1) / (self.warmup + 1))
+
+    def ended(self, t):
+        """Return whether it has fallen to 0 when t updates are done."""
+        return self.kind in ("linear", "cosine") and t >= self.n_updates
 
 
 class SGD:

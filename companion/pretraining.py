@@ -5,7 +5,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import generator, one_thread, to_numpy, xp
-from .estimator import Encoder, check_options, real_arrays, stays_if_refused
+from .estimator import Encoder, check_options, know_columns, real_arrays, stays_if_refused
 from .layers import ACTIVATIONS, BATCH_NORM, BatchNorm, Dense, Network
 from .mlp import MLP
 from .training import Divergence, beside
@@ -176,6 +176,8 @@ class PretrainedMLP(Encoder, MLP):
             except Divergence:
                 self._pretrained = False  # `fit` will do it again
                 raise
+            if number == 1:
+                know_columns([self], layer)
             self.pretraining_histories_.append(layer.history_)
             if layer.history_.stopped == "interrupt":
                 raise KeyboardInterrupt
@@ -225,12 +227,14 @@ class PretrainedMLP(Encoder, MLP):
     def layers_(self):
         """The layers as models of their input, from the image upwards; they share the arrays of the network."""
         check_is_fitted(self, "parameters_")
-        return [
+        layers = [
             self.layer_class.from_parameters(
                 *(self.parameters_[f"{name}{number}"] for name in ("W", "visible_bias", "b")), **self._options(number)
             )
             for number in range(1, self._depth + 1)
         ]
+        know_columns(layers[:1], self)
+        return layers
 
     @property
     def _depth(self):
@@ -265,7 +269,7 @@ class PretrainedMLP(Encoder, MLP):
 
     @property
     def _n_features_out(self):
-        return self.hidden_sizes[-1]
+        return self.hidden_sizes[-1] if self.hidden_sizes else self.n_features_in_
 
     @stays_if_refused
     def fit(self, X, y, validation=None, checkpoint=None, sample_weight=None, unlabelled=None):
@@ -284,7 +288,11 @@ class PretrainedMLP(Encoder, MLP):
         if unlabelled is not None:
             self._check_unlabelled(unlabelled)
         if fresh:
+            names = vars(self).get("feature_names_in_")  # those of X, whatever those of `unlabelled` are
             self._pretrain_on_the_way(X if unlabelled is None else unlabelled, checkpoint)
+            vars(self).pop("feature_names_in_", None)
+            if names is not None:
+                self.feature_names_in_ = names
         if not self.virtual_adversarial:
             unlabelled = None
         return super().fit(X, y, validation, checkpoint, sample_weight, unlabelled)

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from .backend import Noise, add_scaled, generator, matmul, one_thread, to_device, to_numpy, xp
-from .checks import check_count, check_finite, finite_rows, pixel_rows, real_array
+from .checks import check_count, check_finite, check_temperature, finite_rows, pixel_rows, real_array
 from .estimator import TiedLayer, check_columns, one_of, own_copy
 from .functions import bernoulli, sigmoid, softplus
 from .optimize import Descent
@@ -162,6 +162,7 @@ class RBM(TiedLayer):
         """
         v = self._visible(v)
         with one_thread():
+            check_temperature(inverse_temperature)
             x = inverse_temperature * (v @ self.W_ + self.hidden_bias_)
             return inverse_temperature * self._visible_energy(v) - softplus(x).sum(axis=1)
 
@@ -187,6 +188,7 @@ class RBM(TiedLayer):
         x = self._visible(v) @ self.W_
         x += self.hidden_bias_
         if inverse_temperature != 1:
+            self._check_temperature(inverse_temperature)
             x *= inverse_temperature
         return sigmoid(x, out=x)
 
@@ -195,6 +197,8 @@ class RBM(TiedLayer):
 
         :math:`p(v_i = 1 \mid h) = \sigma(\beta (W h + b)_i)`; Gaussian units have the mean :math:`(W h + b)_i`.
         """
+        if inverse_temperature != 1:
+            self._check_temperature(inverse_temperature)
         a = matmul(self._hidden(h), self.W_.T, out=out)
         a += self.visible_bias_
         if self.visible == "gaussian":
@@ -246,7 +250,7 @@ class RBM(TiedLayer):
         ------
         v, means, h : array
             The new visible state (n, n_visible), the means that it was drawn from, and the hidden state (n, n_hidden)
-            in between.
+            in between. The chain goes on from this v: copy it to change it.
 
         Raises
         ------
@@ -259,9 +263,7 @@ class RBM(TiedLayer):
         check_columns(self, start)
         start = finite_rows("start", start, len(self.visible_bias_), self.W_.dtype)
         self.check_pixels(start)
-        if not (0 <= inverse_temperature < float("inf") and (inverse_temperature or self.visible == "binary")):
-            least = "at least 0" if self.visible == "binary" else "above 0"
-            raise ValueError(f"inverse_temperature: expected a finite number {least}, found {inverse_temperature!r}")
+        self._check_temperature(inverse_temperature)
         if clamp is not None:
             clamp = to_device(real_array("clamp", clamp))
             if not bool(((clamp == 0) | (clamp == 1)).all()):
@@ -270,7 +272,7 @@ class RBM(TiedLayer):
             if clamp.shape not in (start.shape, start.shape[1:]):
                 raise ValueError(f"clamp: expected shape {start.shape[1:]} or {start.shape}, found {clamp.shape}")
             clamp = clamp.astype(bool)
-        return _Chains(self, start, Noise.of(rng), clamp, inverse_temperature)
+        return _Chains(self, own_copy(start), Noise.of(rng), clamp, inverse_temperature)
 
     def sample(
         self, n=1, steps=1000, *, start=None, clamp=None, inverse_temperature=1.0, means=False, random_state=None
@@ -298,17 +300,19 @@ class RBM(TiedLayer):
         ValueError
             If `n` is not whole or below 1, or `steps` not whole or below 0; otherwise as `chains`.
         """
-        check_count("n", n)
-        check_count("steps", steps, least=0)
+        n = check_count("n", n)
+        steps = check_count("steps", steps, least=0)
         noise = Noise.of(random_state)
         if start is None:
+            if clamp is not None:
+                raise ValueError("clamp: expected `start` with it, whose values the clamped units keep, found none")
             state = xp.full((n, len(self.visible_bias_)), 0.0 if self.visible == "gaussian" else 0.5, self.W_.dtype)
             state = self._draw_visible(state, noise)
         else:
             check_columns(self, start)
             state = xp.atleast_2d(to_device(real_array("start", start), self.W_.dtype))
         states = self.chains(state, noise, clamp, inverse_temperature)
-        v, v_means, _ = next(islice(states, steps - 1, None)) if steps else (state, state, None)
+        v, v_means, _ = next(islice(states, steps - 1, None)) if steps else (states.v, states.v, None)
         return v_means if means else v
 
     def reconstruct(self, v):
@@ -392,6 +396,12 @@ class RBM(TiedLayer):
         super()._check_settings()
         if self.binarize and self.visible == "gaussian":
             raise ValueError("binarize draws binary pixels; Gaussian visible units have none")
+
+    def _check_temperature(self, inverse_temperature):
+        """Raise ValueError for an inverse temperature that is none; Gaussian units do not melt altogether."""
+        if self.visible == "gaussian" and inverse_temperature == 0:
+            raise ValueError("inverse_temperature: expected a finite number above 0, for Gaussian units, found 0")
+        check_temperature(inverse_temperature)
 
     def check_finite(self):
         """Raise ValueError if a parameter is not finite."""

@@ -11,14 +11,13 @@ Source: Boulanger-Lewandowski, Bengio and Vincent (2012), *Modeling temporal dep
 application to polyphonic music generation and transcription*, section 4. Rows are steps; likelihoods are in nats.
 """
 
-from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .checks import check_count
+from .checks import check_count, check_temperature
 from .estimator import SETTINGS, Estimator, check_options, own_copy, real_arrays, stays_if_refused
 from .functions import bernoulli, sigmoid, softplus
 from .optimize import Descent
@@ -311,8 +310,8 @@ class RNNRBM(Estimator):
         ValueError
             If a roll is not what it must be, or there would be no step or no chain.
         """
-        check_count("steps", steps)
-        check_count("n_chains", n_chains)
+        steps = check_count("steps", steps)
+        n_chains = check_count("n_chains", n_chains)
         X = self._check_rolls(X)
         v, machines = self.all_machines(X)
         before = np.concatenate([np.pad(roll, ((1, 0), (0, 0)))[:-1] for roll in X])
@@ -330,7 +329,7 @@ class RNNRBM(Estimator):
         self, n_steps, *, prime=None, clamp=None, steps=500, inverse_temperature=1.0, anneal=True, random_state=None
     ):
         """Write a roll, step by step; see `write` for the parameters. Returns float32 (n_steps, n_keys)."""
-        check_count("n_steps", n_steps)
+        n_steps = check_count("n_steps", n_steps)
         writer = self.write(prime=prime, clamp=clamp, steps=steps, inverse_temperature=inverse_temperature,
                             anneal=anneal, random_state=random_state)  # fmt: skip
         return np.array([to_numpy(next(writer)) for _ in range(n_steps)])
@@ -362,26 +361,13 @@ class RNNRBM(Estimator):
             If `prime` or `clamp` is not what it must be, `steps` is below 1, or the temperature no number.
         """
         self._learned()
-        check_count("steps", steps)
-        if not 0 <= inverse_temperature < float("inf"):
-            raise ValueError(
-                f"inverse_temperature: expected a finite number, at least 0, found {inverse_temperature!r}"
-            )
+        steps = check_count("steps", steps)
+        check_temperature(inverse_temperature)
         prime = () if prime is None else check_roll("prime", prime, self.n_features_in_)
         clamp = () if clamp is None else check_roll("clamp", clamp, self.n_features_in_, gaps=True)
 
-        def written():
-            noise, u = Noise.of(random_state), self.silence()
-            for t in count():
-                if t < len(prime):
-                    v = to_device(prime[t], u.dtype)
-                else:
-                    given = clamp[t] if t < len(clamp) else None
-                    v = self.draw(u, noise, given, steps, inverse_temperature, anneal)
-                yield v
-                u = self.follow(u, v)
-
-        return written()
+        options = {"steps": steps, "inverse_temperature": inverse_temperature, "anneal": anneal}
+        return _Writer(self, prime, clamp, Noise.of(random_state), options)
 
     def silence(self):
         """Return the state (n_recurrent,) before the first step: zeros."""
@@ -401,6 +387,8 @@ class RNNRBM(Estimator):
         a generator or a seed.
         """
         check_is_fitted(self, "parameters_")
+        steps = check_count("steps", steps)
+        check_temperature(inverse_temperature)
         p, noise = self.parameters_, Noise.of(noise)
         machine = _machines(p, u[None])
         v, clamp = bernoulli(sigmoid(machine.visible_bias), noise), None
@@ -432,6 +420,27 @@ class RNNRBM(Estimator):
         if not rolls:
             raise ValueError("expected at least one roll, found none")
         return rolls
+
+
+class _Writer:
+    """What `RNNRBM.write` returns. An interrupt does not end it, as it would a generator: the step is drawn again."""
+
+    def __init__(self, model, prime, clamp, noise, options):
+        self.model, self.prime, self.clamp, self.noise, self.options = model, prime, clamp, noise, options
+        self.t, self.u = 0, model.silence()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.t < len(self.prime):
+            v = own_copy(to_device(self.prime[self.t], self.u.dtype))
+        else:
+            given = self.clamp[self.t] if self.t < len(self.clamp) else None
+            v = self.model.draw(self.u, self.noise, given, **self.options)
+        self.u = self.model.follow(self.u, v)
+        self.t += 1
+        return v
 
 
 def _machines(p, before):

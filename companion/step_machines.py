@@ -45,7 +45,7 @@ class StepMachines(NamedTuple):
         """
         noise = Noise.of(noise)
         W, (x, a), first = self.W, (xp.empty_like(self.hidden_bias), xp.empty_like(self.visible_bias)), v
-        h, v = xp.empty_like(x), xp.array(v, copy=True)
+        h, v = xp.empty_like(x), xp.array(v, W.dtype, copy=True)
         for _ in range(steps):
             xp.matmul(v, W, out=x)
             x += self.hidden_bias
@@ -178,7 +178,7 @@ def annealed_log_partitions(machines, *, n_temperatures=1000, n_chains=5, start=
             raise ValueError(f"start: expected shape (n_chains, {', '.join(map(str, B.shape))}), found {found}")
         for samples in start:
             check_roll("start", samples)
-    check_count("n_chains", n_chains)
+    n_chains = check_count("n_chains", n_chains)
     base = B.mean(axis=0)
     rows = max(1, BLOCK // W.shape[1])
     log_w, samples = np.empty((n_chains, len(B))), np.empty((n_chains, *B.shape), np.float32)
@@ -252,7 +252,7 @@ def counted_log_partitions(machines, most_notes=4):
     -------
     numpy.ndarray (n_steps,), float64
     """
-    check_count("most_notes", most_notes, least=0)
+    most_notes = check_count("most_notes", most_notes, least=0)
     W, B, C = machines
     n = len(W)
     most_notes = min(most_notes, n)

@@ -66,6 +66,8 @@ def _place(path):
     """Return where a file is to be, in a folder made if missing. A link stays one: what it leads to is replaced."""
     path = Path(os.path.realpath(at_home(path)))
     expect_file(path)
+    if path.exists() and not path.stat().st_mode & 0o222:  # renaming would not ask
+        raise OSError(errno.EACCES, "is there, and read-only", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -101,7 +103,7 @@ def save(path, arrays, facts=None):
     for name, array in arrays.items():
         check_unmasked(name, array)
     arrays = {name: to_numpy(array) for name, array in arrays.items()}
-    if taken := [name for name in arrays if not isinstance(name, str) or name in _TAKEN]:
+    if taken := [name for name in arrays if not isinstance(name, str) or name in _TAKEN or "\0" in name]:
         raise ValueError(f"expected names of arrays that are words, other than {', '.join(_TAKEN)}; found {taken[0]!r}")
     for name, array in arrays.items():
         if array.dtype.kind not in _KINDS:
@@ -132,14 +134,15 @@ def load(path):
     path = at_home(path)
     expect_file(path)
     foreign = f"{path}: expected an .npz file saved by the companion"
-    with open(path, "rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError(f"{foreign}, found something that is no .npz archive at all")
+    file = open(path, "rb")  # once: meanwhile another may take its place
+    if not zipfile.is_zipfile(file):
+        file.close()
+        raise ValueError(f"{foreign}, found something that is no .npz archive at all")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with file, zipfile.ZipFile(file) as archive:
             if f"{_FACTS}.npy" not in archive.namelist():
                 raise ValueError(f"it is of another origin, and lacks {_FACTS!r}")
-            arrays = _read_arrays(archive, os.path.getsize(path))
+            arrays = _read_arrays(archive, os.fstat(file.fileno()).st_size)
         header = json.loads(str(arrays.pop(_FACTS)))
         if not isinstance(header, dict) or not isinstance(header.get("facts"), dict):
             raise ValueError("no facts in it")
@@ -205,11 +208,10 @@ def save_model(path, model):
         check_finite(name, array)
     arrays = {f"parameters/{name}": array for name, array in model.parameters_.items()}
     if hasattr(model, "classes_"):
-        # Labels that are words may come as Python objects; as strings of fixed width they need no pickle.
         labels = model.classes_
-        arrays["classes"] = labels.astype(str) if labels.dtype == object else labels
+        arrays["classes"] = _fixed_width("label", labels) if labels.dtype == object else labels
     if hasattr(model, "feature_names_in_"):
-        arrays["feature_names"] = model.feature_names_in_.astype(str)
+        arrays["feature_names"] = _fixed_width("name of a feature", model.feature_names_in_)
     settings = {name: _with_pairs(value) for name, value in settings.items()}
     for name, value in settings.items():
         try:
@@ -274,6 +276,14 @@ def _plain(fact):
         known = sequence.state if isinstance(sequence, np.random.SeedSequence) else None
         return {"Generator": fact.bit_generator.state | {"seed_sequence": known}}
     raise TypeError(f"{fact!r} is not JSON serializable")
+
+
+def _fixed_width(what, words):
+    """Return words that are Python objects as strings of fixed width, which need no pickle."""
+    array = words.astype(str)
+    if (lost := array != words).any():
+        raise ValueError(f"expected a {what} without zeros (\\0) at its end, found {words[lost][0]!r}")
+    return array
 
 
 def _with_pairs(value):

@@ -317,7 +317,7 @@ class Tagger(Estimator):
         numpy.ndarray (n_words,)
         """
         network, (words,) = self._ready([sentence])
-        if not isinstance(position, Integral) or not 0 <= position < len(words):
+        if isinstance(position, bool) or not isinstance(position, Integral) or not 0 <= position < len(words):
             raise ValueError(f"expected a position from 0 to {len(words) - 1}, found {position!r}")
         with one_thread():
             scores = _scores(network, np.array(words), Packing([len(words)]))

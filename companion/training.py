@@ -141,11 +141,11 @@ class Training:
         self, step, n, *, parameters, batch_size, n_epochs, rng, noise=None, state=None, validate=None,
         patience=None, watch=None, checkpoint=None, identity=None, verbose=False,
     ):  # fmt: skip
+        batch_size, n_epochs = int(batch_size), int(n_epochs)  # NumPy's own, of few bits, would overflow
         self.step, self.n, self.parameters, self.state = step, n, parameters, state or {}
         self.batch_size, self.n_epochs, self.verbose = batch_size, n_epochs, verbose
-        self.rng, self.noise, self.watch = rng, noise, watch
+        self.rng, self.noise, self.watch, self.validate = rng, noise, watch, validate
         # A copy: what the patience has been through belongs to this training.
-        self.validate = validate
         self.patience = dataclasses.replace(patience or Patience(ENDLESS)) if validate else None
         self.checkpoint = None if checkpoint is None else at_home(checkpoint)
         mine = {"n": n, "batch_size": batch_size, "n_epochs": n_epochs, "validated": validate is not None}
@@ -233,7 +233,7 @@ class Training:
         history = self.history
         loss = float(self.loss_sum) / (self.update - history.last_update)
         self.loss_sum[...] = 0
-        check_loss(loss, self.update)
+        check_progress(loss, self.parameters, self.update)
         error = float(self.validate()) if self.validate else None
         history.updates.append(self.update)
         history.train_loss.append(loss)
@@ -326,11 +326,17 @@ def _said(value):
     return value.item() if isinstance(value, np.generic) else type(value).__name__
 
 
-def check_loss(loss, updates):
-    """Raise `Divergence` if the loss, after so many updates, is no finite number."""
-    if not np.isfinite(loss):
+def check_progress(loss, parameters, updates):
+    """Raise `Divergence` if the loss, after so many updates, is no finite number, or one of the parameters is none.
+
+    The loss is from before the update: what the last step has done to them it does not tell.
+    """
+    found = loss if not np.isfinite(loss) else None
+    if found is None and not all(bool(xp.isfinite(array).all()) for array in parameters.values()):
+        found = "finite, but not the parameters,"
+    if found is not None:
         raise Divergence(
-            f"the training loss is {loss} after {updates:,} updates: the steps are too large. Try a learning rate ten "
+            f"the training loss is {found} after {updates:,} updates: the steps are too large. Try a learning rate ten "
             "times smaller, and check that the inputs are scaled (pixels to 0 … 1, other columns to unit variance)."
         )
 

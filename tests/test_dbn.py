@@ -498,3 +498,43 @@ def test_gaussian_images_are_led_down_to_by_gaussian_units_also_where_ways_are_u
     p |= {"W2": np.zeros((2, 2)), "visible_bias2": np.zeros(2), "b2": np.zeros(2)}
     dbn = DBN.from_parameters(p, pretraining={"visible": "gaussian"})
     assert (to_numpy(dbn.sample(2, steps=1, random_state=0)) == 5).all()
+
+
+def test_the_machines_in_a_network_know_the_columns():
+    """Names of columns, in their order, and that values are no pixels: a table in another order is refused."""
+    X = pd.DataFrame((np.random.default_rng(0).random((40, 4)) < [0.9, 0.9, 0.1, 0.1]) * 1.0, columns=list("abcd"))
+    turned, short = X[list("dcba")], {"n_epochs": 1}
+    machine = RBM(n_hidden=3, n_epochs=1, random_state=0).fit(X)
+    network = DBN(hidden_sizes=(3,), pretraining=short, random_state=0).pretrain(X)
+    deep = DBN(hidden_sizes=(3, 2), pretraining=short, random_state=0).pretrain(X)
+    untied = UpDown(deep, n_epochs=1, random_state=0).fit(X).network_
+    for first in (network.layers_[0], network.top_, deep.downward_[0], untied.downward_[0]):
+        first.free_energy(X)
+        with pytest.raises(ValueError, match="feature names|another order"):
+            log_likelihood(first, turned, 0.0)
+    upside_down = DBN.upside_down(machine)
+    upside_down.bound(X, 0.0, random_state=0)
+    with pytest.raises(ValueError, match="feature names|another order"):
+        upside_down.bound(turned, 0.0, random_state=0)
+    with pytest.warns(UserWarning, match="expect values from 0 to 1"):
+        network.pretrain(2 * X)
+    assert np.isfinite(log_likelihood(network.layers_[0], 2 * X, 0.0).mean)
+
+
+@pytest.mark.parametrize("named", ["X", "unlabelled"])
+def test_images_without_labels_do_not_rename_the_columns(named):
+    X, y = np.random.default_rng(0).random((40, 4)), np.arange(40) % 2
+    table = pd.DataFrame(X, columns=list("abcd"))
+    options = {"hidden_sizes": (3,), "pretraining": {"n_epochs": 1}, "n_epochs": 1, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net = DBN(**options).fit(table, y, unlabelled=X) if named == "X" else DBN(**options).fit(X, y, unlabelled=table)
+    assert getattr(net, "feature_names_in_", np.array([])).tolist() == (list("abcd") if named == "X" else [])
+
+
+def test_a_network_without_hidden_layers_has_names_of_features():
+    X, y = np.random.default_rng(0).random((9, 4)), np.arange(9) % 3
+    network = DBN(hidden_sizes=(), n_epochs=1, random_state=0).fit(X, y)
+    assert network.transform(X).shape[1] == len(network.get_feature_names_out()) == 4
+    with pytest.raises(ValueError, match="y: expected labels only for a network with a layer to learn them"):
+        DBN(hidden_sizes=()).pretrain(X, y)

@@ -1286,3 +1286,64 @@ def test_momenta_begin_anew_after_a_pass_that_diverged(data):
 
 def test_a_pass_needs_no_epochs(data):
     LogisticRegression(n_epochs=0).partial_fit(*data, classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize("labels", [["a", "b", float("nan"), "a"], ["a", "b", 5, "a"], ["a", None, "b", "a"]])
+@pytest.mark.parametrize("given", [list, tuple, lambda labels: np.array(labels, object)])
+def test_what_is_no_word_among_words_is_refused(labels, given):
+    """NumPy makes words of it: three classes, "nan" or "5" among them."""
+    X = np.eye(4)
+    with pytest.raises(ValueError, match="labels: expected"):
+        LogisticRegression(n_epochs=1).fit(X, given(labels))
+    with pytest.raises(ValueError, match="classes: expected"):
+        LogisticRegression().partial_fit(X, ["a", "b", "a", "b"], classes=given(labels))
+    assert LogisticRegression(n_epochs=1).fit(X, given(["a", "b", "c", "a"])).classes_.tolist() == ["a", "b", "c"]
+
+
+def test_a_list_of_masked_rows_is_refused():
+    images = np.random.default_rng(0).random((9, 4))
+    rows = list(np.ma.array(images[:5], mask=images[:5] > 0.5))
+    for take in (RBM(n_hidden=2, n_epochs=1).fit, RBM(n_hidden=2).fit(images).free_energy):
+        with pytest.raises(ValueError, match="expected an array without a mask"):
+            take(rows)
+
+
+def test_dates_are_no_pixels():
+    dates = np.array([["1970", "1971"], ["1971", "1970"]]).astype("M8[Y]")
+    for X in (dates, dates - dates[0, 0], pd.DataFrame(dates.astype("M8[s]"))):
+        with pytest.raises(ValueError, match="X: expected real numbers, found (datetime|timedelta)64"):
+            RBM(n_hidden=2, n_epochs=1).fit(X)
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "boolean", "int64"])
+def test_tables_of_pandas_own_numbers_are_taken(dtype):
+    X = (np.random.default_rng(0).random((9, 4)) > 0.5) * 1
+    table, rbm = pd.DataFrame(X, columns=list("abcd")).astype(dtype), RBM(n_hidden=2, n_epochs=1, random_state=0)
+    rbm.fit(table)
+    np.testing.assert_allclose(to_numpy(rbm.free_energy(table)), to_numpy(rbm.free_energy(X)))
+    assert log_likelihood(rbm, table, 0.0) == log_likelihood(rbm, X, 0.0)
+
+
+def test_the_end_of_a_schedule_is_said():
+    """The rate is 0 from then on; before, nothing is said."""
+    images = np.random.default_rng(0).random((9, 4))
+    model = MLP(hidden_sizes=(3,), schedule="linear", n_epochs=2, random_state=0)
+    with warnings.catch_warnings(action="error"):
+        for _ in range(2):
+            model.partial_fit(images, np.arange(len(images)) % 2, classes=[0, 1])
+    with pytest.warns(
+        UserWarning, match="schedule is 'linear', and has come to its end after .* learns nothing any more"
+    ):
+        model.partial_fit(images, np.arange(len(images)) % 2)
+
+
+def test_the_last_update_may_be_the_one_that_diverges():
+    """The loss is from before it. The model is then as it was."""
+    images = np.random.default_rng(0).random((9, 4))
+    model = RBM(n_hidden=3, batch_size=len(images), learning_rate=0.1, random_state=0).partial_fit(images)
+    before = {name: to_numpy(array).copy() for name, array in model.parameters_.items()}
+    with pytest.raises(training.Divergence), np.errstate(all="ignore"):
+        model.set_params(learning_rate=1e39).partial_fit(images)
+    assert_same(before, model.parameters_)
+    with pytest.raises(training.Divergence), np.errstate(all="ignore"):
+        RBM(n_hidden=3, batch_size=len(images), learning_rate=1e39, n_epochs=1, random_state=0).fit(images)

@@ -338,3 +338,8 @@ def test_what_rounding_leaves_is_no_end():
     model.posterior(["a", "b"])
     with pytest.raises(ValueError, match="may not end with 'a'"):
         model.posterior(["a"])
+
+
+def test_a_word_has_one_column():
+    with pytest.raises(ValueError, match="words: expected each of them once"):
+        HiddenMarkovModel([1.0], [[0.5]], [[0.3, 0.3, 0.4]], ["a", "a"], ["O"])

@@ -472,3 +472,51 @@ def test_a_trajectory_has_steps(n_steps):
     x = to_device(np.ones((2, 1)))
     with pytest.raises(ValueError, match="n_steps: expected a whole number, at least 1"):
         leapfrog(x, x, lambda x: x, 0.1, n_steps)
+
+
+def test_functions_may_write_into_the_same_array_again():
+    """The book's own layers do: chains that kept what came back would compare it with itself, and accept all."""
+    x = np.random.default_rng(0).standard_normal((500, 2))
+    energies, gradients = xp.empty(500), xp.empty((500, 2))
+
+    def energy(x):
+        energies[...] = 0.5 * (x**2).sum(axis=1)
+        return energies
+
+    def gradient(x):
+        gradients[...] = x
+        return gradients
+
+    for kind, given in ((Metropolis, (energy,)), (HMC, (energy, gradient))):
+        fresh = [lambda x, f=function: f(x).copy() for function in given]
+        chains = [kind(*functions, x, step_size=1.5, random_state=0).draw(3) for functions in (given, fresh)]
+        np.testing.assert_array_equal(*map(to_numpy, chains))
+
+
+def test_what_a_base_is_made_of_is_its_own():
+    mean, scale = np.zeros(1), np.ones(1)
+    base = Normal(mean, scale)
+    mean += 5
+    scale *= 10
+    assert float(base.energy(xp.ones((1, 1)))[0]) == 0.5 and base.log_z == pytest.approx(0.5 * np.log(2 * np.pi))
+
+
+@pytest.mark.parametrize(
+    "landscape", [Banana(), Funnel(), Hills(), Ridge(), Valley()], ids=lambda it: type(it).__name__
+)
+@pytest.mark.parametrize("type_", [np.int8, np.uint8, bool])
+def test_landscapes_are_the_same_at_small_whole_numbers(landscape, type_):
+    x = to_device(np.array([[100, 20], [1, 2]]).astype(type_))
+    for function in (landscape.energy, landscape.gradient):
+        np.testing.assert_allclose(to_numpy(function(x)), to_numpy(function(x.astype(xp.float64))), rtol=1e-6)
+
+
+@pytest.mark.parametrize("step_size", [0, -1.0, np.nan, "1"])
+def test_dual_averaging_begins_with_a_step(step_size):
+    with pytest.raises(ValueError, match="step_size: expected a positive number"):
+        DualAveraging(step_size, 0.8)
+
+
+def test_annealing_begins_with_a_density():
+    with pytest.raises(ValueError, match="base: expected a density to begin with, such as Normal, found 'base'"):
+        hamiltonian_ais(lambda x: x[:, 0], lambda x: x, "base", [0, 1])

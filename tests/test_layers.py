@@ -540,3 +540,10 @@ def test_pieces_of_dense_layers_share_the_penalties(rng, monkeypatch):
 def test_a_buffer_of_another_precision_is_not_used_again(layer):
     x = xp.ones((1, 2, 2, 3))
     assert layer.forward(x.astype(np.float32)).dtype == np.float32 and layer.forward(x).dtype == np.float64
+
+
+@pytest.mark.skipif(xp is not np, reason="a GPU would be waited for")
+def test_a_loss_refuses_negative_targets():
+    """NumPy would count classes from the last one."""
+    with pytest.raises(ValueError, match="targets: expected columns from 0, found -1"):
+        SoftmaxCrossEntropy().forward(np.zeros((1, 3)), np.array([-1]))

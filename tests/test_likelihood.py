@@ -982,3 +982,36 @@ def test_chains_that_alternate_have_a_finite_worth():
 def test_the_exact_sum_is_over_all_blocks_of_states():
     rbm = RBM.from_parameters(np.zeros((19, 19)), np.zeros(19), np.zeros(19))
     assert exact_log_partition(rbm).log_z == pytest.approx(38 * np.log(2), abs=1e-6)
+
+
+def test_biases_far_out_are_refused():
+    """Chains would stand still, all alike, and the sums be rounded away: log Z 0.0 ± 0.0, of 100 effective chains."""
+    rbm = RBM.from_parameters(np.ones((3, 2)), np.zeros(3), np.zeros(2))
+    for estimate in (
+        lambda base: ais(rbm, base, n_temperatures=5),
+        lambda base: reverse_ais(rbm, np.ones((2, 3)), base, n_temperatures=5),
+        lambda base: parallel_tempering(rbm, 2, 1, betas=[1, 0], base_bias=base),
+    ):
+        with pytest.raises(ValueError, match="base_bias: expected log-odds, up to 1,000 in size, found 1e.06"):
+            estimate([0, 0, -1e6])
+        estimate([0, 0, -900.0])
+
+
+def test_annealing_keeps_the_biases_that_it_began_with():
+    rbm, base = RBM.from_parameters(np.zeros((4, 2), np.float32), np.zeros(4), np.zeros(2)), np.zeros(4, np.float32)
+    chains = Anneal(rbm, 9, [0, 0.5, 1], base, 0)
+    base += 3
+    assert [each.estimate().log_z for each in chains][-1] == pytest.approx(6 * np.log(2))
+
+
+def test_equal_estimates_are_equal():
+    rbm = RBM.from_parameters(np.ones((3, 2)), np.zeros(3), np.zeros(2))
+    first, again, other = (ais(rbm, n_temperatures=50, random_state=seed) for seed in (0, 0, 1))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_precision_and_recall_are_the_same_at_any_scale(scale):
+    x = np.random.default_rng(0).random((12, 4))
+    assert precision_and_recall(scale * x, scale * (x + 50)) == {"precision": 0, "recall": 0}
+    assert precision_and_recall(scale * x, scale * x) == {"precision": 1, "recall": 1}

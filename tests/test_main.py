@@ -518,7 +518,7 @@ def test_a_training_that_diverges_is_one_line(small, monkeypatch):
     from companion import training
 
     def diverges(self):
-        training.check_loss(float("nan"), 3)
+        training.check_progress(float("nan"), {}, 3)
 
     monkeypatch.setattr(training.Training, "_record", diverges)
     with pytest.raises(SystemExit, match="^reproduce: the training loss is nan after 3 updates"):

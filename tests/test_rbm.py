@@ -964,14 +964,25 @@ def test_wrong_inputs_are_named(images):
     [
         (lambda rbm: rbm.sample(0), "n: expected a whole number, at least 1, found 0"),
         (lambda rbm: rbm.sample(steps=-1), "steps: expected a whole number, at least 0, found -1"),
-        (lambda rbm: rbm.sample(3, clamp=np.ones(4)), r"clamp: expected shape \(5,\) or \(3, 5\), found \(4,\)"),
+        (
+            lambda rbm: rbm.chains(np.ones((3, 5)), 0, np.ones(4)),
+            r"clamp: expected shape \(5,\) or \(3, 5\), found \(4",
+        ),
+        (lambda rbm: rbm.sample(3, clamp=np.ones(5)), "clamp: expected `start` with it"),
         (lambda rbm: rbm.sample(start=np.full(5, np.nan)), "start: expected finite numbers"),
         (lambda rbm: rbm.sample(start=np.full(5, 255), steps=0), "expect values from 0 to 1, found 255 to 255"),
         (lambda rbm: rbm.chains(np.zeros((2, 4)), 0), r"start: expected .* \(n, 5\), .* found \(2, 4\)"),
-        (lambda rbm: rbm.chains(np.zeros((2, 5)), 0, inverse_temperature=-1), "expected a finite number at least 0"),
+        (lambda rbm: rbm.chains(np.zeros((2, 5)), 0, inverse_temperature=-1), "expected a finite number, at least 0"),
         (lambda rbm: rbm.sample(inverse_temperature=np.nan), "inverse_temperature: .* at least 0, found nan"),
         (lambda rbm: rbm.sample(inverse_temperature=np.inf), "inverse_temperature: .* at least 0, found inf"),
-        (lambda rbm: rbm.set_params(visible="gaussian").sample(inverse_temperature=0), "above 0, found 0"),
+        (
+            lambda rbm: rbm.set_params(visible="gaussian").sample(inverse_temperature=0),
+            "above 0, for Gaussian units, found 0",
+        ),
+        (lambda rbm: rbm.sample(inverse_temperature="1"), "inverse_temperature: .* found '1'"),
+        (lambda rbm: rbm.sample_h_given_v(np.zeros((2, 5)), 0, np.nan), "inverse_temperature: .* found nan"),
+        (lambda rbm: rbm.gibbs_vhv(np.zeros((2, 5)), 0, -1.0), "inverse_temperature: .* found -1"),
+        (lambda rbm: rbm.free_energy(np.zeros((2, 5)), True), "inverse_temperature: .* found True"),
         (lambda rbm: rbm.pseudo_log_likelihood(np.zeros((0, 5))), r"v: expected .* found \(0, 5\)"),
     ],
 )
@@ -1064,3 +1075,23 @@ def test_who_was_warned_of_other_values_than_pixels_may_go_on_with_them(images):
 def test_gaussian_units_are_warned_of_columns_that_are_not_scaled(images):
     with pytest.warns(UserWarning, match="scale them"):
         RBM(n_hidden=3, n_epochs=1, visible="gaussian", learning_rate=0.0).fit(100 * images)
+
+
+def test_chains_keep_what_they_were_given(rng):
+    """What is clamped is a copy of `start`, which may change meanwhile; no step at all is a copy, too."""
+    rbm, start = machine(rng), xp.ones((3, 5), xp.float32)
+    chains = rbm.chains(start, 0, clamp=[True] * 5)
+    next(chains)
+    start[...] = 0
+    assert bool((next(chains)[0] == 1).all())
+    rbm.sample(start=start, steps=0)[...] = 1
+    assert not bool(start.any())
+
+
+@pytest.mark.parametrize("type_", [np.int8, np.uint8, np.int16, np.uint64])
+def test_counts_may_be_small_numbers_of_numpy(images, type_):
+    """Products and differences of them would overflow: a rate that falls would rise, and steps be left out."""
+    options = {"n_hidden": 3, "schedule": "linear", "random_state": 0}
+    plain = RBM(n_epochs=120, batch_size=50, **options).fit(images)
+    small = RBM(n_epochs=type_(120), batch_size=type_(50), **options).fit(images)
+    assert_same(plain.parameters_, small.parameters_)

@@ -485,3 +485,33 @@ def test_decay_makes_weights_smaller():
 
 def test_it_learns_by_adam():
     assert isinstance(RNNRBM()._optimizer(1), Adam)
+
+
+def test_an_interrupt_does_not_end_the_writing(monkeypatch):
+    """The step is drawn again; and what was handed out may be changed."""
+    model = RNNRBM(n_hidden=3, n_recurrent=2, n_epochs=1, k=1, random_state=0).fit([np.eye(5)])
+    prime, draw = np.ones((1, 5), np.float32), RNNRBM.draw
+    writer = model.write(prime=prime, steps=2, random_state=0)
+    next(writer)[...] = 0
+    assert prime.all()
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RNNRBM, "draw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(writer)
+    monkeypatch.setattr(RNNRBM, "draw", draw)
+    expected = model.write(prime=prime, steps=2, random_state=0)
+    next(expected)
+    for _ in range(3):
+        np.testing.assert_array_equal(to_numpy(next(writer)), to_numpy(next(expected)))
+
+
+def test_a_drawing_that_makes_no_sense_is_refused():
+    model = RNNRBM(n_hidden=3, n_recurrent=2, n_epochs=1, k=1, random_state=0).fit([np.eye(5)])
+    for options in ({"inverse_temperature": np.nan}, {"inverse_temperature": -1.0}, {"steps": -3}):
+        with pytest.raises(ValueError, match="expected"):
+            model.draw(model.silence(), 0, **options)
+    with pytest.raises(ValueError, match="seed|random"):
+        model.write(random_state="x")

@@ -527,3 +527,34 @@ def test_a_generator_that_has_no_sequence_of_seeds_comes_back(path, X):
     rng = np.random.Generator(np.random.RandomState(3)._bit_generator)
     save_model(path, fitted(X, np.array([0, 1])).set_params(random_state=rng))
     assert load_model(path, LogisticRegression).random_state.random() == rng.random()
+
+
+def test_a_file_that_its_owner_made_read_only_stays(tmp_path):
+    path = tmp_path / "best.npz"
+    save(path, {"a": np.zeros(1)})
+    path.chmod(0o444)
+    with pytest.raises(OSError, match="is there, and read-only"):
+        save(path, {"a": np.ones(1)})
+    with pytest.raises(OSError, match="cannot be written .*read-only"):
+        storage.expect_writable(path)
+    assert load(path)[0]["a"][0] == 0
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_as_it_was(tmp_path, monkeypatch):
+    path, read = tmp_path / "a.npz", storage._read_arrays
+    save(path, {"a": np.zeros(1000)})
+
+    def replaced(archive, n_bytes):
+        save(path, {"a": np.zeros(1)})
+        return read(archive, n_bytes)
+
+    monkeypatch.setattr(storage, "_read_arrays", replaced)
+    assert len(load(path)[0]["a"]) == 1000
+
+
+def test_words_that_would_lose_their_end_are_not_saved(tmp_path):
+    model = LogisticRegression(n_epochs=1).fit(np.eye(3), np.array(["a", "a\0", "c"], object))
+    with pytest.raises(ValueError, match="without zeros"):
+        save_model(tmp_path / "a.npz", model)
+    with pytest.raises(ValueError, match="expected names of arrays that are words"):
+        save(tmp_path / "b.npz", {"a\0b": np.ones(1)})
