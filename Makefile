@@ -50,21 +50,10 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.run: $(VENV)/.created pyproject.toml
-	@echo "Installing the book into $(VENV): some minutes the first time, seconds afterwards."
-	@$(BIN)/python $(INSTALL) -e .
-	touch $@
-
-$(VENV)/.test: $(VENV)/.created pyproject.toml
-	@echo "Installing the book and what its tests need into $(VENV): some minutes the first time."
-	@$(BIN)/python $(INSTALL) -e ".[test]"
-	touch $@
-
-$(VENV)/.benchmark: $(VENV)/.created pyproject.toml
-	$(BIN)/python $(INSTALL) -e ".[test,benchmark]"
-	touch $@
-
-$(VENV)/.book: $(VENV)/.created pyproject.toml
-	@echo "Installing the book and what makes its pages into $(VENV): some minutes the first time."
-	@$(BIN)/python $(INSTALL) -e ".[book]"
+$(VENV)/.test: EXTRAS = [test]
+$(VENV)/.benchmark: EXTRAS = [test,benchmark]
+$(VENV)/.book: EXTRAS = [book]
+$(addprefix $(VENV)/.,run test benchmark book): $(VENV)/.created pyproject.toml
+	@echo "Installing the book$(if $(EXTRAS), with $(EXTRAS),) into $(VENV): some minutes the first time, seconds afterwards."
+	@$(BIN)/python $(INSTALL) -e ".$(EXTRAS)"
 	touch $@

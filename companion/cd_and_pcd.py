@@ -101,7 +101,7 @@ class CDAndPCD:
         They are drawn afresh, for looking at: CD's chains take their k steps from the data, PCD's are where its hidden
         states lead. Training has random numbers of its own, and does not notice.
         """
-        noise = Noise(generator([self.seed, self.updates]))
+        noise = Noise([self.seed, self.updates])
         cd, pcd = self.rbms
         fresh, _, _ = next(islice(cd.chains(self.batch, noise), self.k - 1, None))
         _, kept = pcd.sample_v_given_h(self.estimates[1].state["chains"], noise)

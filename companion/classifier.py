@@ -198,7 +198,6 @@ class Classifier(ClassifierMixin, Estimator):
 
     def _update(self, at, x, targets, weights=None):
         """Make one update on the minibatch x (n, n_features) with its targets (n,); return its loss and penalty."""
-        self._disturb(x, targets, at.network, at.loss)
         cost = self._propagate(at, x, targets, weights) + at.network.penalty()
         at.descent.update(at.network.gradients, lambda: self._constrain(at.network))
         return cost
@@ -233,9 +232,6 @@ class Classifier(ClassifierMixin, Estimator):
         if not given.keys() <= set(classes) and not set(classes) <= given.keys():
             raise ValueError(f"class_weight: expected weights of the classes {classes}, found {given}")
         return weights * np.array([given.get(label, 1.0) for label in classes])[to_numpy(self._encode(y, len(X)))]
-
-    def _disturb(self, x, targets, network, loss):
-        """Change a minibatch x (n, n_features), in place, before the network learns from it; here it stays."""
 
     def _constrain(self, network):
         """Put the parameters back to where they may be, after an update; here they may be anywhere."""

@@ -23,14 +23,13 @@ import threading
 import zlib
 from functools import cache
 from itertools import product
-from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .backend import to_device, to_numpy
-from .checks import pixel_rows
+from .checks import check_count, pixel_rows
 from .places import DATA, ROOT, at_home, shown
 from .storage import expect_writable, replacing
 
@@ -448,9 +447,7 @@ def minibatches(n, batch_size, rng):
     ValueError
         If `batch_size` is no whole number, or below 1.
     """
-    if not isinstance(batch_size, Integral) or batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size!r}; expected a whole number, at least 1")
-    batch_size = int(batch_size)
+    batch_size = check_count("batch_size", batch_size)
     order = to_device(rng.permutation(n))  # drawn on the host, moved once an epoch
     for start in range(0, n, batch_size):
         yield order[start : start + batch_size]

@@ -308,7 +308,7 @@ class DBN(PretrainedMLP):
         v, partition = images_of(upward[0], v), LogPartition.of(partition)
         if y is not None:
             y = self._check_labels(y, len(v))
-        noise, top = Noise(generator(random_state)), self.top_
+        noise, top = Noise(random_state), self.top_
         total, layers = 0.0, list(zip(upward, self.downward_))
         with one_thread():
             for _ in range(n_samples):

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .backend import one_thread, to_device, to_numpy, xp
+from .backend import one_thread, to_device, xp
 from .checks import are_pixels, check_finite, check_unmasked, real_array
 from .data import minibatches
 from .optimize import SGD, Adam, Patience, Schedule
@@ -557,4 +557,4 @@ def know_columns(models, of):
 
 def own_copy(array):
     """Return a contiguous copy, on the device, that training may write into."""
-    return xp.array(array, order="C", copy=True) if xp is not np else np.array(to_numpy(array), order="C")
+    return xp.array(array, order="C")

@@ -163,12 +163,10 @@ class MLP(Classifier):
                 layers.append(ACTIVATIONS[self._activation(i)]())
         return Network(layers)
 
-    def _disturb(self, x, targets, network, loss):
+    def _propagate(self, at, x, targets, weights):
         if self.adversarial:
             half = -(-len(x) // 2)
-            x[:half] += _as_long_as(self.adversarial, _input_gradient(network, loss, x[:half], targets[:half]))
-
-    def _propagate(self, at, x, targets, weights):
+            x[:half] += _as_long_as(self.adversarial, _input_gradient(at.network, at.loss, x[:half], targets[:half]))
         if not self.virtual_adversarial:
             return super()._propagate(at, x, targets, weights)
         try:

@@ -531,7 +531,7 @@ def test_minibatches_are_a_permutation_and_the_short_last_one_is_kept(n, batch_s
 
 @pytest.mark.parametrize("size", [-3, 0, 2.5, None])
 def test_minibatches_of_no_size_are_refused(size):
-    with pytest.raises(ValueError, match=f"batch_size is {size}; expected a whole number, at least 1"):
+    with pytest.raises(ValueError, match=f"batch_size: expected a whole number, at least 1, found {size}"):
         next(minibatches(5, size, np.random.default_rng(0)))
 
 

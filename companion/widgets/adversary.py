@@ -5,6 +5,7 @@ import numpy as np
 
 from ..backend import generator, to_numpy
 from ..mlp import MLP
+from ..plots import COLORS
 from .canvas import Canvas
 from .drawing import blue_red, grey_levels, label_bars
 from .panel import Panel, check_kind, control, seed_control, touched
@@ -14,7 +15,7 @@ __all__ = ["Adversary"]
 ANY = "any"  # not None, which a menu takes for no choice
 STEP = 0.25  # Euclidean distance; a digit is about 9 long
 SIDE, BAR = 210, 300  # pixels of an image, and of the bars of a network
-RIGHT, WRONG = "#0072B2", "#D55E00"
+RIGHT, WRONG = COLORS[:2]
 STRONG = 0.5  # the change of a pixel that has the full colour
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image
 
 from ..annealing import Anneal, temperature_ladder
-from ..backend import Noise, generator, to_numpy
+from ..backend import Noise, to_numpy
 from ..likelihood import TRUSTED
+from ..plots import COLORS
 from ..rbm import RBM
 from .canvas import Canvas
 from .drawing import INK, PALE, Axes, text
@@ -21,7 +22,7 @@ SIZE, LEFT, RIGHT = (500, 440), 44, 484  # of the plots in pixels, and where the
 PROGRESS, SIZES, WEIGHTS = ((LEFT, top, RIGHT, bottom) for top, bottom in ((32, 48), (100, 220), (294, 404)))
 NATS, BINS = (-13.25, 6.75), 40  # of the histogram; one of its bars stands over 0
 QUARTERS = (0, 0.25, 0.5, 0.75, 1)
-FINE, DOUBTFUL = "#0072B2", "#D55E00"
+FINE, DOUBTFUL = COLORS[:2]
 GREY = "#9aa5ad"
 
 
@@ -62,7 +63,7 @@ class Annealing(Panel):
 
     def reset(self):
         """Begin anew at beta = 0: pixels drawn by themselves, random numbers from the seed."""
-        noise, n = Noise(generator(self.seed.value)), self.n_chains.value
+        noise, n = Noise(self.seed.value), self.n_chains.value
         self.anneal = Anneal(self.rbm, n, temperature_ladder(self.n.value), self.base_bias, noise)
         self.curve = []  # beta and effective sample size after every step
         self.estimate = self.anneal.estimate()

@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 from ..backend import generator, to_device, to_numpy
 from ..functions import softmax
 from ..logistic import LogisticRegression
+from ..plots import COLORS
 from .canvas import Canvas
 from .drawing import INK, PALE, blue_red, grey_levels, short, text, wide
 from .panel import Panel, check_kind, control
@@ -125,6 +126,6 @@ class Contributions(Panel):
             text(image, (left + TILE, top + TILE + 11), score, 14, INK, "rt")
             bar = top + TILE + 33
             draw.rectangle((left, bar, left + TILE, bar + 6), fill="#e6e6e6")
-            draw.rectangle((left, bar, left + probabilities[k] * TILE, bar + 6), fill="#0072B2")
+            draw.rectangle((left, bar, left + probabilities[k] * TILE, bar + 6), fill=COLORS[0])
             text(image, (left + TILE, bar + 11), f"{probabilities[k]:.1%}", 14, anchor="rt")
         return np.asarray(image)

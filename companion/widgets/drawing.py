@@ -149,12 +149,12 @@ def label_bars(labels, values, title, color, size):
     image = Image.new("RGB", size, "white")
     draw, pitch, bottom = ImageDraw.Draw(image), width / len(labels), height - 22
     letters = 15 if pitch > 20 else 10  # their size
-    text(image, (2, 1), title, 15, "#444444")
+    text(image, (2, 1), title, 15, INK)
     for i, (label, value) in enumerate(zip(labels, values)):
         x = pitch * i + 3
         draw.rectangle((x, 26, x + pitch - 6, bottom), outline="#cccccc")
         draw.rectangle((x, bottom - float(value) * (bottom - 26), x + pitch - 6, bottom), fill=color)
-        text(image, (x + pitch / 2 - 3, bottom + 5), short(str(label), letters, pitch - 2), letters, "#444444", "mt")
+        text(image, (x + pitch / 2 - 3, bottom + 5), short(str(label), letters, pitch - 2), letters, INK, "mt")
     return np.asarray(image)
 
 

@@ -6,6 +6,7 @@ from PIL import Image, ImageDraw
 
 from ..backend import Noise, generator, one_thread, to_device, to_numpy, xp
 from ..likelihood import check_binary
+from ..plots import COLORS
 from ..rbm import RBM
 from .canvas import Canvas
 from .drawing import INK, Axes, grey_levels, text
@@ -17,7 +18,7 @@ TRACE = (262, 96)
 TRACED = "free energy of each chain, the first one orange"
 REMEMBERED = 300  # steps in the trace of the free energy
 ON, OFF = (255, 176, 59), (20, 70, 140)  # clamped pixels: on, off
-FIRST, OTHERS = "#D55E00", "#b8c4cc"
+FIRST, OTHERS = COLORS[1], "#b8c4cc"
 
 
 class GibbsLab(Panel):

@@ -10,6 +10,7 @@ from ..functions import softmax
 from ..layers import ACTIVATIONS, SoftmaxCrossEntropy
 from ..mlp import MLP
 from ..optimize import SGD
+from ..plots import COLORS
 from .canvas import Canvas
 from .drawing import Axes, blue_red, text
 from .panel import Panel, control, seed_control
@@ -19,7 +20,6 @@ __all__ = ["Playground"]
 SIZE, REACH = 440, 1.2  # screen pixels of the picture, and how far it reaches from the origin
 CELLS = 120  # the decision surface is computed on so many by so many points
 CURVE = (320, 120)
-COLORS = ("#0072B2", "#D55E00")
 
 
 class Playground(Panel):

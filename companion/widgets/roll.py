@@ -3,7 +3,7 @@
 import ipywidgets as widgets
 import numpy as np
 
-from ..backend import Noise, generator, to_numpy
+from ..backend import Noise, to_numpy
 from ..music import LOWEST, N_KEYS, note_name, organ, roll, wav
 from ..plots import COLORS
 from ..rnnrbm import RNNRBM
@@ -72,7 +72,7 @@ class Roll(Panel):
 
     def reset(self):
         """Begin anew, with an empty page and the melody as it is drawn."""
-        self.noise, self.state, self.music = Noise(generator(self.seed.value)), self.model.silence(), []
+        self.noise, self.state, self.music = Noise(self.seed.value), self.model.silence(), []
         self.held = []  # for every quarter that is written, the key that was given, from 1; 0 for none
         self.refresh()
 

@@ -3,7 +3,7 @@
 import ipywidgets as widgets
 import numpy as np
 
-from ..backend import Noise, generator, one_thread, to_device, to_numpy
+from ..backend import Noise, one_thread, to_device, to_numpy
 from ..dbn import DBN
 from ..functions import bernoulli
 from .canvas import Canvas
@@ -73,7 +73,7 @@ class Stack(Panel):
 
     def reset(self):
         """Go back to the digit at the bottom."""
-        self.noise = Noise(generator(self.seed.value))
+        self.noise = Noise(self.seed.value)
         self.codes = [to_device(self.image[None])]  # of all layers that the digit has reached
         self.down = []  # for each of them, the pixels that come back
         self.refresh()

@@ -4,12 +4,13 @@ import ipywidgets as widgets
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..plots import COLORS
 from .canvas import Canvas
 from .drawing import GREY, INK, text, wide
 
 __all__ = ["still_of"]
 
-EDGE, LINE, CHOSEN = 10, 34, "#0072B2"  # pixels around all, and of a control; a button that is on
+EDGE, LINE, CHOSEN = 10, 34, COLORS[0]  # pixels around all, and of a control; a button that is on
 
 
 def still_of(rows, gap):
