@@ -34,6 +34,7 @@ nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json
 nb_merge_streams = True
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+mathjax3_config = {"options": {"menuOptions": {"settings": {"inTabOrder": False}}}}  # a hundred stops on a page
 mathjax_path = "mathjax/tex-svg.js"  # from the installed package, see build.py: no page asks another host
 
 # The companion: pages out of its docstrings, and links to them from every name in a chapter's code.
@@ -74,9 +75,19 @@ def setup(app):
     """Connect what is done to chapters and to docstrings as they are read."""
     app.connect("source-read", notebooks.as_page)
     app.connect("html-page-context", links.link_names)
+    app.connect("html-page-context", _say_languages)
     app.connect("autodoc-skip-member", _skip)
     app.connect("object-description-transform", _without_value)
     app.connect("doctree-read", _keep_percent)
+
+
+def _say_languages(app, name, template, context, doctree):
+    """Say which words are Korean or Chinese: for voices that read pages aloud, and for fonts."""
+    if name == "korean":
+        context["body"] = f'<div lang="ko">{context["body"]}</div>'
+    if name == "glossary":
+        cells = re.compile(r"(<tr[^>]*>\s*<td>(?:(?!</td>).)*</td>\s*)<td>((?:(?!</td>).)*</td>\s*)<td>", re.DOTALL)
+        context["body"] = cells.sub(r'\1<td lang="ko">\2<td lang="zh-Hans">', context["body"])
 
 
 def _keep_percent(app, doctree):

@@ -15,7 +15,7 @@ from companion.widgets import GibbsLab
 from companion.widgets.still import still_of
 
 PICTURE = BOOK / "chapters" / "images" / "gibbs_lab.png"
-BEFORE, FRAMES, MILLISECONDS, TURNS = 400, 40, 150, 10
+BEFORE, FRAMES, MILLISECONDS, TURNS = 400, 33, 150, 1  # no more than five seconds: nobody can stop it
 HELD_ON = [(8, column, False) for column in range(9, 20)]  # strokes of the brush, 2 × 2 pixels
 HELD_OFF = [(row, column, False) for row in (18, 20) for column in (6, 8)]
 

@@ -458,3 +458,31 @@ def _at(pad, row, column):
         "clientX": box["x"] + (column + 0.5) * box["width"] / 28,
         "clientY": box["y"] + (row + 0.5) * box["height"] / 28,
     }
+
+
+@needs_sphinx
+@needs_browser
+def test_on_a_wide_page_everything_has_a_name_and_words_have_their_language(visit):
+    page = visit("glossary", width=1280)
+    assert not axe_findings(page)
+    languages = "all => all.map(row => [...row.cells].map(cell => cell.lang).join())"
+    assert set(page.locator("article tbody tr").evaluate_all(languages)) >= {",ko,zh-Hans,"}
+    page.close()
+    page = visit("korean", width=1280)
+    assert page.locator("article [lang=ko] h1").count() == 1
+    page.close()
+
+
+@needs_sphinx
+@needs_browser
+def test_formulas_are_no_stops_for_the_tab_key_and_copying_keeps_the_place(visit):
+    page = visit("chapters/09_hamiltonian_monte_carlo", width=1280)
+    page.wait_for_function("() => document.querySelectorAll('mjx-container').length > 20", timeout=60_000)
+    page.evaluate("() => MathJax.startup.promise")
+    assert page.locator("mjx-container[tabindex='0']").count() == 0
+    button = page.locator(".copybtn").first
+    button.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(200)
+    assert button.evaluate("each => each === document.activeElement")
+    page.close()

@@ -31,21 +31,28 @@ function dress(panel) {
       group.setAttribute("role", "group");
       group.setAttribute("aria-label", group.querySelector(".widget-label")?.textContent ?? "");
     }
-    for (const button of panel.querySelectorAll("button.widget-toggle-button, .widget-toggle-buttons button"))
+    for (const label of panel.querySelectorAll('[title="null"]')) label.removeAttribute("title");
+    for (const player of panel.querySelectorAll("audio")) player.setAttribute("aria-label", "the music");
+    for (const button of panel.querySelectorAll(".widget-toggle-buttons button"))  // Run is called Pause when it is on
       if (button.getAttribute("aria-pressed") !== String(button.classList.contains("mod-active")))
         button.setAttribute("aria-pressed", button.classList.contains("mod-active"));
   }
   const changes = { subtree: true, childList: true, characterData: true, attributes: true,
                     attributeFilter: ["class", "aria-valuetext"] };
   new MutationObserver(name).observe(panel, changes);
+  panel.addEventListener("keydown", (event) => {  // not for the notebook, which would cut the cell at an x
+    const command = event.ctrlKey || event.metaKey || event.altKey;
+    if (!command && (event.key.length === 1 || /^(Arrow|Page|Home|End|Delete|Backspace)/.test(event.key)))
+      event.stopPropagation();
+  });
   name();
 }
 
 function render({ model, el }) {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d");
-  const caption = document.createElement("div");
-  let cursor = null, last = null, touched = [], waiting = false, shown = 0, picture = null;
+  const caption = document.createElement("div"), spoken = document.createElement("div");
+  let cursor = null, last = null, pointer = null, touched = [], waiting = false, shown = 0, picture = null;
 
   async function receive() {
     const number = model.get("number"), height = model.get("height"), width = model.get("width");
@@ -75,15 +82,17 @@ function render({ model, el }) {
       for (const [x, y, w, h] of model.get("images")) context.fillRect(x, y, w, h);
       context.globalCompositeOperation = "source-over";
     }
-    if (cursor && document.activeElement === canvas) {
-      const size = step();
-      context.fillStyle = "rgba(213, 94, 0, 0.7)";
-      context.fillRect(cursor[1] - (size >> 1), cursor[0] - (size >> 1), size, size);
+    if (cursor && document.activeElement === canvas) {  // black and white, to be seen on any ground
+      const [row, column] = cursor, size = step() === 1 ? 1 : 4;
+      const fill = (colour, x, y, side) => { context.fillStyle = colour; context.fillRect(x, y, side, side); };
+      fill("black", column, row, 2 * size);
+      fill("white", column + size, row, size);
+      fill("white", column, row + size, size);
     }
     canvas.dataset.frame = shown;
   }
 
-  function step() {  // of the cursor, and its size: a pixel, or what can be seen where those are of the screen
+  function step() {  // of the cursor: a pixel, or what can be seen where those are of the screen
     return model.get("scale") === 1 ? 8 : 1;
   }
 
@@ -112,30 +121,39 @@ function render({ model, el }) {
   }
 
   canvas.addEventListener("pointerdown", (event) => {
-    if (!model.get("paintable")) return;
-    canvas.setPointerCapture(event.pointerId);
+    if (!model.get("paintable") || pointer !== null) return;  // a second finger does not paint
+    pointer = event.pointerId;
+    canvas.setPointerCapture(pointer);
     canvas.focus();
-    last = null;
+    last = cursor = null;
     stroke(event);
     event.preventDefault();
   });
-  canvas.addEventListener("pointermove", (event) => { if (last && event.buttons) stroke(event); });
-  canvas.addEventListener("pointerup", () => { last = null; });
+  canvas.addEventListener("pointermove", (event) => {
+    if (last && event.buttons && event.pointerId === pointer) stroke(event);
+  });
+  for (const end of ["pointerup", "pointercancel"])
+    canvas.addEventListener(end, (event) => { if (event.pointerId === pointer) last = pointer = null; });
   canvas.addEventListener("contextmenu", (event) => { if (model.get("paintable")) event.preventDefault(); });
   canvas.addEventListener("keydown", (event) => {
     const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
     const paints = { " ": false, Delete: true, Backspace: true };
     if (!model.get("paintable") || !(event.key in moves || event.key in paints)) return;
     event.preventDefault(); event.stopPropagation();
-    cursor = cursor || [model.get("height") >> 1, model.get("width") >> 1];
+    point();
     if (event.key in moves) {
       const [rows, columns] = moves[event.key].map((direction) => direction * step());
       cursor = [Math.min(Math.max(cursor[0] + rows, 0), model.get("height") - 1),
                 Math.min(Math.max(cursor[1] + columns, 0), model.get("width") - 1)];
       draw();
     } else touch(cursor[0], cursor[1], event.shiftKey || paints[event.key]);
+    const done = event.key in moves ? "" : event.shiftKey || paints[event.key] ? ", erased" : ", painted";
+    spoken.textContent = `row ${cursor[0] + 1}, column ${cursor[1] + 1}${done}`;
   });
-  canvas.addEventListener("focus", draw);
+  function point() {
+    if (model.get("paintable")) cursor = cursor || [model.get("height") >> 1, model.get("width") >> 1];
+  }
+  canvas.addEventListener("focus", () => { if (pointer === null) point(); draw(); });
   canvas.addEventListener("blur", draw);
 
   function describe() {
@@ -143,6 +161,7 @@ function render({ model, el }) {
     canvas.setAttribute("aria-label", model.get("label"));
     canvas.setAttribute("role", paintable ? "application" : "img");  // screen readers then hand on the arrow keys
     canvas.tabIndex = paintable ? 0 : -1;
+    if (paintable) canvas.setAttribute("aria-description", "Arrow keys move, space paints, Delete erases.");
     canvas.style.touchAction = model.get("paintable") ? "none" : "auto";
     canvas.style.cursor = paintable ? "crosshair" : "default";
   }
@@ -157,10 +176,12 @@ function render({ model, el }) {
   canvas.className = "companion-canvas";
   if (model.get("on_paper")) canvas.classList.add("companion-paper");
   caption.className = "companion-caption";
+  spoken.className = "companion-spoken";
+  spoken.setAttribute("role", "status");
   describe();
   write();
   receive();
-  el.append(canvas, caption);
+  el.append(canvas, caption, spoken);
   const themes = { attributes: true, attributeFilter: ["data-jp-theme-light", "data-theme", "class"] };
   for (const root of [document.documentElement, document.body]) new MutationObserver(draw).observe(root, themes);
   const settle = () => el.isConnected ? dress(el.closest(".companion-panel")) : requestAnimationFrame(settle);
@@ -173,8 +194,9 @@ export default { render };
 # a panel with a wide picture stand in two columns above it where there is no room for both.
 STYLE = """
 .companion-canvas { display: block; max-width: 100%; }
-.companion-canvas:focus-visible, .companion-panel button:focus-visible, .companion-panel .noUi-handle:focus-visible,
-.companion-panel :is(input, select):focus-visible { outline: 3px solid #E69F00; outline-offset: 2px; }
+.companion-panel.companion-panel :is(button, input, select, canvas, .noUi-handle, .widget-readout):focus-visible {
+  outline: 3px solid var(--jp-content-font-color1, currentColor) !important; outline-offset: 2px; }
+.companion-spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .companion-caption { font-size: 14px; line-height: 1.35; white-space: pre-line; color: var(--jp-content-font-color1);
                      font-family: var(--jp-content-font-family); padding: 3px 0 2px; }
 .companion-paper { mix-blend-mode: multiply; }
@@ -187,10 +209,18 @@ STYLE = """
 .companion-panel .companion-line { flex-flow: row wrap; gap: 0 2px; }
 .companion-panel .companion-line > * { flex: 1 1 auto; }
 .companion-panel button { min-height: 36px; height: auto; line-height: normal; padding: 0 8px; }
+.companion-panel button.mod-active { background: #0072B2; color: #ffffff; }
 .companion-panel .widget-readout { min-width: 58px; max-width: 72px; color: inherit; }
 .companion-panel .widget-toggle-buttons { height: auto; display: flex; flex-flow: row wrap; align-items: center; }
 .companion-panel .widget-toggle-buttons > .widget-label { text-align: right; margin-right: 6px; }
 .companion-panel .widget-toggle-buttons > div { display: flex; flex-flow: row wrap; }
+@media (forced-colors: active) {  /* the colours are the reader's: pictures keep theirs, and controls have edges */
+  .companion-canvas.companion-paper { mix-blend-mode: normal !important; filter: none !important; }
+  .companion-panel button { border: 1px solid ButtonText !important; }
+  .companion-panel button.mod-active { forced-color-adjust: none; background: Highlight !important;
+                                       color: HighlightText !important; }
+  .companion-panel .noUi-target { border: 1px solid CanvasText; }
+}
 .companion-wide { container-type: inline-size; }
 @container (max-width: 700px) {
   .companion-wide .companion-row > :first-child { display: grid;

@@ -91,6 +91,10 @@ class CDAgainstPCD(Panel):
         board = self._draw_board()
         self.board.draw(np.asarray(board), board.info["images"])
         self.curves.draw(self._draw_curves())
+        likelihoods = " and ".join(f"{value:.2f} nats ({name})" for name, value in zip(self.names, self.history[-1][1]))
+        self.curves.label = (
+            f"Exact log-likelihood, after {self.pair.updates:,} updates {likelihoods}, and reconstruction error"
+        )
 
     def _draw_board(self):
         image = Image.new("RGB", BOARD, "white")

@@ -119,7 +119,7 @@ function reconstructed(rbm, v) {
 function drawCurves(drawing, height, title, history, names, latest, [low, high], ticks, mark) {
   const [left, right, top, bottom] = [44, 410, 48, height - 18], most = Math.max(500, history.at(-1)[0]);
   const y = (value) => Math.min(bottom, top + ((high - value) / (high - low)) * (bottom - top));
-  const paths = [0, 1].map((kind) => curve(history.map(([at, values]) => [left + (at / most) * (right - left), y(values[kind])]), kind ? "first" : "second"));
+  const paths = [0, 1].map((kind) => curve(history.map(([at, values]) => [left + (at / most) * (right - left), y(values[kind])]), kind ? "first" : "second dashed"));
   drawing.draw(
     words(0, 14, title), words(left, 34, `${names[0]}: ${latest[0]}`, "start", "second-words"), words(left + 180, 34, `${names[1]}: ${latest[1]}`, "start", "first-words"),
     ticks.map(([value, name]) => line(left, y(value), right, y(value), "grid") + words(left - 6, y(value) + 5, name, "end")),

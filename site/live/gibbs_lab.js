@@ -104,7 +104,11 @@ export class GibbsLab extends Panel {
 }
 
 const root = document.getElementById("live");
-fetchMachine().then(
-  (rbm) => new GibbsLab(root, rbm),
-  (error) => (root.textContent = `This panel could not begin: ${error.message}`),
-);
+function begin() {
+  root.replaceChildren(make("p", { role: "status" }, "Fetching the machine, 0.8 MB …"));
+  fetchMachine().then(
+    (rbm) => new GibbsLab(root, rbm),
+    (error) => root.replaceChildren(make("p", { role: "alert" }, `This panel could not begin: ${error.message}`), button("Try again", begin)),
+  );
+}
+begin();

@@ -13,7 +13,7 @@ export function make(name, attributes = {}, ...content) {
 }
 
 export function slider(name, value, min, max, step, changed, show = String) {
-  const input = make("input", { type: "range", min, max, step, value }), output = make("output");
+  const input = make("input", { type: "range", min, max, step, value }), output = make("output", { "aria-live": "off" });
   const say = () => {
     output.textContent = show(Number(input.value));
     input.setAttribute("aria-valuetext", output.textContent); // screen readers would tell the exponent of a rate
@@ -77,7 +77,7 @@ export class Panel {
   toggle() {
     this.running = !this.running;
     this.play.textContent = this.running ? "Pause" : "Run";
-    this.play.setAttribute("aria-pressed", this.running);
+    this.play.classList.toggle("on", this.running);
     const go = () => {
       if (!this.running || !this.root.isConnected) return;
       this.frame();

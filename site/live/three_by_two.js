@@ -91,8 +91,8 @@ export class ThreeByTwo extends Panel {
 
   draw() {
     const { v, h, means, hiddenMeans } = this.chains.chains[0], { steps } = this.chains;
-    this.table.querySelector(".here")?.classList.remove("here");
-    if (steps) this.table.rows[1 + 2 * h[0] + h[1]].cells[1 + 4 * v[0] + 2 * v[1] + v[2]].classList.add("here");
+    this.table.querySelector("[aria-current]")?.removeAttribute("aria-current");
+    if (steps) this.table.rows[1 + 2 * h[0] + h[1]].cells[1 + 4 * v[0] + 2 * v[1] + v[2]].setAttribute("aria-current", "true");
     this._drawBars(steps);
     const units = [0, 1].map((j) => [`h${j + 1}`, hiddenMeans[j], this.drawn[j], h[j]]);
     units.push(...[0, 1, 2].map((i) => [`v${i + 1}`, means[i], this.drawn[2 + i], v[i]]));

@@ -367,7 +367,52 @@ def test_screen_readers_find_nothing_unnamed_and_dark_pages_nothing_white(panels
             all => all.map(box => [box.querySelector('.noUi-handle').getAttribute('aria-valuetext'),
                                    box.querySelector('.widget-readout').textContent]).filter(([a, b]) => a !== b)""")
         assert not unlike, f"{name}: sliders say {unlike}"
-        assert panel.get_by_role("button", name="Run", exact=True).get_attribute("aria-pressed") == "false"
+        run = panel.get_by_role("button", name="Run", exact=True)  # its name says it: Pause, pressed, would be misread
+        assert run.get_attribute("aria-pressed") is None
+        brushes = panel.locator(".widget-toggle-buttons button").evaluate_all(
+            "all => all.map(b => [b.getAttribute('aria-pressed'), String(b.classList.contains('mod-active'))])"
+        )
+        assert all(said == is_so for said, is_so in brushes)
+        assert panel.locator("[title=null]").count() == 0
         shot = np.asarray(Image.open(io.BytesIO(panel.screenshot())).convert("L"))
         assert (np.median(shot) < 60) == (theme == "Dark"), f"{name}: the page's colour behind everything"
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+
+
+def test_keys_pressed_in_a_panel_are_not_the_notebooks(panels):
+    """An x would cut the cell, an arrow go to the next one, with the focus."""
+    page, cell = panels.page, cell_of(panels.page, "playground")
+    n_cells = page.locator(".jp-CodeCell").count()
+    cell.get_by_role("button", name="Step", exact=True).focus()
+    page.keyboard.press("x")
+    choice = cell.get_by_role("combobox").first
+    before = choice.input_value()
+    choice.focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("([each, before]) => each.value !== before", arg=[choice.element_handle(), before])
+    assert page.locator(".jp-CodeCell").count() == n_cells
+    assert choice.evaluate("each => each === document.activeElement")
+    page.keyboard.press("ArrowUp")
+    page.wait_for_function("([each, before]) => each.value === before", arg=[choice.element_handle(), before])
+
+
+def test_the_keyboard_sees_where_it_paints_and_a_second_finger_does_not(panels):
+    page, cell = panels.page, cell_of(panels.page, "contributions")
+    pad = cell.locator(".jp-OutputArea canvas.companion-canvas").first
+    pad.click()  # the mouse needs no cursor: the next one begins in the middle
+    cell.get_by_role("button", name="Clear").focus()
+    page.keyboard.press("Enter")
+    until(page, pad, lambda seen: not seen[:, :, :3].any(), "an empty pad")
+    pad.focus()
+    cursor = until(page, pad, lambda seen: seen[14:16, 14:16, 0].any(), "a cursor before the first key")
+    assert cursor[14:16, 14:16, 0].tolist() == [[0, 255], [255, 0]], "black and white: seen on any ground"
+    page.keyboard.press("ArrowRight")
+    said = cell.locator(".companion-spoken").first
+    page.wait_for_function("each => each.textContent === 'row 15, column 16'", arg=said.element_handle())
+    box = pad.bounding_box()
+    for identity, row, kind in ((1, 4, "down"), (2, 24, "down"), (2, 20, "move"), (1, 5, "move")):
+        where = {"clientX": box["x"] + 5.5 * box["width"] / 28, "clientY": box["y"] + (row + 0.5) * box["height"] / 28}
+        pad.dispatch_event(f"pointer{kind}", {"pointerId": identity, "pointerType": "touch", "buttons": 1, **where})
+    painted = until(page, pad, lambda seen: seen[5, 5, 0] == 255, "the first finger paints")
+    assert not painted[8:, :, 0].any(), "no line to the second"
+    pad.dispatch_event("pointercancel", {"pointerId": 1})
