@@ -230,12 +230,6 @@ def test_it_chooses_by_the_validation_set(problem, averaging):
 # ----------------------------------------------------------------------------- randomness, resume, divergence
 
 
-def test_a_checkpoint_of_other_hyper_parameters_is_refused(tmp_path, problem):
-    LogisticRegression(n_epochs=2).fit(*problem, checkpoint=tmp_path / "fit.npz")
-    with pytest.raises(ValueError, match="l2 was 0.0 and is 0.5"):
-        LogisticRegression(n_epochs=2, l2=0.5).fit(*problem, checkpoint=tmp_path / "fit.npz")
-
-
 def test_divergence_is_explained(problem):
     X, y = problem
     model = LogisticRegression(n_epochs=100, learning_rate=1e3, l2=1.0, random_state=0)
@@ -260,11 +254,6 @@ def test_in_a_pipeline_a_grid_search_and_cross_validation(problem):
     assert scores.min() > 0.5
     reference = cross_val_score(sklearn.linear_model.LogisticRegression(), X, words, cv=3)
     np.testing.assert_allclose(scores.mean(), reference.mean(), atol=0.05)
-
-
-def test_clone_copies_the_settings_and_nothing_learned(fitted):
-    again = clone(fitted)
-    assert again.get_params() == fitted.get_params() and not hasattr(again, "W_")
 
 
 def test_on_the_sample_of_mnist():

@@ -1009,12 +1009,6 @@ def test_divergence_is_explained(images):
 # ------------------------------------------------------------------------------- randomness, resume, storage
 
 
-def test_a_checkpoint_of_other_settings_is_refused(tmp_path, images):
-    RBM(n_hidden=5, n_epochs=1).fit(images, checkpoint=tmp_path / "fit.npz")
-    with pytest.raises(ValueError, match="k was 1 and is 2"):
-        RBM(n_hidden=5, n_epochs=1, k=2).fit(images, checkpoint=tmp_path / "fit.npz")
-
-
 def test_a_machine_that_was_not_trained_comes_back_from_its_file(tmp_path, rng):
     rbm = machine(rng)
     save_model(tmp_path / "rbm.npz", rbm)

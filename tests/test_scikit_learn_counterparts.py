@@ -14,7 +14,6 @@ Without a counterpart here, and why:
 * float64 in, float64 out: training is in float32, whatever comes in.
 """
 
-import pickle
 import warnings
 
 import numpy as np
@@ -123,11 +122,6 @@ def test_features_are_float32_and_the_same_whatever_comes_in(dtype):
     np.testing.assert_array_equal(features, expected)
 
 
-def test_features_have_names(digits):
-    model = RBM(n_hidden=3, n_epochs=1).fit(digits[0][:50])
-    assert model.get_feature_names_out().tolist() == ["rbm0", "rbm1", "rbm2"]
-
-
 @pytest.mark.parametrize("model", [RBM(n_epochs=2, verbose=True), MLP(n_epochs=2, verbose=True)], ids=["RBM", "MLP"])
 def test_verbose_tells_how_it_went(digits, capsys, model):
     model.fit(digits[0][:50], digits[1][:50])
@@ -205,16 +199,6 @@ def test_it_learns_digits_and_its_probabilities_are_such(digits, activation, n_c
         assert roc_auc_score(y, probabilities[:, 1]) > 0.99
 
 
-def test_passes_equal_fit(digits):
-    """As many passes as epochs: the same predictions, the same error."""
-    X, y = digits[0][:300], digits[1][:300]
-    options = {"hidden_sizes": (10,), "n_epochs": 20, "batch_size": 50, "learning_rate": 0.1, "random_state": 1}
-    fitted, passed = MLP(**options).fit(X, y), MLP(**options)
-    for _ in range(20):
-        passed.partial_fit(X, y, classes=np.unique(y))
-    np.testing.assert_array_equal(passed.predict_proba(X), fitted.predict_proba(X))
-
-
 def test_passes_need_all_classes_at_first(iris):
     X, y = iris
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
@@ -225,20 +209,6 @@ def test_passes_need_all_classes_at_first(iris):
         model.partial_fit(X, y, classes=[0, 1])
     with pytest.raises(ValueError, match="none of the classes"):
         model.partial_fit(X, y + 1)
-
-
-def test_a_pass_after_fit_begins_at_what_was_learned(iris):
-    model = MLP(hidden_sizes=(10,), n_epochs=50, learning_rate=0.1, random_state=0).fit(*iris)
-    before = model.negative_log_likelihood(*iris)
-    model.set_params(learning_rate=1e-6).partial_fit(*iris)
-    assert model.negative_log_likelihood(*iris) == pytest.approx(before, abs=1e-3)
-
-
-def test_a_pickled_copy_takes_the_next_pass(iris):
-    model = MLP(hidden_sizes=(4,), random_state=0).partial_fit(*iris, classes=[0, 1, 2])
-    copy = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(copy.partial_fit(*iris).predict_proba(iris[0]),
-                                  model.partial_fit(*iris).predict_proba(iris[0]))  # fmt: skip
 
 
 def test_a_warm_start_goes_on_with_the_same_classes_only(iris):

@@ -32,16 +32,6 @@ def test_each_layer_learns_to_restore_the_codes_below_with_a_corruption_of_its_o
     np.testing.assert_allclose(stack.transform(problem[0]), codes, atol=1e-6)
 
 
-def test_layers_and_network_have_the_same_arrays(problem):
-    stack = StackedDenoisingAutoencoder(**QUICK, random_state=0).fit(*problem)
-    for number, layer in enumerate(stack.layers_, start=1):
-        for mine, name in (("W", "W"), ("hidden_bias", "b"), ("visible_bias", "visible_bias")):
-            layer.parameters_[mine][...] += 1
-            np.testing.assert_array_equal(
-                to_numpy(stack.parameters_[f"{name}{number}"]), to_numpy(layer.parameters_[mine])
-            )
-
-
 @pytest.mark.slow
 def test_it_learns_digits_from_few_labels():
     train, valid, _ = load_mnist(False)
