@@ -49,7 +49,8 @@ def check_unmasked(name, array):
 def real_array(name, array):
     """Return `array`, on the side where it is, if it has real numbers, none of them masked."""
     check_unmasked(name, array)
-    if hasattr(array, "dtypes") and all(getattr(of, "kind", "") in "fiub" for of in np.ravel(array.dtypes)):
+    types = np.ravel(getattr(array, "dtypes", [])).tolist()
+    if not all(isinstance(of, np.dtype) for of in types) and all(getattr(of, "kind", "") in "fiub" for of in types):
         array = array.to_numpy(float)  # a table with numbers of pandas' own, of which NumPy would make objects
     array = array if isinstance(array, xp.ndarray) else np.asarray(array)
     if array.dtype.kind not in "fiub":

@@ -21,6 +21,7 @@ from companion import training
 from companion.annealing import ais
 from companion.autoencoder import DenoisingAutoencoder
 from companion.backend import add_scaled, generator, to_device, to_numpy, xp
+from companion.checks import real_array
 from companion.dbn import DBN
 from companion.diagnostics import total_variation
 from companion.layers import SoftmaxCrossEntropy
@@ -1322,6 +1323,7 @@ def test_tables_of_pandas_own_numbers_are_taken(dtype):
     rbm.fit(table)
     np.testing.assert_allclose(to_numpy(rbm.free_energy(table)), to_numpy(rbm.free_energy(X)))
     assert log_likelihood(rbm, table, 0.0) == log_likelihood(rbm, X, 0.0)
+    assert real_array("X", table.astype("float32")).dtype == np.float32
 
 
 def test_the_end_of_a_schedule_is_said():
