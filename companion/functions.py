@@ -4,6 +4,7 @@ Rows are examples. ``out`` may be the input itself. Whole numbers, and plain Pyt
 """
 
 from .backend import Noise, xp
+from .checks import check_unmasked
 
 __all__ = ["bernoulli", "log_softmax", "negative_log_likelihood", "sigmoid", "softmax", "softplus", "zero_one_loss"]
 
@@ -29,6 +30,7 @@ def log_softmax(scores, out=None):
     array (n, n_classes)
         In nats; every value is at most 0.
     """
+    check_unmasked("scores", scores)
     scores = floating(scores)
     a = xp.array(scores.T, order="C")  # one class a row: sums over long rows are far faster than over short ones
     a -= a.max(axis=0)

@@ -208,3 +208,11 @@ def test_plain_and_whole_numbers_are_taken_for_real_ones():
 @pytest.mark.parametrize("plain", [[0, 1], (0.0, 1.0), to_device(np.array([False, True]))])
 def test_lists_and_truths_are_numbers_too(plain):
     np.testing.assert_allclose(to_numpy(sigmoid(plain)), [0.5, 1 / (1 + np.exp(-1))], rtol=1e-15)
+
+
+@pytest.mark.skipif(xp is not np, reason="CuPy has no masks")
+def test_masked_scores_are_refused():
+    """The masked class would have its share of the probability, and the mask would be lost."""
+    for function in (softmax, log_softmax):
+        with pytest.raises(ValueError, match="scores: expected an array without a mask"):
+            function(np.ma.array([[1.0, 2.0, 9.0]], mask=[[0, 0, 1]]))
