@@ -50,6 +50,7 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
+$(VENV)/.run: EXTRAS =
 $(VENV)/.test: EXTRAS = [test]
 $(VENV)/.benchmark: EXTRAS = [test,benchmark]
 $(VENV)/.book: EXTRAS = [book]

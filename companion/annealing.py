@@ -70,8 +70,8 @@ class Anneal:
     ------
     ValueError
         If the ladder does not run from 0 up to 1 or from 1 down to 0; if states are not zeros and ones, biases are not
-        finite, or there are not as many of either as visible units; if the machine has a parameter that is not finite,
-        or units that are not binary.
+        finite or beyond ± 1,000, or there are not as many of either as visible units; if the machine has a parameter
+        that is not finite, or units that are not binary.
     """
 
     def __init__(self, rbm, v, betas, base_bias=None, rng=None):
@@ -217,8 +217,8 @@ def ais(rbm, base_bias=None, *, n_temperatures=5000, n_chains=100, n_jobs=None, 
     Raises
     ------
     ValueError
-        If a number is not whole or below 1, if the biases are not finite or not as many as there are visible units, or
-        if the machine has a parameter that is not finite, or units that are not binary.
+        If a number is not whole or below 1, if the biases are not finite, beyond ± 1,000 or not as many as there are
+        visible units, or if the machine has a parameter that is not finite, or units that are not binary.
 
     Warns
     -----

@@ -27,10 +27,14 @@ def check_pair(validation):
     return validation
 
 
-def check_temperature(value):
-    """Raise ValueError unless `value` is an inverse temperature: finite, and not below 0."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not (0 <= value < np.inf):
-        raise ValueError(f"inverse_temperature: expected a finite number, at least 0, found {value!r}")
+def check_temperature(value, above=False):
+    """Raise ValueError unless `value` is an inverse temperature: finite, and not below 0, or even above it."""
+    number = value.item() if getattr(value, "shape", None) == () else value
+    possible = isinstance(number, Real) and not isinstance(number, bool) and 0 <= number < np.inf
+    if not possible or above and number == 0:
+        raise ValueError(
+            f"inverse_temperature: expected a finite number {'above 0' if above else 'from 0'}, found {value!r}"
+        )
 
 
 def check_finite(name, array):
@@ -50,7 +54,9 @@ def real_array(name, array):
     """Return `array`, on the side where it is, if it has real numbers, none of them masked."""
     check_unmasked(name, array)
     types = np.ravel(getattr(array, "dtypes", [])).tolist()
-    if not all(isinstance(of, np.dtype) for of in types) and all(getattr(of, "kind", "") in "fiub" for of in types):
+    if not all(isinstance(of, np.dtype) for of in types) and all(
+        getattr(of, "kind", None) in [*"fiub"] for of in types
+    ):
         array = array.to_numpy(float)  # a table with numbers of pandas' own, of which NumPy would make objects
     array = array if isinstance(array, xp.ndarray) else np.asarray(array)
     if array.dtype.kind not in "fiub":

@@ -52,8 +52,8 @@ def precision_and_recall(real, made, k=3):
     """
     k = check_count("k", k)
     real, made = (to_numpy(finite_rows(name, x, None, np.float64)) for name, x in (("real", real), ("made", made)))
-    largest = max(np.abs(real).max(), np.abs(made).max()) or 1.0
-    real, made = real / largest, made / largest  # whose squares neither overflow nor vanish
+    _, exponent = np.frexp(max(np.abs(real).max(), np.abs(made).max()))
+    real, made = np.ldexp(real, -exponent), np.ldexp(made, -exponent)  # exactly; squares neither overflow nor vanish
     if real.shape[1] != made.shape[1] or min(len(real), len(made)) <= k:
         raise ValueError(f"expected two arrays of as many columns, and of more than {k} rows, found {real.shape} and "
                          f"{made.shape}")  # fmt: skip

@@ -327,8 +327,10 @@ class Estimator(BaseEstimator):
         at.noise.renew()
         rate = getattr(at.descent.optimizer, "learning_rate", None)
         if isinstance(rate, Schedule) and rate.ended(int(at.descent.optimizer.updates)):
-            warn_caller(f"schedule is {rate.kind!r}, and has come to its end after {rate.n_updates:,} updates: "
-                        "partial_fit learns nothing any more; take schedule='constant', or more n_epochs")  # fmt: skip
+            warn_caller(
+                f"schedule is {rate.kind!r}, and has come to its end after {rate.n_updates:,} updates: the rate of "
+                "partial_fit is 0 from here on; take schedule='constant', or more n_epochs"
+            )
         loss, n_batches = 0.0, 0
         with one_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for indices in minibatches(n, self.batch_size, at.rng):

@@ -298,7 +298,8 @@ class RBM(TiedLayer):
         Raises
         ------
         ValueError
-            If `n` is not whole or below 1, or `steps` not whole or below 0; otherwise as `chains`.
+            If `n` is not whole or below 1, or `steps` not whole or below 0; if there is a `clamp` without `start`,
+            whose values it keeps; otherwise as `chains`.
         """
         n = check_count("n", n)
         steps = check_count("steps", steps, least=0)
@@ -399,9 +400,7 @@ class RBM(TiedLayer):
 
     def _check_temperature(self, inverse_temperature):
         """Raise ValueError for an inverse temperature that is none; Gaussian units do not melt altogether."""
-        if self.visible == "gaussian" and inverse_temperature == 0:
-            raise ValueError("inverse_temperature: expected a finite number above 0, for Gaussian units, found 0")
-        check_temperature(inverse_temperature)
+        check_temperature(inverse_temperature, above=self.visible == "gaussian")
 
     def check_finite(self):
         """Raise ValueError if a parameter is not finite."""

@@ -98,7 +98,8 @@ def save(path, arrays, facts=None):
     TypeError
         If an array holds Python objects, dates or records, if the facts are no dict, or one not JSON serializable.
     OSError
-        If the disk is full or the folder may not be written to; a file that was there is as it was.
+        If the disk is full, the folder may not be written to, or the file is there and read-only; a file that was there
+        is as it was.
     """
     for name, array in arrays.items():
         check_unmasked(name, array)

@@ -1015,3 +1015,17 @@ def test_precision_and_recall_are_the_same_at_any_scale(scale):
     x = np.random.default_rng(0).random((12, 4))
     assert precision_and_recall(scale * x, scale * (x + 50)) == {"precision": 0, "recall": 0}
     assert precision_and_recall(scale * x, scale * x) == {"precision": 1, "recall": 1}
+
+
+def test_precision_and_recall_of_whole_numbers_are_exact():
+    """Whose distances are often equal: a scale that rounds would part them."""
+    for seed in range(20):
+        real, made = np.random.default_rng(seed).integers(0, 4, (2, 40, 3))
+
+        def among(points, others, k=3):
+            d = ((others[:, None] - others) ** 2).sum(axis=2)
+            radii = np.sort(d, axis=1)[:, k]
+            return (((points[:, None] - others) ** 2).sum(axis=2) <= radii).any(axis=1).mean()
+
+        expected = {"precision": among(made, real), "recall": among(real, made)}
+        assert precision_and_recall(real, made) == pytest.approx(expected)

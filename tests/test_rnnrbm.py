@@ -338,7 +338,7 @@ def test_a_beginning_is_repeated_and_remembered(writer):
         ({"clamp": np.ones((1, 1))}, r"clamp: expected shape \(n_steps, 46\), found \(1, 1\)"),
         ({"steps": -1}, "steps: expected a whole number, at least 1, found -1"),
         ({"n_steps": 0}, "n_steps: expected a whole number, at least 1, found 0"),
-        ({"inverse_temperature": np.nan}, "inverse_temperature: expected a finite number, at least 0, found nan"),
+        ({"inverse_temperature": np.nan}, "inverse_temperature: expected a finite number from 0, found nan"),
     ],
 )
 def test_what_cannot_be_written_is_refused(writer, options, message):

@@ -48,6 +48,8 @@ function dress(panel) {
   name();
 }
 
+const ENDS = ["pointerup", "pointercancel"];
+
 function render({ model, el }) {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d");
@@ -83,7 +85,9 @@ function render({ model, el }) {
       context.globalCompositeOperation = "source-over";
     }
     if (cursor && document.activeElement === canvas) {  // black and white, to be seen on any ground
-      const [row, column] = cursor, size = step() === 1 ? 1 : 4;
+      const size = step() === 1 ? 1 : 4, middle = step() === 1 ? 0 : size;
+      const at = (place, end) => Math.max(0, Math.min(place - middle, end - 2 * size));
+      const row = at(cursor[0], canvas.height), column = at(cursor[1], canvas.width);
       const fill = (colour, x, y, side) => { context.fillStyle = colour; context.fillRect(x, y, side, side); };
       fill("black", column, row, 2 * size);
       fill("white", column + size, row, size);
@@ -121,9 +125,10 @@ function render({ model, el }) {
   }
 
   canvas.addEventListener("pointerdown", (event) => {
-    if (!model.get("paintable") || pointer !== null) return;  // a second finger does not paint
+    if (!model.get("paintable") || (pointer ?? event.pointerId) !== event.pointerId) return;  // a second finger
+    canvas.setPointerCapture(event.pointerId);
     pointer = event.pointerId;
-    canvas.setPointerCapture(pointer);
+    for (const end of ENDS) window.addEventListener(end, lift);  // wherever: the canvas may be taken away meanwhile
     canvas.focus();
     last = cursor = null;
     stroke(event);
@@ -132,8 +137,11 @@ function render({ model, el }) {
   canvas.addEventListener("pointermove", (event) => {
     if (last && event.buttons && event.pointerId === pointer) stroke(event);
   });
-  for (const end of ["pointerup", "pointercancel"])
-    canvas.addEventListener(end, (event) => { if (event.pointerId === pointer) last = pointer = null; });
+  function lift(event) {
+    if (event.pointerId !== pointer) return;
+    last = pointer = null;
+    for (const end of ENDS) window.removeEventListener(end, lift);
+  }
   canvas.addEventListener("contextmenu", (event) => { if (model.get("paintable")) event.preventDefault(); });
   canvas.addEventListener("keydown", (event) => {
     const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };

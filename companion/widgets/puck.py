@@ -94,12 +94,11 @@ class Puck(Panel):
         """Draw everything anew."""
         self.maps.draw(self._draw_maps())
         self.curves.draw(self._draw_curves())
-        if self.steps:
-            slid, walked = self.accepted / (self.steps, self.puck.cost * self.steps)
-            self.maps.label = (
-                f"The puck on its landscape, after {self.steps:,} moves, {slid:.0%} of them accepted, and a random "
-                f"walk on the same, {walked:.0%} accepted"
-            )
+        slid, walked = self.accepted / np.maximum((self.steps, self.puck.cost * self.steps), 1)
+        self.maps.label = (
+            f"The puck on its landscape, after {self.steps:,} moves, {slid:.0%} of them accepted, and a random walk on "
+            f"the same, {walked:.0%} accepted"
+        )
 
     @property
     def worth(self):

@@ -144,11 +144,10 @@ class ThreeByTwo(Panel):
         """Draw everything anew."""
         self.board.draw(self._draw_board())
         self.curves.draw(self._draw_curves())
-        if self.steps:
-            self.curves.label = (
-                f"The latest coin tosses, autocorrelation, and total variation: {self.total_variation:.3f} after "
-                f"{self.steps:,} steps"
-            )
+        latest = f": {self.total_variation:.3f}" if self.steps else ""
+        self.curves.label = (
+            f"The latest coin tosses, autocorrelation, and total variation{latest}, after {self.steps:,} steps"
+        )
 
     def _draw_board(self):
         image = Image.new("RGB", BOARD, "white")

@@ -409,10 +409,17 @@ def test_the_keyboard_sees_where_it_paints_and_a_second_finger_does_not(panels):
     page.keyboard.press("ArrowRight")
     said = cell.locator(".companion-spoken").first
     page.wait_for_function("each => each.textContent === 'row 15, column 16'", arg=said.element_handle())
+    for key in ["ArrowRight", "ArrowDown"] * 16:
+        page.keyboard.press(key)
+    until(page, pad, lambda seen: seen[26:28, 26:28, 0].any(), "a cursor in the corner, too")
     box = pad.bounding_box()
     for identity, row, kind in ((1, 4, "down"), (2, 24, "down"), (2, 20, "move"), (1, 5, "move")):
         where = {"clientX": box["x"] + 5.5 * box["width"] / 28, "clientY": box["y"] + (row + 0.5) * box["height"] / 28}
         pad.dispatch_event(f"pointer{kind}", {"pointerId": identity, "pointerType": "touch", "buttons": 1, **where})
     painted = until(page, pad, lambda seen: seen[5, 5, 0] == 255, "the first finger paints")
     assert not painted[8:, :, 0].any(), "no line to the second"
-    pad.dispatch_event("pointercancel", {"pointerId": 1})
+    pad.dispatch_event("pointercancel", {"pointerId": 1, "bubbles": True})
+    where = {"clientX": box["x"] + 5.5 * box["width"] / 28, "clientY": box["y"] + 24.5 * box["height"] / 28}
+    pad.dispatch_event("pointerdown", {"pointerId": 3, "pointerType": "touch", "buttons": 1, **where})
+    until(page, pad, lambda seen: seen[24, 5, 0] == 255, "the next finger paints again")
+    pad.dispatch_event("pointerup", {"pointerId": 3, "bubbles": True})

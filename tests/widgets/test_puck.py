@@ -132,3 +132,10 @@ def test_lags_are_counted_in_evaluations(panel):
     panel.step(60)
     lags = panel.curves.pixels[HEAD : HEAD + 100, -120:]
     assert (lags == [0x00, 0x72, 0xB2]).all(axis=2).any()
+
+
+def test_what_a_screen_reader_is_told_is_of_now(panel):
+    panel.step(5)
+    assert "after 5 moves" in panel.maps.label
+    panel.reset()
+    assert "after 0 moves, 0% of them accepted" in panel.maps.label
