@@ -420,6 +420,6 @@ def test_the_keyboard_sees_where_it_paints_and_a_second_finger_does_not(panels):
     assert not painted[8:, :, 0].any(), "no line to the second"
     pad.dispatch_event("pointercancel", {"pointerId": 1, "bubbles": True})
     where = {"clientX": box["x"] + 5.5 * box["width"] / 28, "clientY": box["y"] + 24.5 * box["height"] / 28}
-    pad.dispatch_event("pointerdown", {"pointerId": 3, "pointerType": "touch", "buttons": 1, **where})
+    pad.dispatch_event("pointerdown", {"pointerId": 1, "pointerType": "touch", "buttons": 1, **where})
     until(page, pad, lambda seen: seen[24, 5, 0] == 255, "the next finger paints again")
-    pad.dispatch_event("pointerup", {"pointerId": 3, "bubbles": True})
+    pad.dispatch_event("pointerup", {"pointerId": 1, "bubbles": True})
