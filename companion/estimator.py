@@ -88,7 +88,7 @@ _FLAG = Setting("True or False", lambda value: isinstance(value, bool | np.bool_
 
 # A name means the same in every model; where a model has its own choices, its SETTINGS say so.
 SETTINGS = (
-    dict.fromkeys(("n_hidden", "batch_size", "k", "filter_size", "pool_size"), _whole(1))
+    dict.fromkeys(("n_hidden", "batch_size", "k", "filter_size", "pool_size", "n_convolutions"), _whole(1))
     | dict.fromkeys(("n_epochs", "warmup"), _whole(0))
     | dict.fromkeys(("learning_rate", "decay", "l1", "l2", "weight_decay", "sparsity_cost"), _real())
     | dict.fromkeys(("gaussian_noise", "adversarial", "virtual_adversarial", "patience", "patience_increase"), _real())

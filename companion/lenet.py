@@ -26,7 +26,9 @@ class LeNet(Classifier):
     Parameters
     ----------
     n_filters : tuple of int
-        Filters of each convolution, from the image upwards.
+        Filters of each stage, from the image upwards.
+    n_convolutions : int
+        Convolutions of each stage, with an activation between; the stage ends with the pooling of the last.
     filter_size, pool_size : int
         Sides of the filters and of the windows of the pooling. Pooling keeps the border of images that its windows do
         not divide (see `companion.image_layers.MaxPool2D`).
@@ -38,7 +40,7 @@ class LeNet(Classifier):
         larger than what they are moved over: thus any row will do, down to a single number. Only rows that are three
         squares, as colours are, are refused.
     activation : {"tanh", "logistic", "relu", "identity"}
-        After each pooling, and of the dense layer.
+        After each pooling (and each convolution without one), and of the dense layer.
     learning_rate, n_epochs, batch_size
     optimizer : {"sgd", "adam"}
     momentum : float
@@ -79,13 +81,14 @@ class LeNet(Classifier):
     SETTINGS = {"activation": one_of(*ACTIVATIONS)}
 
     def __init__(
-        self, *, n_filters=(20, 50), filter_size=5, pool_size=2, n_hidden=500, image_shape=None, activation="relu",
-        learning_rate=1.5e-3, n_epochs=6, batch_size=100, optimizer="adam", momentum=0.0, schedule="cosine", decay=0.0,
-        warmup=100, l2=0.0, dropout=0.5, conv_dropout=0.25, batch_norm=False, averaging=0.999, patience=10000,
-        patience_increase=2.0, improvement_threshold=0.995, class_weight=None, warm_start=False, random_state=None,
-        verbose=False,
+        self, *, n_filters=(20, 50), n_convolutions=1, filter_size=5, pool_size=2, n_hidden=500, image_shape=None,
+        activation="relu", learning_rate=1.5e-3, n_epochs=6, batch_size=100, optimizer="adam", momentum=0.0,
+        schedule="cosine", decay=0.0, warmup=100, l2=0.0, dropout=0.5, conv_dropout=0.25, batch_norm=False,
+        averaging=0.999, patience=10000, patience_increase=2.0, improvement_threshold=0.995, class_weight=None,
+        warm_start=False, random_state=None, verbose=False,
     ):  # fmt: skip
         self.n_filters = n_filters
+        self.n_convolutions = n_convolutions
         self.filter_size = filter_size
         self.pool_size = pool_size
         self.n_hidden = n_hidden
@@ -131,9 +134,17 @@ class LeNet(Classifier):
             )
         return height, width
 
+    def _convolutions(self):
+        """Return, for each convolution from the image upwards, its number of filters and whether pooling follows."""
+        return [
+            (n_filters, number == self.n_convolutions)
+            for n_filters in self.n_filters
+            for number in range(1, self.n_convolutions + 1)
+        ]
+
     def _shapes(self, n_features, n_classes, names=()):
         weights, sides, n_channels = [], self._image(), 1
-        for i, n_filters in enumerate(self.n_filters, start=1):
+        for i, (n_filters, pooled) in enumerate(self._convolutions(), start=1):
             window = [min(self.filter_size, side) for side in sides]
             if self.image_shape is not None and min(window) < self.filter_size:
                 raise ValueError(
@@ -141,10 +152,12 @@ class LeNet(Classifier):
                     f"images are {sides[0]} × {sides[1]} (the first ones {' × '.join(map(str, self.image_shape))})"
                 )
             weights.append((n_filters, n_channels, *window))
-            sides = [-(-(side - inner + 1) // self.pool_size) for side, inner in zip(sides, window)]
+            sides = [side - inner + 1 for side, inner in zip(sides, window)]
+            if pooled:
+                sides = [-(-side // self.pool_size) for side in sides]
             n_channels = n_filters
         weights += [(n_channels * prod(sides), self.n_hidden), (self.n_hidden, n_classes)]
-        biases = [*self.n_filters, self.n_hidden, n_classes]
+        biases = [W[0] if len(W) == 4 else W[1] for W in weights]
         shapes = {}
         for i, (W, b) in enumerate(zip(weights, biases, strict=True), start=1):
             shapes |= {f"W{i}": W, f"b{i}": (b,)}
@@ -155,7 +168,7 @@ class LeNet(Classifier):
     def initial_parameters(self, n_features, n_classes, rng):
         shapes = self._shapes(n_features, n_classes)
         parameters = blank_parameters(shapes)  # the top layer stays so
-        for i in range(1, len(self.n_filters) + 2):
+        for i in range(1, len(self._convolutions()) + 2):
             shape = shapes[f"W{i}"]
             if len(shape) == 2:
                 parameters[f"W{i}"] = initial_weights(*shape, self.activation, rng)
@@ -165,7 +178,7 @@ class LeNet(Classifier):
         return parameters
 
     def network(self, parameters, noise=None):
-        activation, n_convolutions = ACTIVATIONS[self.activation], len(self.n_filters)
+        activation, convolutions = ACTIVATIONS[self.activation], self._convolutions()
 
         def own(number, *names):
             return [parameters[f"{name}{number}"] for name in names]
@@ -174,14 +187,17 @@ class LeNet(Classifier):
             return [normalise(*own(number, *BATCH_NORM)), activation()] if self.batch_norm else [activation()]
 
         layers = [Images(*self._image())]
-        for i in range(1, n_convolutions + 1):
-            # The activation grows with its input: after the pooling it gives the same, of a quarter of the numbers.
-            layers += [Conv2D(*own(i, "W", "b"), self.l2), MaxPool2D(self.pool_size, border=True)]
+        for i, (_, pooled) in enumerate(convolutions, start=1):
+            layers.append(Conv2D(*own(i, "W", "b"), self.l2))
+            if pooled:
+                # The activation grows with its input: after the pooling it gives the same, of a quarter of the numbers.
+                layers.append(MaxPool2D(self.pool_size, border=True))
             layers += activated(i, BatchNorm2D)
         layers = [Pieces([*layers, Flatten()])]
         if noise and self.conv_dropout:
             layers.append(Dropout(self.conv_dropout, noise))
-        layers += [Dense(*own(n_convolutions + 1, "W", "b"), l2=self.l2), *activated(n_convolutions + 1, BatchNorm)]
+        top = len(convolutions) + 2
+        layers += [Dense(*own(top - 1, "W", "b"), l2=self.l2), *activated(top - 1, BatchNorm)]
         if noise and self.dropout:
             layers.append(Dropout(self.dropout, noise))
-        return Network([*layers, Dense(*own(n_convolutions + 2, "W", "b"), l2=self.l2)])
+        return Network([*layers, Dense(*own(top, "W", "b"), l2=self.l2)])

@@ -115,6 +115,8 @@ def test_the_shapes_of_the_tutorial():
         (784, {"n_filters": (4, 5, 6), "filter_size": 2, "pool_size": 1}, [(4, 1, 2, 2), (5, 4, 2, 2), (6, 5, 2, 2)],
          6 * 25 * 25),
         (600, {"image_shape": (20, 30)}, [(20, 1, 5, 5), (50, 20, 5, 5)], 50 * 2 * 5),  # 16 × 26, 8 × 13, 4 × 9
+        (784, {"n_filters": (4, 6), "filter_size": 3, "n_convolutions": 2},  # 28, 26, 24, 12, 10, 8, 4
+         [(4, 1, 3, 3), (4, 4, 3, 3), (6, 4, 3, 3), (6, 6, 3, 3)], 6 * 4 * 4),
         (64, {}, [(20, 1, 5, 5), (50, 20, 2, 2)], 50),  # 8, 4, 2: the upper filters are no larger than that
         (5, {}, [(20, 1, 3, 3), (50, 20, 1, 1)], 50),
         (1, {}, [(20, 1, 1, 1), (50, 20, 1, 1)], 50),
@@ -166,6 +168,17 @@ def test_the_layers_in_their_order_with_batch_normalisation():
     assert len(there) == 8 + 3 * 4 and len(network.parameters) == 8 + 3 * 2
 
 
+def test_a_stage_of_two_convolutions_pools_once():
+    network, there = build(784, n_filters=(20, 50), n_convolutions=2, filter_size=3, batch_norm=True)
+    assert repr(network) == (
+        "Network(Pieces(Images(28 × 28), Conv2D(1 → 20, 3 × 3), BatchNorm2D(20), ReLU, Conv2D(20 → 20, 3 × 3), "
+        "MaxPool2D(2 × 2), BatchNorm2D(20), ReLU, Conv2D(20 → 50, 3 × 3), BatchNorm2D(50), ReLU, "
+        "Conv2D(50 → 50, 3 × 3), MaxPool2D(2 × 2), BatchNorm2D(50), ReLU, Flatten), Dense(800 → 500), BatchNorm(500), "
+        "ReLU, Dense(500 → 3))"
+    )
+    assert len(there) == 12 + 5 * 4 and len(network.parameters) == 12 + 5 * 2
+
+
 def test_missing_pixels_are_zeros(problem):
     """Ninety features are read as 10 × 10 pixels: ten zeros more change nothing."""
     X, y = problem
@@ -181,6 +194,8 @@ def test_missing_pixels_are_zeros(problem):
         ({"image_shape": (9, 9)}, "image_shape is 9 × 9; expected rows of 81 pixels, found 90"),
         ({"image_shape": (3, 30)}, "convolution 1: filter_size is 5; expected at most 3, .* 3 × 30"),
         ({"image_shape": (9, 10)}, "convolution 2: .*expected at most 3, .* 3 × 3 .the first ones 9 × 10"),
+        ({"image_shape": (9, 10), "n_convolutions": 3, "filter_size": 4}, "convolution 3: .* at most 3, .* 3 × 4 "),
+        ({"n_convolutions": 0}, "n_convolutions is 0; expected a whole number, at least 1"),
         ({"n_filters": 5}, "n_filters is 5; expected a tuple of positive whole numbers"),
         ({"n_filters": ()}, "expected a tuple of positive whole numbers, at least one"),
         ({"n_filters": (4, 0)}, "expected a tuple of positive whole numbers"),
@@ -202,12 +217,17 @@ def test_what_is_wrong_is_named(problem, settings, says):
 # ------------------------------------------------------------------------------------ the pieces of a minibatch
 
 
-@pytest.mark.parametrize(("activation", "batch_norm"), [("relu", False), ("tanh", False), ("tanh", True)])
+@pytest.mark.parametrize(
+    ("activation", "batch_norm", "n_convolutions"),
+    [("relu", False, 1), ("tanh", False, 1), ("tanh", True, 1), ("tanh", False, 2), ("tanh", True, 2)],
+)
 @pytest.mark.parametrize("rows", [2, 5, 100])
-def test_gradients_of_the_whole_network(monkeypatch, rng, central_differences, activation, batch_norm, rows):
+def test_gradients_of_the_whole_network(
+    monkeypatch, rng, central_differences, activation, batch_norm, n_convolutions, rows
+):
     """Of loss and penalty, by central differences; five images in pieces of so many rows."""
     monkeypatch.setattr(Pieces, "ROWS", rows)
-    settings = {"activation": activation, "batch_norm": batch_norm, "l2": 0.02}
+    settings = {"activation": activation, "batch_norm": batch_norm, "n_convolutions": n_convolutions, "l2": 0.02}
     network, there = build(49, **settings, n_filters=(2, 3), filter_size=2, n_hidden=4)
     x, targets = to_device(rng.normal(size=(5, 49))), to_device(rng.integers(3, size=5))
     loss = SoftmaxCrossEntropy()

@@ -19,6 +19,7 @@ SIZE, CURVE = 440, (320, 190)  # pixels of the map and of the curves
 LOWEST, HIGHEST = 1e-4, 1e2  # the ends of the logarithmic axis
 START = (0.075, 0.2)  # from the left and from the top of the map, as fractions
 KINDS = {"plain": COLORS[0], "momentum": COLORS[1], "Adam": COLORS[2]}
+BALLS = {"plain": (7, 40), "momentum": (8, 4), "Adam": (9, 3)}  # radius and corners: told apart without colours, too
 
 
 LANDSCAPES = {"long valley": Valley(), "bent valley": Banana(width=0.8), "two dips": Hills(3.5, share=0.8)}
@@ -34,8 +35,9 @@ class Descent(Panel):
     """
 
     description = (
-        "A landscape seen from above, dark where it is low, with the paths of three balls from one start: plain "
-        "gradient descent, momentum and Adam; beside it the height of each over the steps, on a logarithmic axis."
+        "A landscape seen from above, dark where it is low, with the paths of three balls from one start: a circle for "
+        "plain gradient descent, a square for momentum, a triangle for Adam; beside it the height of each over the "
+        "steps, on a logarithmic axis."
     )
 
     def __init__(self, seed=0):
@@ -108,6 +110,11 @@ class Descent(Panel):
         bands = np.floor(12 * np.sqrt(heights / heights.max())) / 12  # steps of height, like the lines of a map
         return Image.fromarray(colormaps["Greys_r"](0.45 + 0.5 * bands, bytes=True)[..., :3])
 
+    @staticmethod
+    def _draw_ball(draw, name, x, y):
+        radius, n_corners = BALLS[name]
+        draw.regular_polygon((x, y, radius), n_corners, fill=KINDS[name], outline="white", width=2)
+
     def _draw_map(self):
         image = self.background.copy()
         left, right, bottom, top = self.land.limits
@@ -116,8 +123,7 @@ class Descent(Panel):
             axes = Axes(image, (shift, shift, SIZE + shift, SIZE + shift), (left, right), (bottom, top))
             path = np.array(self.paths[name]).T
             axes.curve(*path, color)
-            x, y = axes.place(*path[:, -1])
-            draw.ellipse((x - 7, y - 7, x + 7, y + 7), fill=color, outline="white", width=2)
+            self._draw_ball(draw, name, *axes.place(*path[:, -1]))
         x, y = (SIZE * fraction for fraction in self.start)
         draw.line((x - 6, y, x + 6, y), fill="black", width=2)
         draw.line((x, y - 6, x, y + 6), fill="black", width=2)
@@ -125,14 +131,17 @@ class Descent(Panel):
 
     def _draw_curve(self):
         image, (width, height) = Image.new("RGB", CURVE, "white"), CURVE
-        axes = Axes(image, (44, 44, width - 1, height - 22), (0, max(100, self.steps)), (LOWEST, HIGHEST), "y")
+        axes = Axes(image, (44, 44, width - 10, height - 22), (0, max(100, self.steps)), (LOWEST, HIGHEST), "y")
         text(image, (0, 0), "height above the lowest point, log scale", 14, INK)
         for mark in range(-4, 3):
             axes.level(10.0**mark, f"1e{mark}" if mark else "1")
         text(image, (width, axes.bottom + 4), f"{axes.x[1]:,} steps", 13, GREY, "rt")
-        x = axes.left
+        draw, x = ImageDraw.Draw(image), axes.left
         for name, color in KINDS.items():
-            text(image, (x, 21), name, 14, color)
-            x += wide(name, 14) + 24
+            self._draw_ball(draw, name, x, 29)
+            text(image, (x + 14, 21), name, 14, color)
+            x += wide(name, 14) + 40
             axes.curve(np.arange(self.steps + 1), self.heights[name], color)
+        for name in KINDS:
+            self._draw_ball(draw, name, *axes.place(self.steps, self.heights[name][-1]))
         return np.asarray(image)
