@@ -11,7 +11,17 @@ from .backend import xp
 from .classifier import Classifier
 from .estimator import one_of
 from .image_layers import BatchNorm2D, Conv2D, Flatten, Images, MaxPool2D, Pieces
-from .layers import ACTIVATIONS, BATCH_NORM, BatchNorm, Dense, Dropout, Network, blank_parameters, initial_weights
+from .layers import (
+    ACTIVATIONS,
+    BATCH_NORM,
+    BatchNorm,
+    Dense,
+    Dropout,
+    GaussianNoise,
+    Network,
+    blank_parameters,
+    initial_weights,
+)
 
 __all__ = ["LeNet"]
 
@@ -28,7 +38,8 @@ class LeNet(Classifier):
     n_filters : tuple of int
         Filters of each stage, from the image upwards.
     n_convolutions : int
-        Convolutions of each stage, with an activation between; the stage ends with the pooling of the last.
+        Convolutions of each stage, each with its activation; the last of them is pooled. Source of more than one:
+        Simonyan and Zisserman (2015), *Very deep convolutional networks for large-scale image recognition*, section 2.
     filter_size, pool_size : int
         Sides of the filters and of the windows of the pooling. Pooling keeps the border of images that its windows do
         not divide (see `companion.image_layers.MaxPool2D`).
@@ -51,6 +62,8 @@ class LeNet(Classifier):
         Penalty on all weights, not on biases.
     dropout, conv_dropout : float
         Fraction of the hidden units of the dense layer, and of the outputs of the last pooling, that is dropped.
+    gaussian_noise : float
+        Standard deviation of the noise added to the pixels.
     batch_norm : bool
         Normalise the input of every activation; that of the filters over all places of a hundred images at a time (see
         `companion.image_layers.Pieces`), however many more a minibatch has.
@@ -71,7 +84,7 @@ class LeNet(Classifier):
     ----------
     parameters_ : dict of str to array, on the device
         ``W1`` (n_filters[0], 1, filter_size, filter_size), ``b1``, ``W2`` (n_filters[1], n_filters[0], ...), ``b2``,
-        ..., and for the two dense layers, numbered on after the convolutions, ``W3`` (n_filters[-1] × what the last
+        ... (if each stage has one), and for the two dense layers, numbered on, ``W3`` (n_filters[-1] × what the last
         pooling leaves of height and width, n_hidden), ``b3``, ``W4`` (n_hidden, n_classes), ``b4``; with batch
         normalisation, for all but the last, ``gamma1``, ``beta1``, ``running_mean1``, ``running_var1``, ...
     classes_, history_
@@ -83,9 +96,9 @@ class LeNet(Classifier):
     def __init__(
         self, *, n_filters=(20, 50), n_convolutions=1, filter_size=5, pool_size=2, n_hidden=500, image_shape=None,
         activation="relu", learning_rate=1.5e-3, n_epochs=6, batch_size=100, optimizer="adam", momentum=0.0,
-        schedule="cosine", decay=0.0, warmup=100, l2=0.0, dropout=0.5, conv_dropout=0.25, batch_norm=False,
-        averaging=0.999, patience=10000, patience_increase=2.0, improvement_threshold=0.995, class_weight=None,
-        warm_start=False, random_state=None, verbose=False,
+        schedule="cosine", decay=0.0, warmup=100, l2=0.0, dropout=0.5, conv_dropout=0.25, gaussian_noise=0.0,
+        batch_norm=False, averaging=0.999, patience=10000, patience_increase=2.0, improvement_threshold=0.995,
+        class_weight=None, warm_start=False, random_state=None, verbose=False,
     ):  # fmt: skip
         self.n_filters = n_filters
         self.n_convolutions = n_convolutions
@@ -105,6 +118,7 @@ class LeNet(Classifier):
         self.l2 = l2
         self.dropout = dropout
         self.conv_dropout = conv_dropout
+        self.gaussian_noise = gaussian_noise
         self.batch_norm = batch_norm
         self.averaging = averaging
         self.patience = patience
@@ -194,6 +208,8 @@ class LeNet(Classifier):
                 layers.append(MaxPool2D(self.pool_size, border=True))
             layers += activated(i, BatchNorm2D)
         layers = [Pieces([*layers, Flatten()])]
+        if noise and self.gaussian_noise:
+            layers.insert(0, GaussianNoise(self.gaussian_noise, noise))
         if noise and self.conv_dropout:
             layers.append(Dropout(self.conv_dropout, noise))
         top = len(convolutions) + 2

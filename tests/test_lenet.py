@@ -23,6 +23,7 @@ EVERYTHING = SMALL | {
     "l2": 1e-4,
     "dropout": 0.2,
     "conv_dropout": 0.1,
+    "gaussian_noise": 0.1,
     "averaging": 0.95,
     "learning_rate": 0.02,
 }
@@ -292,13 +293,16 @@ def test_memory_hardly_grows_with_the_minibatch(what):
 # ------------------------------------------------------------------------------- randomness, resume, storage
 
 
-def test_dropout_is_where_it_says():
-    model = LeNet(dropout=0.5, conv_dropout=0.25)
+def test_dropout_and_noise_are_where_they_say():
+    model = LeNet(dropout=0.5, conv_dropout=0.25, gaussian_noise=0.1)
     model.n_features_in_ = 784
-    network = model.network(model.initial_parameters(784, 10, generator(0)), noise=Noise(0))
-    assert [repr(layer) for layer in network.layers[1:]] == [
+    parameters = model.initial_parameters(784, 10, generator(0))
+    network = model.network(parameters, noise=Noise(0))
+    assert repr(network.layers[0]) == "GaussianNoise(0.1)" and isinstance(network.layers[1], Pieces)
+    assert [repr(layer) for layer in network.layers[2:]] == [
         "Dropout(0.25)", "Dense(800 → 500)", "ReLU", "Dropout(0.5)", "Dense(500 → 10)",
     ]  # fmt: skip
+    assert len(model.network(parameters).layers) == 4  # to predict, none of the three
 
 
 def test_initial_weights_keep_the_variance():

@@ -27,7 +27,14 @@ QUICK = {"n_epochs": 5, "batch_size": 15, "random_state": 1}
 NOISY = QUICK | {"momentum": 0.5, "l2": 1e-4, "schedule": "linear", "dropout": 0.2, "averaging": 0.9}
 ADAM = {"optimizer": "adam", "learning_rate": 1e-3, "momentum": 0.0, "averaging": 0.0}
 DEEP = {"hidden_sizes": (6, 5), "activation": "relu", "batch_norm": True, "gaussian_noise": 0.2, "warmup": 5}
-CONVOLUTIONS = {"n_filters": (2, 3), "filter_size": 2, "n_hidden": 5, "warmup": 0, "conv_dropout": 0.1}
+CONVOLUTIONS = {
+    "n_filters": (2, 3),
+    "filter_size": 2,
+    "n_hidden": 5,
+    "warmup": 0,
+    "conv_dropout": 0.1,
+    "gaussian_noise": 0.1,
+}
 LAYER = {"n_epochs": 4, "batch_size": 15}
 STACK = QUICK | {"hidden_sizes": (6, 5), "pretraining": LAYER, "averaging": 0.9}
 WORDS = QUICK | {"n_hidden": 6, "embedding": 4}
