@@ -91,7 +91,7 @@ class Anneal:
             if down:
                 raise ValueError(f"v: expected samples of the machine for a ladder that falls from 1, found {v!r}")
             v = self.path.start(v, self.noise)
-        self.v = _states_of(rbm, v, "v")
+        self.v = own_copy(_states_of(rbm, v, "v"))
         self._log_weights = xp.zeros(len(self.v), xp.float64)
 
     @property
@@ -108,12 +108,13 @@ class Anneal:
     def __next__(self):
         if self._next == len(self.betas):
             raise StopIteration
-        before, self.beta = self.beta, self.betas[self._next]
-        self._next += 1
+        beta = self.betas[self._next]
         with one_thread():
             x, tilt = self.path.inputs(self.v)
-            self._log_weights += self.path.log_p(self.beta, x, tilt) - self.path.log_p(before, x, tilt)
-            self.v = self.path.move(self.beta, x, self.noise)
+            gain = self.path.log_p(beta, x, tilt) - self.path.log_p(self.beta, x, tilt)
+            log_weights, v = self._log_weights + gain, self.path.move(beta, x, self.noise)
+        # All at once: a step that is interrupted has not been made.
+        self._log_weights, self.v, self.beta, self._next = log_weights, v, beta, self._next + 1
         return self
 
     def estimate(self):
@@ -377,28 +378,33 @@ class ParallelTempering:
     def __next__(self):
         with one_thread():
             x, tilt = self.path.inputs(self.v)
-            self._swap(x, tilt)
-            self.v = self.path.move(self.betas, x, self.noise)
-        self._steps += 1
+            replica, *counts = self._swap(x, tilt)
+            v = self.path.move(self.betas, x, self.noise)
+        # All at once: a step that is interrupted has not been made.
+        self.v, self.replica, (self._accepted, self._tried), self._steps = v, replica, counts, self._steps + 1
         return self
 
     def _swap(self, x, tilt):
-        """Propose to swap every second pair of neighbours, even ones and odd ones in turn."""
+        """Propose to swap every second pair of neighbours, even ones and odd ones in turn; swap their x in place.
+
+        Return what `replica`, and the counts of accepted proposals and of all, are then.
+        """
         log_p, betas = self.path.log_p, self.betas
+        replica, accepted_so_far, tried = self.replica.copy(), self._accepted.copy(), self._tried.copy()
         cold, hot = slice(self._steps % 2, len(betas) - 1, 2), slice(self._steps % 2 + 1, None, 2)
         if not len(betas[cold]):
-            return
+            return replica, accepted_so_far, tried
         gain = sum(
             log_p(betas[there], x[here], tilt[here]) - log_p(betas[here], x[here], tilt[here])
             for here, there in ((cold, hot), (hot, cold))
         )
         accepted = self.noise.uniform(xp.empty_like(gain)) < xp.exp(xp.minimum(gain, 0))
-        self.replica = self.replica.copy()  # who has kept the last one has it as it was
-        for array in (x, self.replica):
+        for array in (x, replica):
             swap = accepted.reshape(accepted.shape + (1,) * (array.ndim - 2))
             array[cold], array[hot] = xp.where(swap, array[hot], array[cold]), xp.where(swap, array[cold], array[hot])
-        self._accepted[cold] += accepted.sum(axis=1)
-        self._tried[cold] += accepted.shape[1]
+        accepted_so_far[cold] += accepted.sum(axis=1)
+        tried[cold] += accepted.shape[1]
+        return replica, accepted_so_far, tried
 
 
 def parallel_tempering(rbm, n=100, steps=1000, *, betas, base_bias=None, n_jobs=None, random_state=None):

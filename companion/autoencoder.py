@@ -172,11 +172,13 @@ class DenoisingAutoencoder(TiedLayer):
             If there are not as many of both, or they are no images of this model.
         """
         x = self._checked(X)
-        self.check_pixels(x)
+        begun = x if corrupted is None else self._checked(corrupted)
+        if len(begun) != len(x):
+            raise ValueError(f"corrupted: expected as many rows as X has, {len(x)}, found {len(begun)}")
+        for images in (x, begun):
+            self.check_pixels(images)
         with one_thread():
-            a = self._before_decoding(self.encode(x if corrupted is None else corrupted))
-            if len(a) != len(x):
-                raise ValueError(f"corrupted: expected as many rows as X has, {len(x)}, found {len(a)}")
+            a = self._before_decoding(self.encode(begun))
             return to_numpy(self._losses(x, a))
 
     def score(self, X, y=None):

@@ -138,11 +138,11 @@ def matmul(a, b, out=None):
     """Return ``xp.matmul(a, b, out=out)`` of two matrices; with NumPy, large ones on ``COMPANION_THREADS`` threads.
 
     Each thread makes some rows. With OpenBLAS every number comes out as it does on one thread, bit for bit: it takes
-    rows by four, or by twelve, and so do the threads. (Where it divides a product among threads of its own, it cuts the
-    sums in other places.)
+    rows by four, or by twelve, and so do the threads; a single column, which it sums in other ways, is left to one.
+    (Where it divides a product among threads of its own, it cuts the sums in other places.)
     """
     n_rows, n_columns = len(a), b.shape[1]
-    large = n_rows >= 12 * THREADS and n_rows * len(b) * n_columns >= SHARED
+    large = n_columns > 1 and n_rows >= 12 * THREADS and n_rows * len(b) * n_columns >= SHARED
     if xp is not np or THREADS == 1 or not large:
         return xp.matmul(a, b, out=out)
     helpers, used = _helpers(os.getpid())

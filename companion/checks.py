@@ -7,8 +7,8 @@ import numpy as np
 from .backend import to_device, xp
 
 __all__ = [
-    "are_pixels", "check_count", "check_finite", "check_pair", "check_temperature", "check_unmasked", "finite_rows",
-    "pixel_rows", "real_array",
+    "are_pixels", "check_count", "check_finite", "check_pair", "check_temperature", "check_undated", "check_unmasked",
+    "finite_rows", "pixel_rows", "real_array",
 ]  # fmt: skip
 
 
@@ -48,6 +48,18 @@ def check_unmasked(name, array):
     parts = array if isinstance(array, list | tuple) else [array]
     if any(isinstance(part, np.ma.MaskedArray) for part in parts):
         raise ValueError(f"{name}: expected an array without a mask, found a masked one; fill it, or leave rows out")
+
+
+def check_undated(name, array):
+    """Raise ValueError for dates and durations, whatever holds them: of some, NumPy would make numbers."""
+    types = np.ravel(getattr(array, "dtypes", getattr(array, "dtype", None))).tolist()
+    if not all(hasattr(of, "kind") for of in types):  # a list, or a table that has types of its own
+        types = [np.asarray(array).dtype]
+    if any(of.kind == "O" for of in types):
+        types += [value.dtype for value in np.asarray(array).ravel() if isinstance(value, np.generic)]
+    for of in types:
+        if of.kind in "mM":
+            raise ValueError(f"{name}: expected real numbers, found {of}")
 
 
 def real_array(name, array):

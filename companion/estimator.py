@@ -1,6 +1,7 @@
 """What every model of the book has at its edge: settings, data and labels that are checked, and one way to train."""
 
 import functools
+import inspect
 import pickle
 import sys
 import warnings
@@ -11,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backend import one_thread, to_device, xp
-from .checks import are_pixels, check_finite, check_unmasked, real_array
+from .checks import are_pixels, check_finite, check_undated, check_unmasked, real_array
 from .data import minibatches
 from .optimize import SGD, Adam, Patience, Schedule
 from .training import Divergence, Training, check_progress, digest
@@ -183,9 +184,7 @@ class Estimator(BaseEstimator):
     def _check_data(self, X, reset=False):
         """Return X (n, n_features) in float32 on the device, or raise ValueError; `fit` resets what is expected."""
         check_unmasked("X", X)
-        for dtype in np.ravel(getattr(X, "dtypes", getattr(X, "dtype", None))):
-            if getattr(dtype, "kind", "") in ("m", "M"):
-                raise ValueError(f"X: expected real numbers, found {dtype}")
+        check_undated("X", X)
         X = to_device(validate_data(self, X, dtype=np.float32, reset=reset))
         size = float(xp.sqrt(xp.vdot(X, X) / X.size))
         if not np.isfinite(size):
@@ -293,6 +292,7 @@ class Estimator(BaseEstimator):
             watch=watch and (lambda: watch(self)),
             checkpoint=checkpoint,
             identity=identity,
+            defaults={name: option.default for name, option in inspect.signature(type(self)).parameters.items()},
             verbose=self.verbose,
         )
         vars(self).pop("_learner", None)
@@ -450,6 +450,7 @@ class TiedLayer(Encoder, Estimator):
         self._check_settings()
         given = self._given()
         X = self._check_data(X, reset=given is None)
+        self.pixels_ = self._takes_pixels and are_pixels(X)
         if given is not None:
             self._check_parameters(given, X.shape[1])
         at = self._prepare(X, given)
@@ -478,6 +479,8 @@ class TiedLayer(Encoder, Estimator):
         X = self._check_data(X, reset=first is None)
         if first:
             self._check_parameters(first, X.shape[1])
+        else:
+            self.pixels_ = self._takes_pixels and are_pixels(X)
         return self._pass_over(
             lambda: self._prepare(X, first), lambda at, indices: self._update(at, X[indices]), len(X)
         )
@@ -490,24 +493,19 @@ class TiedLayer(Encoder, Estimator):
         """Make one update on the minibatch x (n, n_features); return its loss."""
         raise NotImplementedError
 
-    def _check_data(self, X, reset=False):
-        X = super()._check_data(X, reset)
-        if reset:
-            self.pixels_ = self._takes_pixels and are_pixels(X)
-        return X
-
     def _check_range(self, X, size):
         if not self._takes_pixels:
             super()._check_range(X, size)
         elif not are_pixels(X):
             warn_caller(self._no_pixels(X))
 
-    def check_pixels(self, v):
+    def check_pixels(self, v, always=False):
         """Raise ValueError if v (n, n_visible) has values that are no probabilities, where the model needs them.
 
-        A model that itself learned from such values, and gave a warning then, is left alone.
+        A model that itself learned from such values, and gave a warning then, is left alone; but not `always`: where
+        what is computed would be no probability.
         """
-        if self._takes_pixels and getattr(self, "pixels_", True) and not are_pixels(v):
+        if self._takes_pixels and (always or getattr(self, "pixels_", True)) and not are_pixels(v):
             raise ValueError(self._no_pixels(v))
 
     def _no_pixels(self, v):

@@ -234,8 +234,8 @@ class HiddenMarkovModel:
         ----------
         sentence : list of str
         ahead : int, optional
-            How many words after each word may be looked at (and whether the sentence ends within them); all if not
-            given.
+            How many words after each word may be looked at, and, where there are fewer, the end of the sentence; all if
+            not given.
 
         Returns
         -------
@@ -255,7 +255,7 @@ class HiddenMarkovModel:
             if ahead is None and t < last:
                 beta = self._back(words, t, beta)
             else:
-                beta = self._backward(words, t, last if ahead is None else min(t + ahead, last))
+                beta = self._backward(words, t, last + 1 if ahead is None else min(t + ahead, last + 1))
             states = alphas[t] * beta
             np.add.at(table[t], self._tag_of[self._says[words[t]]], states / states.sum())
         return table
@@ -292,10 +292,11 @@ class HiddenMarkovModel:
         return words, alphas, log_p
 
     def _backward(self, words, t, stop):
-        """Return p(words t + 1 … stop | state at t), and that of the end if `stop` is the last, up to a factor."""
-        states = self._says[words[stop]]
-        beta = self.end[states] if stop == len(words) - 1 else np.ones(len(states))
-        for s in reversed(range(t, stop)):
+        """Return p(words t + 1 … stop | state at t), up to a factor; the word after the last is the end."""
+        last = min(stop, len(words) - 1)
+        states = self._says[words[last]]
+        beta = self.end[states] if stop > last else np.ones(len(states))
+        for s in reversed(range(t, last)):
             beta = self._back(words, s, beta)
         return beta
 

@@ -129,14 +129,15 @@ class Metropolis:
 
     def __next__(self):
         with np.errstate(over="ignore", invalid="ignore"):  # who flies off to infinity is rejected
-            self.change, state = self._propose()
-            odds = xp.exp(xp.minimum(-self.change, 0))
-        self.acceptance = xp.where(xp.isnan(odds), xp.zeros_like(odds), odds)
-        self.accepted = self.noise.uniform(xp.empty_like(odds)) < self.acceptance
-        self.proposal = state["x"]
+            change, state = self._propose()
+            odds = xp.exp(xp.minimum(-change, 0))
+        acceptance = xp.where(xp.isnan(odds), xp.zeros_like(odds), odds)
+        accepted = self.noise.uniform(xp.empty_like(odds)) < acceptance
+        found = {"change": change, "acceptance": acceptance, "accepted": accepted, "proposal": state["x"]}
         for name, new in state.items():
             old = getattr(self, name)
-            setattr(self, name, xp.where(self.accepted.reshape(-1, *(1,) * (old.ndim - 1)), new, old))
+            found[name] = xp.where(accepted.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
+        vars(self).update(found)  # all at once: a transition that is interrupted has not been made
         return self
 
     def _propose(self):
@@ -163,7 +164,7 @@ class Metropolis:
         try:
             for _ in islice(self, check_count("n", n, least=0)):
                 self.step_size = tuning.update(float(self.acceptance.mean()))
-        except ValueError:
+        except BaseException:  # an interrupt, too
             self.step_size = begun
             raise
         self.step_size = tuning.average

@@ -199,7 +199,7 @@ def images_of(rbm, v):
     """Return v (n, n_visible) on the device, in the machine's precision, if it can be asked how probable they are."""
     check_columns(rbm, v)
     v = finite_rows("v", v, len(rbm.visible_bias_), rbm.W_.dtype)
-    rbm.check_pixels(v)
+    rbm.check_pixels(v, always=True)
     return v
 
 

@@ -434,24 +434,29 @@ def read_midi(path):
     mido = _mido()
     try:
         file = mido.MidiFile(path := at_home(path))
-        messages = list(mido.merge_tracks(file.tracks))
     except FileNotFoundError:
         raise
     except Exception as reason:  # of mido's there are as many kinds as ways in which a file can be none
         raise ValueError(f"{path}: expected a MIDI file, found another ({reason or type(reason).__name__})") from reason
+    if file.type == 2:
+        raise ValueError(f"{path}: expected tracks that sound together, found a MIDI file of format 2")
     quarter = file.ticks_per_beat
     if quarter < 1:  # below 0 they count fractions of a second
         raise ValueError(f"{path}: expected a MIDI file with times in quarters, found {quarter} ticks for one")
-    now, begun, notes = 0, {}, []
-    for message in messages:
-        now += message.time
-        if message.type in ("note_on", "note_off") and message.channel != 9:
-            key = message.channel, message.note
-            if key in begun:
-                notes.append((begun.pop(key), now, message.note))
-            if message.type == "note_on" and message.velocity:
-                begun[key] = now
-    notes += [(start, now, note) for (_, note), start in begun.items()]  # those that nobody ends, end with the piece
+    notes, begun, latest = [], {}, 0
+    for number, track in enumerate(file.tracks):
+        now = 0
+        for message in track:
+            now += message.time
+            if message.type in ("note_on", "note_off") and message.channel != 9:
+                key = number, message.channel, message.note  # voices may share a channel
+                if key in begun:
+                    notes.append((begun.pop(key), now, message.note))
+                if message.type == "note_on" and message.velocity:
+                    begun[key] = now
+        latest = max(latest, now)
+    # Those that nobody ends, end with the piece.
+    notes += [(start, latest, note) for (*_, note), start in begun.items()]
     if not notes:
         raise ValueError(f"{path}: expected notes, found none")
     first, end = min(start for start, *_ in notes) // quarter, max(end for _, end, _ in notes)
@@ -516,21 +521,23 @@ def organ(keys, tempo=80, rate=RATE):
     for key in np.flatnonzero(keys.any(axis=0)):
         loudness = np.convolve(np.repeat(keys[:, key], step), fade / fade.sum(), "same")
         frequency = 440 * 2 ** ((key + LOWEST - 69) / 12)
-        tone = sum(
-            loud * np.sin(2 * np.pi * frequency * k * time)
-            for k, loud in enumerate(HARMONICS, 1)
-            if frequency * k < rate / 2
-        )
+        tone = np.zeros(len(time))
+        for k, loud in enumerate(HARMONICS, 1):
+            if frequency * k < rate / 2:
+                tone += loud * np.sin(2 * np.pi * frequency * k * time)
         sound += loudness * tone.astype(np.float32)
     return sound / max(1e-9, np.abs(sound).max())
 
 
-def wav(sound):
-    """Return the bytes of a WAV file, 16 bits, one channel, of the sound (n_samples,) between −1 and 1."""
+def wav(sound, rate=RATE):
+    """Return the bytes of a WAV file, 16 bits, one channel, of the sound (n_samples,) between −1 and 1.
+
+    `rate` is how many of them are a second: that of `organ`.
+    """
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setframerate(rate)
         file.writeframes((32_000 * np.clip(sound, -1, 1)).astype("<i2").tobytes())
     return buffer.getvalue()

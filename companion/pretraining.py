@@ -121,7 +121,7 @@ class PretrainedMLP(Encoder, MLP):
         network._pretrained = f"W{depth + 1}" not in arrays
         outputs = [arrays[name].size for name in ("label_bias", f"b{depth + 1}") if name in arrays]
         if outputs:
-            classes = np.arange(outputs[0]) if classes is None else np.asarray(classes)
+            classes = np.arange(outputs[0]) if classes is None else np.array(classes)
             if {classes.size} != set(outputs):
                 biases = " and ".join(map(str, outputs))
                 raise ValueError(f"expected as many classes as there are biases, found {classes.size}, and {biases}")

@@ -168,7 +168,8 @@ class RNNRBM(Estimator):
         first["visible_bias"] = log_odds(frames)
         self.pretraining_histories_ = []
         if self.pretraining is not None:
-            static = RBM(n_hidden=self.n_hidden, random_state=rng, verbose=self.verbose, **self.pretraining)
+            seed = None if self.random_state is None else rng  # who asked for none may resume with others
+            static = RBM(n_hidden=self.n_hidden, random_state=seed, verbose=self.verbose, **self.pretraining)
             shifted = [_shifted(frames, shift) for shift in range(-self.transpose, self.transpose + 1)]
             static.fit(np.concatenate(shifted), checkpoint=beside(checkpoint, "static"))
             first |= static.parameters_
@@ -363,8 +364,8 @@ class RNNRBM(Estimator):
         self._learned()
         steps = check_count("steps", steps)
         check_temperature(inverse_temperature)
-        prime = () if prime is None else check_roll("prime", prime, self.n_features_in_)
-        clamp = () if clamp is None else check_roll("clamp", clamp, self.n_features_in_, gaps=True)
+        prime = () if prime is None else check_roll("prime", prime, self.n_features_in_).copy()
+        clamp = () if clamp is None else check_roll("clamp", clamp, self.n_features_in_, gaps=True).copy()
 
         options = {"steps": steps, "inverse_temperature": inverse_temperature, "anneal": anneal}
         return _Writer(self, prime, clamp, Noise.of(random_state), options)

@@ -126,6 +126,8 @@ class Training:
         been interrupted, bit for bit.
     identity : dict, optional
         What makes this training this one (the hyper-parameters): a checkpoint with another identity is refused.
+    defaults : dict, optional
+        What counts for hyper-parameters that a checkpoint does not know, written when there were none of that name.
     verbose : bool
         Show progress and say how it ended.
 
@@ -139,7 +141,7 @@ class Training:
 
     def __init__(
         self, step, n, *, parameters, batch_size, n_epochs, rng, noise=None, state=None, validate=None,
-        patience=None, watch=None, checkpoint=None, identity=None, verbose=False,
+        patience=None, watch=None, checkpoint=None, identity=None, defaults=None, verbose=False,
     ):  # fmt: skip
         batch_size, n_epochs = int(batch_size), int(n_epochs)  # NumPy's own, of few bits, would overflow
         self.step, self.n, self.parameters, self.state = step, n, parameters, state or {}
@@ -149,8 +151,7 @@ class Training:
         self.patience = dataclasses.replace(patience or Patience(ENDLESS)) if validate else None
         self.checkpoint = None if checkpoint is None else at_home(checkpoint)
         mine = {"n": n, "batch_size": batch_size, "n_epochs": n_epochs, "validated": validate is not None}
-        text = json.dumps(_named_by_words(mine | (identity or {})), default=_said)
-        self.identity = json.loads(text)  # as it will come back from a file
+        self.identity, self.defaults = _as_in_a_file(mine | (identity or {})), _as_in_a_file(defaults or {})
         self.history = History(n_batches=-(-n // batch_size))
         self.frequency = self.history.n_batches
         if self.patience:  # at least once an epoch, and at least twice before the patience can end
@@ -305,6 +306,7 @@ class Training:
 
     def _check_identity(self, saved, shapes):
         mine = self.identity
+        saved = {name: value for name, value in self.defaults.items() if name in mine} | saved
         changed = [
             CHANGED.get(key) or f"{key} was {saved.get(key)!r} and is {mine.get(key)!r}"
             for key in sorted(mine.keys() | saved.keys())
@@ -319,6 +321,11 @@ class Training:
 def _named_by_words(value):
     """Return a setting whose names, if it is a dict, are words, as those of JSON are; class weights go by label."""
     return {str(name): _named_by_words(part) for name, part in value.items()} if isinstance(value, dict) else value
+
+
+def _as_in_a_file(settings):
+    """Return settings as they will come back from a file."""
+    return json.loads(json.dumps(_named_by_words(settings), default=_said))
 
 
 def _said(value):

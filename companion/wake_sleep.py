@@ -104,7 +104,7 @@ class UpDown(Estimator):
         layers = self.dbn._check_bound(y)
         validate_data(self.dbn, X, reset=False, skip_check_array=True)  # the names and the number of its columns
         X = self._check_data(X, reset=True)
-        layers[0].check_pixels(X)
+        layers[0].check_pixels(X, always=True)
         Y = None if y is None else self.dbn._one_hot(y, len(X))
         at = self._prepare(X)
         self.network_ = _network(self.dbn, at.descent.kept)

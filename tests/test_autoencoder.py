@@ -1,5 +1,7 @@
 """The denoising autoencoder: its gradient, its corruption, principal components without bends, and what it restores."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -180,6 +182,14 @@ def test_bad_hyper_parameters_are_refused(images, options, message):
 def test_pixels_that_are_no_probabilities_are_told(images):
     with pytest.warns(UserWarning, match="expect values from 0 to 1, found 0 to 2"):
         DenoisingAutoencoder(n_hidden=2, n_epochs=1).fit(np.round(2 * images))
+
+
+def test_what_is_restored_from_other_values_than_pixels_is_refused(images):
+    model = DenoisingAutoencoder(n_hidden=2, n_epochs=1, random_state=0).fit(images)
+    for corrupted, says in ((255 * images, "from 0 to 1"), (np.nan * images, "NaN"), (images[1:], "corrupted: .*rows")):
+        with pytest.raises(ValueError, match=says), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.reconstruction_error(images, corrupted)
 
 
 def test_what_is_spoilt_keeps_its_precision():

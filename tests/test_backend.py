@@ -555,7 +555,7 @@ of_openblas = pytest.mark.skipif(
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [2, 3, 5])
 @pytest.mark.parametrize(
-    ("rows", "inner", "columns"), [(100, 784, 500), (202, 500, 784), (61, 1000, 330), (784, 100, 512)]
+    ("rows", "inner", "columns"), [(100, 784, 500), (202, 500, 784), (61, 1000, 330), (784, 100, 512), (784, 22_000, 1)]
 )
 def test_threads_make_the_product_of_one_bit_for_bit(rng, threads, n, rows, inner, columns, dtype):
     """However the matrices lie in memory, and whether or not there is a place for the product."""

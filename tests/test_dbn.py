@@ -518,7 +518,7 @@ def test_the_machines_in_a_network_know_the_columns():
         upside_down.bound(turned, 0.0, random_state=0)
     with pytest.warns(UserWarning, match="expect values from 0 to 1"):
         network.pretrain(2 * X)
-    assert np.isfinite(log_likelihood(network.layers_[0], 2 * X, 0.0).mean)
+    assert np.isfinite(to_numpy(network.layers_[0].pseudo_log_likelihood(2 * X))).all()
 
 
 @pytest.mark.parametrize("named", ["X", "unlabelled"])

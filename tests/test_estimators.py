@@ -26,7 +26,7 @@ from companion.dbn import DBN
 from companion.diagnostics import total_variation
 from companion.layers import SoftmaxCrossEntropy
 from companion.lenet import LeNet
-from companion.likelihood import log_likelihood
+from companion.likelihood import exact_log_partition, log_likelihood
 from companion.logistic import LogisticRegression
 from companion.mlp import MLP
 from companion.rbm import RBM
@@ -1310,9 +1310,32 @@ def test_a_list_of_masked_rows_is_refused():
             take(rows)
 
 
+def test_what_is_no_probability_is_not_said_to_be_one():
+    """A machine that learned from other values than pixels takes them again, but no likelihood can be said of them."""
+    X = np.random.default_rng(0).integers(0, 4, (40, 9)).astype(np.float32)
+    pixels = (X > 1).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        machine = RBM(n_hidden=3, n_epochs=2, random_state=0).fit(X)
+        network = DBN(hidden_sizes=(4, 3), pretraining={"n_epochs": 1}, random_state=0).pretrain(X)
+        for ask in (
+            lambda: log_likelihood(machine, X, exact_log_partition(machine)),
+            lambda: network.bound(X, 0.0, random_state=0),
+            lambda: UpDown(network, n_epochs=1).fit(X),
+        ):
+            with pytest.raises(ValueError, match="expect values from 0 to 1, found 0 to 3"):
+                ask()
+        assert np.isfinite(machine.score(X))
+        machine.set_params(warm_start=True).fit(pixels)
+        with pytest.raises(ValueError, match="expect values from 0 to 1, found 0 to 3"):
+            machine.score(X)
+
+
 def test_dates_are_no_pixels():
     dates = np.array([["1970", "1971"], ["1971", "1970"]]).astype("M8[Y]")
-    for X in (dates, dates - dates[0, 0], pd.DataFrame(dates.astype("M8[s]"))):
+    objects = np.empty((2, 2), object)
+    objects[...] = [list(row) for row in dates]
+    for X in (dates, dates - dates[0, 0], pd.DataFrame(dates.astype("M8[s]")), [list(row) for row in dates], objects):
         with pytest.raises(ValueError, match="X: expected real numbers, found (datetime|timedelta)64"):
             RBM(n_hidden=2, n_epochs=1).fit(X)
 

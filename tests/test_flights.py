@@ -40,14 +40,14 @@ def random_model(rng, n_states=4, n_words=3):
 
 
 def enumerated(model, sentence, stop=None):
-    """p(tags of each word, words up to `stop`), by summing over all paths; the end counts if nothing is left out."""
+    """p(tags of each word, words up to `stop`), by summing over all paths; the end is the word after the last."""
     words = [model.words.index(w) if w in model.words else len(model.words) for w in sentence]
-    stop = len(words) if stop is None else stop
+    ends, stop = stop is None or stop > len(words), min(stop or len(words), len(words))
     table = np.zeros((stop, len(model.tags_)))
     for path in product(range(len(model.tags)), repeat=stop):
         p = model.start[path[0]] * np.prod([model.transition[a, b] for a, b in zip(path, path[1:])])
         p *= np.prod([model.emission[s, w] for s, w in zip(path, words)])
-        p *= model.end[path[-1]] if stop == len(words) else 1
+        p *= model.end[path[-1]] if ends else 1
         for t, state in enumerate(path):
             table[t, model.tags_.index(model.tags[state])] += p
     return table
@@ -70,7 +70,7 @@ def test_posterior_of_a_window_looks_so_far_and_no_further(ahead):
     for sentence in ("abaca", "ab", "c", "aab?"):
         found = model.posterior(list(sentence), ahead)
         for t in range(len(sentence)):
-            table = enumerated(model, sentence, min(t + ahead + 1, len(sentence)))
+            table = enumerated(model, sentence, t + ahead + 1)
             np.testing.assert_allclose(found[t], table[t] / table[t].sum(), atol=1e-12)
 
 

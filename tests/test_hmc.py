@@ -258,6 +258,28 @@ def test_the_step_is_adapted_to_the_acceptance_and_frozen(acceptance):
     assert np.mean(found) == pytest.approx(acceptance, abs=0.06)
 
 
+def test_an_interrupt_leaves_states_energies_and_step_as_they_were(monkeypatch):
+    target = ridge()
+    chains = HMC(target.energy, target.gradient, xp.zeros((9, 2)), step_size=0.01, random_state=0)
+    next(chains)
+    before = {name: to_numpy(getattr(chains, name)).copy() for name in ("x", "energies", "acceptance", "proposal")}
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(chains.noise, "uniform", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(chains)
+    for name, array in before.items():
+        np.testing.assert_array_equal(to_numpy(getattr(chains, name)), array)
+    monkeypatch.undo()
+    count, energy = iter(range(100)), chains.energy
+    monkeypatch.setattr(chains, "energy", lambda x: energy(x) if next(count) < 20 else interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        chains.adapt(100, 0.8)
+    assert chains.step_size == 0.01
+
+
 def test_a_mass_is_a_change_of_scale(rng):
     """With the inverse variances as masses, an elongated Gaussian is sampled as the round one, draw for draw."""
     scale = to_device(np.array([1.0, 10.0, 0.1]))

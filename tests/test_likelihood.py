@@ -173,6 +173,35 @@ def test_annealed_chains_at_one_temperature_stay_there(rng, beta, based):
         assert distance(index(anneal.v), exact_probabilities(rbm).sum(axis=1)) > 2 * floor(p, N)
 
 
+@pytest.mark.parametrize("where", ["inputs", "log_p", "move"])
+@pytest.mark.parametrize("kind", [Anneal, ParallelTempering])
+def test_a_step_that_is_interrupted_has_not_been_made(rng, monkeypatch, kind, where):
+    """Weights, states, temperature and counts stay as they were: the next step is the one that was broken off."""
+    rbm, start = machine(rng), bits(8, 5, rng)
+    chains = kind(rbm, start, [0, 0.3, 1] if kind is Anneal else [1, 0.3, 0.1], rng=1)
+    next(chains)
+
+    def state():
+        known = {name: value for name, value in vars(chains).items() if name not in ("noise", "path")}
+        return {name: to_numpy(value).copy() if hasattr(value, "shape") else value for name, value in known.items()}
+
+    before = state()
+    with monkeypatch.context() as broken:
+        broken.setattr(chains.path, where, lambda *_: _thread.interrupt_main() or time.sleep(1))
+        with pytest.raises(KeyboardInterrupt):
+            next(chains)
+    np.testing.assert_equal(state(), before)
+    next(chains)
+    assert not (to_numpy(chains.v) == before["v"]).all()
+
+
+def test_the_states_that_annealing_begins_with_are_its_own(rng):
+    rbm, start = machine(rng), to_device(bits(8, 5, rng).astype(np.float32))
+    one, other = (Anneal(rbm, start.copy() if changed else start, [1, 0], rng=1) for changed in (True, False))
+    start[...] = 0
+    np.testing.assert_array_equal(next(one).log_weights, next(other).log_weights)
+
+
 def test_weights_are_taken_before_the_states_move(rng):
     """The first step's from the states at the start, the second's from those after the first."""
     rbm, betas, base_bias = machine(rng), [0.0, 0.4, 1.0], rng.normal(size=5)

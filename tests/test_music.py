@@ -407,6 +407,36 @@ def test_midi_notes_that_nobody_ends_end_with_the_piece(tmp_path):
         read_midi(tmp_path / "timeless.mid")
 
 
+@needs_mido
+def test_midi_voices_of_one_channel_end_their_own_notes_only(tmp_path):
+    """Each voice a track: where one leaves a note as the other comes to it, or while the other holds it, it sounds."""
+    import mido
+
+    def voice(*notes):
+        kinds, track, now = ("note_on", "note_off"), mido.MidiTrack(), 0
+        for at, kind, number in sorted((at, kind, number) for number, *ends in notes for at, kind in zip(ends, kinds)):
+            track.append(mido.Message(kind, note=number, velocity=64, time=480 * (at - now)))
+            now = at
+        return track
+
+    soprano, alto = voice((64, 0, 1), (60, 1, 3)), voice((60, 0, 1), (55, 1, 3))
+    file = mido.MidiFile(ticks_per_beat=480, tracks=[soprano, alto])
+    file.save(tmp_path / "voices.mid")
+    np.testing.assert_array_equal(read_midi(tmp_path / "voices.mid"), roll([[64, 60], [60, 55], [60, 55]]))
+    mido.MidiFile(ticks_per_beat=480, tracks=[voice((60, 0, 3)), voice((60, 1, 2))]).save(tmp_path / "held.mid")
+    np.testing.assert_array_equal(read_midi(tmp_path / "held.mid"), roll([[60]] * 3))
+    file.type = 2
+    file.save(tmp_path / "pieces.mid")
+    with pytest.raises(ValueError, match="pieces.mid: expected tracks that sound together, found .* format 2"):
+        read_midi(tmp_path / "pieces.mid")
+
+
+def test_a_sound_is_written_at_the_rate_it_was_made_for():
+    with wave.open(io.BytesIO(music.wav(organ(roll([[69]] * 4), tempo=60, rate=8000), rate=8000))) as file:
+        assert file.getnframes() / file.getframerate() == 4
+    assert not organ(roll([[69]]), rate=200).any(), "no harmonic that so few samples can hold: silence"
+
+
 def test_the_organ_plays_the_right_notes():
     """The strongest frequencies of a held fifth are its two fundamentals; silence is silent; nothing clips."""
     sound = organ(roll([[69, 62]] * 4), tempo=60, rate=8000)

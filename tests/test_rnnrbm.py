@@ -508,6 +508,28 @@ def test_an_interrupt_does_not_end_the_writing(monkeypatch):
         np.testing.assert_array_equal(to_numpy(next(writer)), to_numpy(next(expected)))
 
 
+@pytest.mark.parametrize("given", ["prime", "clamp"])
+def test_what_is_written_keeps_to_the_notes_as_they_were_given(given):
+    model = RNNRBM(n_hidden=3, n_recurrent=2, n_epochs=1, k=1, random_state=0).fit([np.eye(5)])
+    notes = to_device(np.ones((4, 5), np.float32))
+    writer = model.write(**{given: notes}, random_state=0)
+    notes[...] = 0
+    assert (to_numpy(next(writer)) == 1).all()
+
+
+def test_without_a_seed_it_goes_on_where_its_pretraining_ended(tmp_path, every_epoch):
+    """Nobody asked for these random numbers and no others."""
+    settings = {"n_hidden": 3, "n_recurrent": 2, "n_epochs": 4, "k": 1, "pretraining": {"n_epochs": 2}}
+
+    def stop(model):
+        if model.history_.epoch == 2:
+            raise KeyboardInterrupt
+
+    RNNRBM(**settings).fit([np.eye(5)], watch=stop, checkpoint=tmp_path / "run.npz")
+    model = RNNRBM(**settings).fit([np.eye(5)], checkpoint=tmp_path / "run.npz")
+    assert model.history_.stopped == "epochs" and len(model.history_.updates) == 4
+
+
 def test_a_drawing_that_makes_no_sense_is_refused():
     model = RNNRBM(n_hidden=3, n_recurrent=2, n_epochs=1, k=1, random_state=0).fit([np.eye(5)])
     for options in ({"inverse_temperature": np.nan}, {"inverse_temperature": -1.0}, {"steps": -3}):

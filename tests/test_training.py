@@ -338,6 +338,16 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, settings, says):
         Momentum(1).train(tmp_path / "run.npz", **settings)
 
 
+def test_an_option_that_a_checkpoint_does_not_know_had_its_default(tmp_path, every_epoch):
+    """A new option with a default does not make older checkpoints those of another training."""
+    Momentum(1).train(tmp_path / "run.npz", stop=28)
+    identity = {"learning_rate": 0.05, "l1": 0}
+    with pytest.raises(ValueError, match="l1 was 1 and is 0"):
+        Momentum(1).train(tmp_path / "run.npz", identity=identity, defaults={"l1": 1})
+    resumed = Momentum(1).train(tmp_path / "run.npz", identity=identity, defaults={"l1": 0, "l2": 0})
+    assert resumed.outcome() == Momentum(1).train().outcome()
+
+
 def test_a_checkpoint_without_validation_is_refused_by_a_training_with(tmp_path):
     Momentum(1).train(tmp_path / "run.npz", validated=False)
     with pytest.raises(ValueError, match="another training"):
