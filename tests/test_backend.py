@@ -481,7 +481,8 @@ def annealed(n):
 models = {
     "softmax": LogisticRegression(**each),
     "MLP": MLP(hidden_sizes=(20,), dropout=0.2, batch_norm=True, optimizer="adam", averaging=0.9, **each),
-    "LeNet": LeNet(filter_size=3, n_filters=(3, 4), n_hidden=10, conv_dropout=0.1, batch_norm=True, **each),
+    "LeNet": LeNet(filter_size=3, n_filters=(3, 4), n_convolutions=2, n_hidden=10, conv_dropout=0.1,
+                   gaussian_noise=0.1, batch_norm=True, **each),
     "autoencoder": DenoisingAutoencoder(n_hidden=20, averaging=0.9, **each),
     "RBM": RBM(n_hidden=20, persistent=True, centered=True, sparsity_cost=0.1, binarize=True, **each),
 }
