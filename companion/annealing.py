@@ -142,7 +142,7 @@ class _Path:
 
     def __init__(self, rbm, base_bias):
         check_machine(rbm)
-        self.W, self.b, self.c = rbm.W_, rbm.visible_bias_, rbm.hidden_bias_
+        self.W, self.b, self.c = map(own_copy, (rbm.W_, rbm.visible_bias_, rbm.hidden_bias_))  # it may learn meanwhile
         given = self.b if base_bias is None else to_device(real_array("base_bias", base_bias), self.W.dtype)
         self.base_bias = own_copy(given)
         if self.base_bias.shape != self.b.shape:

@@ -86,7 +86,8 @@ def _count(threads):
     return int(threads or 1)
 
 
-SHARED = 2**24  # multiplications from which on a product is shared: of smaller ones, waking a thread takes too much
+# Multiplications of each thread, at least: for fewer, waking it takes too long; far fewer are summed in another order.
+SHARED = 2**23
 THREADS = _count(os.environ.get("COMPANION_THREADS"))
 
 
@@ -142,7 +143,7 @@ def matmul(a, b, out=None):
     (Where it divides a product among threads of its own, it cuts the sums in other places.)
     """
     n_rows, n_columns = len(a), b.shape[1]
-    large = n_columns > 1 and n_rows >= 12 * THREADS and n_rows * len(b) * n_columns >= SHARED
+    large = n_columns > 1 and n_rows >= 12 * THREADS and n_rows * len(b) * n_columns >= SHARED * THREADS
     if xp is not np or THREADS == 1 or not large:
         return xp.matmul(a, b, out=out)
     helpers, used = _helpers(os.getpid())

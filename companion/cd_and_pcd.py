@@ -75,12 +75,14 @@ class CDAndPCD:
     def train(self, updates):
         """Make so many updates of both machines."""
         with one_thread():
-            for _ in range(updates):
-                for rbm, estimate, optimizer in zip(self.rbms, self.estimates, self.optimizers):
-                    estimate(self.batch)
-                    optimizer.update(list(rbm.parameters_.values()), estimate.gradients)
-            self.log_z = [exact_log_partition(rbm) for rbm in self.rbms]
-        self.updates += updates
+            try:
+                for _ in range(updates):
+                    for rbm, estimate, optimizer in zip(self.rbms, self.estimates, self.optimizers):
+                        estimate(self.batch)
+                        optimizer.update(list(rbm.parameters_.values()), estimate.gradients)
+                    self.updates += 1
+            finally:  # after an interrupt, too
+                self.log_z = [exact_log_partition(rbm) for rbm in self.rbms]
 
     def measure(self):
         """Return mean log-likelihoods in nats, of CD and PCD, and squared errors of reconstruction per image."""

@@ -51,7 +51,7 @@ def check_unmasked(name, array):
 
 
 def check_undated(name, array):
-    """Raise ValueError for dates and durations, whatever holds them: of some, NumPy would make numbers."""
+    """Raise ValueError for NumPy's dates and durations, whatever holds them: it would make numbers of them."""
     types = np.ravel(getattr(array, "dtypes", getattr(array, "dtype", None))).tolist()
     if not all(hasattr(of, "kind") for of in types):  # a list, or a table that has types of its own
         types = [np.asarray(array).dtype]

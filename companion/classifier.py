@@ -9,7 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .backend import Noise, generator, one_thread, to_device, to_numpy, xp
-from .checks import check_pair, check_unmasked
+from .checks import check_pair, check_undated, check_unmasked
 from .estimator import Estimator, own_copy, stays_if_refused
 from .functions import log_softmax, negative_log_likelihood, softmax, zero_one_loss
 from .layers import SoftmaxCrossEntropy
@@ -220,6 +220,7 @@ class Classifier(ClassifierMixin, Estimator):
         if sample_weight is None and self.class_weight is None:
             return None
         check_unmasked("sample_weight", sample_weight)
+        check_undated("sample_weight", sample_weight)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if self.class_weight is None:
             return weights

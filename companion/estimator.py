@@ -477,10 +477,9 @@ class TiedLayer(Encoder, Estimator):
         self._check_settings()
         first = getattr(self, "parameters_", None)
         X = self._check_data(X, reset=first is None)
+        self.pixels_ = self._takes_pixels and are_pixels(X)
         if first:
             self._check_parameters(first, X.shape[1])
-        else:
-            self.pixels_ = self._takes_pixels and are_pixels(X)
         return self._pass_over(
             lambda: self._prepare(X, first), lambda at, indices: self._update(at, X[indices]), len(X)
         )
@@ -502,8 +501,8 @@ class TiedLayer(Encoder, Estimator):
     def check_pixels(self, v, always=False):
         """Raise ValueError if v (n, n_visible) has values that are no probabilities, where the model needs them.
 
-        A model that itself learned from such values, and gave a warning then, is left alone; but not `always`: where
-        what is computed would be no probability.
+        A model that itself learned from such values, and gave a warning then, is left alone: scikit-learn expects a
+        score of whatever was learned. But not `always`: what is computed would be no likelihood.
         """
         if self._takes_pixels and (always or getattr(self, "pixels_", True)) and not are_pixels(v):
             raise ValueError(self._no_pixels(v))

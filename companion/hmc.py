@@ -241,11 +241,11 @@ class HMC(Metropolis):
             step = self.noise.uniform(xp.empty_like(self.x[:, :1]))
             step *= 2 * self.jitter * self.step_size
             step += (1 - self.jitter) * self.step_size
-        self.path = [] if self.record else None
+        path = [] if self.record else None
         before = self.energies + self._kinetic(p)
         x, p, gradients = leapfrog(self.x, p, self.gradient, step, self.n_steps, mass=self.mass, start=self.gradients,
-                                   path=self.path)  # fmt: skip
-        energies = self.energy(x)
+                                   path=path)  # fmt: skip
+        energies, self.path = self.energy(x), path
         return energies + self._kinetic(p) - before, {"x": x, "energies": energies, "gradients": gradients}
 
     def _kinetic(self, p):

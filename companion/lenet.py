@@ -76,7 +76,7 @@ class LeNet(Classifier):
     warm_start : bool
         Whether `fit` begins with what was learned before, if anything was.
     random_state : None, int or generator
-        Seeds initial weights, order of the minibatches and dropout.
+        Seeds initial weights, order of the minibatches, dropout and noise.
     verbose : bool
         Show progress.
 
@@ -84,9 +84,10 @@ class LeNet(Classifier):
     ----------
     parameters_ : dict of str to array, on the device
         ``W1`` (n_filters[0], 1, filter_size, filter_size), ``b1``, ``W2`` (n_filters[1], n_filters[0], ...), ``b2``,
-        ... (if each stage has one), and for the two dense layers, numbered on, ``W3`` (n_filters[-1] × what the last
-        pooling leaves of height and width, n_hidden), ``b3``, ``W4`` (n_hidden, n_classes), ``b4``; with batch
-        normalisation, for all but the last, ``gamma1``, ``beta1``, ``running_mean1``, ``running_var1``, ...
+        ... (with one convolution a stage), and for the two dense layers, numbered on after all convolutions, ``W3``
+        (n_filters[-1] × what the last pooling leaves of height and width, n_hidden), ``b3``, ``W4`` (n_hidden,
+        n_classes), ``b4``; with batch normalisation, for all but the last, ``gamma1``, ``beta1``, ``running_mean1``,
+        ``running_var1``, ...
     classes_, history_
         See `companion.classifier.Classifier`.
     """

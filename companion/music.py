@@ -421,6 +421,8 @@ def write_midi(path, keys, tempo=80):
 def read_midi(path):
     """Read a MIDI file as a roll, float32 (n_steps, 46): what sounds at every quarter. Drums are left out.
 
+    Every track ends its own notes only, because voices may share a channel.
+
     The roll goes from the first note to the last: rests at both ends are left out too.
 
     Raises
@@ -428,8 +430,8 @@ def read_midi(path):
     ImportError
         If mido is not installed.
     ValueError
-        If the file is no MIDI file, has no notes that sound at a quarter, some outside the compass, or is longer than
-        `MOST_STEPS` quarters.
+        If the file is no MIDI file, or one of format 2 or with times in seconds; if it has no notes that sound at a
+        quarter, some outside the compass, or is longer than `MOST_STEPS` quarters.
     """
     mido = _mido()
     try:

@@ -168,7 +168,7 @@ class RNNRBM(Estimator):
         first["visible_bias"] = log_odds(frames)
         self.pretraining_histories_ = []
         if self.pretraining is not None:
-            seed = None if self.random_state is None else rng  # who asked for none may resume with others
+            seed = None if self.random_state is None else rng  # without one, any random numbers will do to resume
             static = RBM(n_hidden=self.n_hidden, random_state=seed, verbose=self.verbose, **self.pretraining)
             shifted = [_shifted(frames, shift) for shift in range(-self.transpose, self.transpose + 1)]
             static.fit(np.concatenate(shifted), checkpoint=beside(checkpoint, "static"))

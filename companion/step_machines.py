@@ -13,7 +13,7 @@ from scipy.special import logsumexp, softmax
 
 from .annealing import temperature_ladder
 from .backend import Noise, one_thread, to_device, to_numpy, xp
-from .checks import check_count, check_unmasked
+from .checks import check_count, check_undated, check_unmasked
 from .estimator import own_copy
 from .functions import bernoulli, sigmoid, softplus
 from .likelihood import exact_log_partition, log_sum_exp
@@ -290,6 +290,7 @@ def check_roll(name, roll, n_keys=None, gaps=False):
     check_unmasked(name, roll)
     if hasattr(roll, "voices"):
         raise ValueError(f"{name}: expected a table (n_steps, n_keys), found a {type(roll).__name__}: take its .roll")
+    check_undated(name, roll)
     roll = np.asarray(to_numpy(roll), np.float32)
     if roll.ndim != 2 or n_keys not in (None, roll.shape[1]):
         raise ValueError(f"{name}: expected shape (n_steps, {n_keys or 'n_keys'}), found {roll.shape}")

@@ -128,6 +128,7 @@ class Training:
         What makes this training this one (the hyper-parameters): a checkpoint with another identity is refused.
     defaults : dict, optional
         What counts for hyper-parameters that a checkpoint does not know, written when there were none of that name.
+        A new one must therefore change nothing by default.
     verbose : bool
         Show progress and say how it ended.
 

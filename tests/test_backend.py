@@ -536,7 +536,7 @@ def test_many_uniform_numbers_go_into_an_array_of_another_order():
 def threads(monkeypatch):
     """Return a function that sets the number of threads, and lets them share small products too."""
 
-    def use(n, shared=2**18):
+    def use(n, shared=2**17):
         backend._helpers.cache_clear()
         monkeypatch.setattr(backend, "THREADS", n)
         monkeypatch.setattr(backend, "SHARED", shared)
@@ -570,6 +570,17 @@ def test_threads_make_the_product_of_one_bit_for_bit(rng, threads, n, rows, inne
             np.testing.assert_array_equal(out, expected)
             found = backend.matmul(left, right)
             assert found.dtype == dtype and (found == expected).all()
+
+
+@of_the_processor
+@of_openblas
+@pytest.mark.parametrize(("rows", "inner", "columns"), [(287, 784, 75), (240, 784, 90), (1500, 784, 500)])
+def test_many_threads_make_the_product_of_one_too(rng, threads, rows, inner, columns):
+    """Of a few rows OpenBLAS takes the sums otherwise: such a product is left to one thread."""
+    a, b = rng.standard_normal((rows, inner), np.float32), rng.standard_normal((inner, columns), np.float32)
+    threads(20, backend.SHARED)
+    with one_thread():
+        np.testing.assert_array_equal(backend.matmul(a, b), a @ b)
 
 
 @of_the_processor
@@ -663,7 +674,7 @@ def test_a_forked_process_has_helpers_of_its_own(threads):
 FITS = """
 import numpy as np
 from companion import backend
-backend.SHARED = 2**20
+backend.SHARED = 2**19
 from companion.autoencoder import DenoisingAutoencoder
 from companion.lenet import LeNet
 from companion.mlp import MLP

@@ -1310,6 +1310,25 @@ def test_a_list_of_masked_rows_is_refused():
             take(rows)
 
 
+def test_a_checkpoint_of_before_an_option_was_there_goes_on(tmp_path, data):
+    """As if it had been there with its default; with another value the training is another."""
+    model, path = MODELS["LeNet"], tmp_path / "run.npz"
+    whole = clone(model).fit(*data, checkpoint=path)
+    arrays_there, facts = load(path)
+    for name in ("n_convolutions", "gaussian_noise"):
+        del facts["identity"][name]
+    save(path, arrays_there, facts)
+    with pytest.raises(ValueError, match="another training .*gaussian_noise was 0.0 and is 0.1"):
+        clone(model).set_params(gaussian_noise=0.1).fit(*data, checkpoint=path)
+    assert_same(host(clone(model).fit(*data, checkpoint=path).parameters_), host(whole.parameters_))
+
+
+def test_dates_are_no_weights(data):
+    weights = np.arange(len(data[1])).astype("m8[s]")
+    with pytest.raises(ValueError, match="sample_weight: expected real numbers, found timedelta64"):
+        LogisticRegression(**QUICK).fit(*data, sample_weight=weights)
+
+
 def test_what_is_no_probability_is_not_said_to_be_one():
     """A machine that learned from other values than pixels takes them again, but no likelihood can be said of them."""
     X = np.random.default_rng(0).integers(0, 4, (40, 9)).astype(np.float32)
@@ -1326,6 +1345,7 @@ def test_what_is_no_probability_is_not_said_to_be_one():
             with pytest.raises(ValueError, match="expect values from 0 to 1, found 0 to 3"):
                 ask()
         assert np.isfinite(machine.score(X))
+        assert np.isfinite(RBM(n_hidden=3).partial_fit(pixels).partial_fit(X).score(X))
         machine.set_params(warm_start=True).fit(pixels)
         with pytest.raises(ValueError, match="expect values from 0 to 1, found 0 to 3"):
             machine.score(X)

@@ -260,9 +260,10 @@ def test_the_step_is_adapted_to_the_acceptance_and_frozen(acceptance):
 
 def test_an_interrupt_leaves_states_energies_and_step_as_they_were(monkeypatch):
     target = ridge()
-    chains = HMC(target.energy, target.gradient, xp.zeros((9, 2)), step_size=0.01, random_state=0)
+    chains = HMC(target.energy, target.gradient, xp.zeros((9, 2)), step_size=0.01, record=True, random_state=0)
     next(chains)
-    before = {name: to_numpy(getattr(chains, name)).copy() for name in ("x", "energies", "acceptance", "proposal")}
+    kept = "x", "energies", "gradients", "change", "acceptance", "accepted", "proposal"
+    before = {name: to_numpy(getattr(chains, name)).copy() for name in kept}
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt

@@ -176,7 +176,7 @@ def test_annealed_chains_at_one_temperature_stay_there(rng, beta, based):
 @pytest.mark.parametrize("where", ["inputs", "log_p", "move"])
 @pytest.mark.parametrize("kind", [Anneal, ParallelTempering])
 def test_a_step_that_is_interrupted_has_not_been_made(rng, monkeypatch, kind, where):
-    """Weights, states, temperature and counts stay as they were: the next step is the one that was broken off."""
+    """Weights, states, temperature and counts stay as they were: the next step begins where it was broken off."""
     rbm, start = machine(rng), bits(8, 5, rng)
     chains = kind(rbm, start, [0, 0.3, 1] if kind is Anneal else [1, 0.3, 0.1], rng=1)
     next(chains)
@@ -195,10 +195,14 @@ def test_a_step_that_is_interrupted_has_not_been_made(rng, monkeypatch, kind, wh
     assert not (to_numpy(chains.v) == before["v"]).all()
 
 
-def test_the_states_that_annealing_begins_with_are_its_own(rng):
+def test_states_and_machine_of_an_annealing_are_its_own(rng):
     rbm, start = machine(rng), to_device(bits(8, 5, rng).astype(np.float32))
-    one, other = (Anneal(rbm, start.copy() if changed else start, [1, 0], rng=1) for changed in (True, False))
-    start[...] = 0
+    one = Anneal(
+        RBM.from_parameters(*(array.copy() for array in rbm.parameters_.values())), start.copy(), [1, 0], rng=1
+    )
+    other = Anneal(rbm, start, [1, 0], rng=1)
+    for array in (start, *rbm.parameters_.values()):
+        array[...] = 0
     np.testing.assert_array_equal(next(one).log_weights, next(other).log_weights)
 
 

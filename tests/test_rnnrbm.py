@@ -530,6 +530,11 @@ def test_without_a_seed_it_goes_on_where_its_pretraining_ended(tmp_path, every_e
     assert model.history_.stopped == "epochs" and len(model.history_.updates) == 4
 
 
+def test_dates_are_no_notes():
+    with pytest.raises(ValueError, match="expected real numbers, found datetime64"):
+        RNNRBM(n_hidden=2, n_epochs=1).fit([np.eye(4).astype(int).astype("M8[Y]")])
+
+
 def test_a_drawing_that_makes_no_sense_is_refused():
     model = RNNRBM(n_hidden=3, n_recurrent=2, n_epochs=1, k=1, random_state=0).fit([np.eye(5)])
     for options in ({"inverse_temperature": np.nan}, {"inverse_temperature": -1.0}, {"steps": -3}):

@@ -141,7 +141,7 @@ class Descent(Panel):
             self._draw_ball(draw, name, x, 29)
             text(image, (x + 14, 21), name, 14, color)
             x += wide(name, 14) + 40
-            axes.curve(np.arange(self.steps + 1), self.heights[name], color)
-        for name in KINDS:
-            self._draw_ball(draw, name, *axes.place(self.steps, self.heights[name][-1]))
+            axes.curve(np.arange(len(self.heights[name])), self.heights[name], color)
+        for name, heights in self.heights.items():  # of which an interrupt may have left one a step ahead
+            self._draw_ball(draw, name, *axes.place(len(heights) - 1, heights[-1]))
         return np.asarray(image)

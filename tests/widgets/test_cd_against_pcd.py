@@ -7,6 +7,7 @@ import pytest
 
 from companion.backend import Noise, generator, to_device, to_numpy, xp
 from companion.data import bars_and_stripes
+from companion.likelihood import exact_log_partition
 from companion.optimize import SGD
 from companion.rbm import RBM, ContrastiveDivergence
 from companion.widgets.cd_against_pcd import CDAgainstPCD
@@ -37,6 +38,21 @@ def is_data(images):
     squares = np.asarray(images).reshape(-1, 4, 4)
     alike = [(squares == squares[:, :1]).all(axis=(1, 2)), (squares == squares[:, :, :1]).all(axis=(1, 2))]
     return alike[0] | alike[1]
+
+
+def test_after_an_interrupt_the_likelihoods_are_those_of_the_machines(panel, monkeypatch):
+    count, call = iter(range(9)), ContrastiveDivergence.__call__
+
+    def interrupted(*arguments):
+        if next(count) == 5:
+            raise KeyboardInterrupt
+        return call(*arguments)
+
+    monkeypatch.setattr(ContrastiveDivergence, "__call__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        panel.pair.train(9)
+    assert panel.pair.updates == 2
+    assert [found.log_z for found in panel.pair.log_z] == [exact_log_partition(rbm).log_z for rbm in panel.pair.rbms]
 
 
 def enumerated(rbm):

@@ -39,6 +39,22 @@ def test_balls_roll_from_where_the_map_was_touched_as_the_optimizers_of_the_book
         np.testing.assert_array_equal(path[-1], to_numpy(ball)[0])
 
 
+def test_an_interrupt_leaves_a_panel_that_can_be_drawn(descent, monkeypatch):
+    """Of the ball that had moved already, too; and the next steps go on."""
+    update, count = Adam.update, iter(range(9))
+
+    def interrupted(*arguments):
+        if next(count) == 2:
+            raise KeyboardInterrupt
+        update(*arguments)
+
+    monkeypatch.setattr(Adam, "update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        descent.step(5)
+    descent.step(3)
+    assert [len(heights) for heights in descent.heights.values()] == [7, 7, 6] and descent.steps == 5
+
+
 def test_heights_are_above_the_lowest_place_of_the_map(descent):
     descent.kind.value = "two dips"
     land = descent.land
