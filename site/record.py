@@ -97,7 +97,7 @@ def _seeds(rows, others, place, scale=1):
 def _errors(digits):
     rows = [(each["name"], each["test_errors"], each["tutorial"].get("test_error")) for each in digits]
     fig, axis = _seeds(rows, "the old tutorials", "upper center", scale=100)
-    _name_ticks(axis, "test error, percent", [0.5, 1, 2, 4, 8])
+    _name_ticks(axis, "test error, percent", [0.3, 0.5, 1, 2, 4, 8])
     return fig
 
 
