@@ -500,6 +500,15 @@ def test_gaussian_images_are_led_down_to_by_gaussian_units_also_where_ways_are_u
     assert (to_numpy(dbn.sample(2, steps=1, random_state=0)) == 5).all()
 
 
+def test_the_names_of_the_classes_are_the_networks_own():
+    learned = DBN(hidden_sizes=(3,), pretraining={"n_epochs": 1}, n_epochs=1, random_state=0)
+    X, y = np.random.default_rng(0).random((20, 4)), np.arange(20) % 2
+    classes = np.array([10, 20])
+    network = DBN.from_parameters(learned.fit(X, y).parameters_, classes)
+    classes[:] = 1, 2
+    np.testing.assert_array_equal(network.predict(X), 10 + 10 * learned.predict(X))
+
+
 def test_the_machines_in_a_network_know_the_columns():
     """Names of columns, in their order, and that values are no pixels: a table in another order is refused."""
     X = pd.DataFrame((np.random.default_rng(0).random((40, 4)) < [0.9, 0.9, 0.1, 0.1]) * 1.0, columns=list("abcd"))
