@@ -185,9 +185,12 @@ def test_a_step_that_is_interrupted_has_not_been_made(rng, monkeypatch, kind, wh
         known = {name: value for name, value in vars(chains).items() if name not in ("noise", "path")}
         return {name: to_numpy(value).copy() if hasattr(value, "shape") else value for name, value in known.items()}
 
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
     before = state()
     with monkeypatch.context() as broken:
-        broken.setattr(chains.path, where, lambda *_: _thread.interrupt_main() or time.sleep(1))
+        broken.setattr(chains.path, where, interrupted)
         with pytest.raises(KeyboardInterrupt):
             next(chains)
     np.testing.assert_equal(state(), before)
